@@ -1,0 +1,19 @@
+/**
+ * The errors a user can cause or mend. Everything else that is thrown is a defect of ours.
+ * The CLI turns them into exit codes: InputError 2, NoAdapterError 3.
+ */
+
+/** Wrong input: the message is one sentence naming the file, field or value and what to do about it. */
+export class InputError extends Error {
+  override name = "InputError";
+}
+
+/** No WebGPU adapter could be had; the message says how to get one. */
+export class NoAdapterError extends Error {
+  override name = "NoAdapterError";
+}
+
+/** The GPU device was lost or ran out of memory while working. */
+export class DeviceError extends Error {
+  override name = "DeviceError";
+}

@@ -1,0 +1,271 @@
+/** The device: acquisition, buffers, pipelines, submission. Knows nothing of models. All buffers hold 4-byte elements. */
+import { DeviceError, NoAdapterError } from "../errors.ts";
+import { expandShader, type ShaderValues } from "./shader.ts";
+import { Tensor } from "./tensor.ts";
+
+/** A WGSL template with the values that specialise it; `name` is the file's name. */
+export interface Kernel {
+  readonly name: string;
+  readonly template: string;
+  readonly values: ShaderValues;
+}
+
+/** Bytes and buffers held on the GPU now, and the most ever held. Pooled, currently unused buffers count as idle. */
+export interface MemoryUse {
+  liveBytes: number;
+  liveBuffers: number;
+  peakBytes: number;
+  idleBytes: number;
+}
+
+const optionalFeatures = ["timestamp-query", "shader-f16", "subgroups"] as const;
+
+/** How to get a WebGPU adapter where there is none. */
+export const adapterRemedy =
+  "On Debian or Ubuntu type: apt-get install -y mesa-vulkan-drivers libvulkan1 (software Vulkan); " +
+  "with a GPU, install its Vulkan driver and libvulkan1.";
+
+/** An open WebGPU device. One per process is usual; `close()` or `using` gives everything back. */
+export class Gpu implements Disposable {
+  readonly memory: MemoryUse = { liveBytes: 0, liveBuffers: 0, peakBytes: 0, idleBytes: 0 };
+  /** Dispatches submitted so far. */
+  dispatches = 0;
+  /** Milliseconds the host spent recording and submitting so far. */
+  hostMs = 0;
+  private readonly pipelines = new Map<string, GPUComputePipeline>();
+  private readonly idle = new Map<number, GPUBuffer[]>();
+  private readonly staging = new Map<number, GPUBuffer[]>();
+  private failure: DeviceError | undefined;
+  private closed = false;
+
+  private constructor(readonly adapter: GPUAdapter, readonly device: GPUDevice) {
+    device.lost.then((info) => {
+      if (!this.closed) {
+        this.failure ??= new DeviceError(`The GPU device was lost (${info.reason}): ${info.message}`);
+      }
+    });
+    device.addEventListener("uncapturederror", (event) => {
+      const { error } = event as GPUUncapturedErrorEvent;
+      const outOfMemory = error.constructor.name === "GPUOutOfMemoryError";
+      this.failure ??= new DeviceError(
+        outOfMemory
+          ? `The GPU ran out of memory with ${
+            mebibytes(this.memory.liveBytes)
+          } in use; try a smaller batch or model.`
+          : `The GPU refused a command: ${error.message}`,
+      );
+      event.preventDefault();
+    });
+  }
+
+  /**
+   * Opens the adapter the system prefers, with its full limits and those optional features it has.
+   * Throws NoAdapterError when there is none.
+   */
+  static async open(): Promise<Gpu> {
+    quietVulkanLoader();
+    const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+    if (!adapter) throw new NoAdapterError(`No WebGPU adapter was found. ${adapterRemedy}`);
+    const wanted = [
+      "maxBufferSize",
+      "maxStorageBufferBindingSize",
+      "maxComputeWorkgroupStorageSize",
+      "maxComputeInvocationsPerWorkgroup",
+      "maxComputeWorkgroupSizeX",
+      "maxStorageBuffersPerShaderStage",
+      "minUniformBufferOffsetAlignment",
+    ] as const;
+    const requiredLimits = Object.fromEntries(wanted.map((name) => [name, adapter.limits[name]]));
+    // Deno hides some features from adapter.features although requestDevice grants them, so ask and see.
+    for (
+      const features of [optionalFeatures, optionalFeatures.slice(0, 2), optionalFeatures.slice(0, 1), []]
+    ) {
+      try {
+        const device = await adapter.requestDevice({
+          requiredLimits,
+          requiredFeatures: features as unknown as GPUFeatureName[],
+        });
+        return new Gpu(adapter, device);
+      } catch {
+        continue;
+      }
+    }
+    throw new NoAdapterError(`The adapter ${describeAdapter(adapter)} grants no device. ${adapterRemedy}`);
+  }
+
+  /** The adapter in words, e.g. "llvmpipe (LLVM 15.0.6, 256 bits)". */
+  get adapterName(): string {
+    return describeAdapter(this.adapter);
+  }
+
+  /** True for a CPU rasterizer such as llvmpipe, which wants other kernel variants than a GPU. */
+  get isSoftware(): boolean {
+    return /llvmpipe|swiftshader|software/i.test(this.adapterName);
+  }
+
+  /** A tensor of the given shape, from the pool if it has one; its contents are undefined. Free it with `free`. */
+  tensor(shape: readonly number[], label: string): Tensor {
+    const bytes = sizeClass(4 * Math.max(1, shape.reduce((a, b) => a * b, 1)));
+    if (bytes > this.device.limits.maxBufferSize) {
+      throw new DeviceError(
+        `${label} [${shape}] needs ${mebibytes(bytes)} in one buffer; this adapter allows ${
+          mebibytes(this.device.limits.maxBufferSize)
+        }.`,
+      );
+    }
+    let handle = this.idle.get(bytes)?.pop();
+    if (handle) {
+      this.memory.idleBytes -= bytes;
+    } else {
+      handle = this.device.createBuffer({
+        size: bytes,
+        usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC |
+          GPUBufferUsage.INDIRECT,
+        label,
+      });
+    }
+    this.memory.liveBytes += bytes;
+    this.memory.liveBuffers++;
+    this.memory.peakBytes = Math.max(this.memory.peakBytes, this.memory.liveBytes);
+    return new Tensor(handle, shape, label);
+  }
+
+  /** Gives a tensor back to the pool; later work on the queue may reuse its memory, earlier work is unaffected. */
+  free(tensor: Tensor) {
+    if (tensor.freed) throw new Error(`${tensor.label} was freed twice.`);
+    tensor.freed = true;
+    const bytes = tensor.handle.size;
+    this.memory.liveBytes -= bytes;
+    this.memory.liveBuffers--;
+    this.memory.idleBytes += bytes;
+    const pool = this.idle.get(bytes) ?? [];
+    pool.push(tensor.handle);
+    this.idle.set(bytes, pool);
+  }
+
+  /** Destroys pooled buffers nobody uses, once the queue has drained. */
+  async trim() {
+    await this.fence();
+    for (const pool of this.idle.values()) pool.forEach((buffer) => buffer.destroy());
+    this.idle.clear();
+    this.memory.idleBytes = 0;
+  }
+
+  /** A new tensor holding `data`. */
+  upload(data: Float32Array | Uint32Array | Int32Array, shape: readonly number[], label: string): Tensor {
+    const tensor = this.tensor(shape, label);
+    this.write(tensor, data);
+    return tensor;
+  }
+
+  /** Writes `data` at element `offset`; ordered before anything submitted later. */
+  write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array, offset = 0) {
+    if (data.length === 0) return;
+    this.device.queue.writeBuffer(tensor.handle, offset * 4, data as Float32Array<ArrayBuffer>);
+  }
+
+  /** Reads elements [from, from + count) once everything submitted before has run. */
+  async readBytes(tensor: Tensor, from = 0, count = tensor.elements - from): Promise<ArrayBuffer> {
+    this.check();
+    const size = sizeClass(count * 4);
+    const staging = this.staging.get(size)?.pop() ??
+      this.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const encoder = this.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(tensor.handle, from * 4, staging, 0, count * 4);
+    this.device.queue.submit([encoder.finish()]);
+    try {
+      await staging.mapAsync(GPUMapMode.READ, 0, count * 4);
+    } catch (error) {
+      this.check();
+      throw new DeviceError(`Reading ${tensor.label} back failed: ${(error as Error).message}`);
+    }
+    const copy = staging.getMappedRange(0, count * 4).slice(0);
+    staging.unmap();
+    const pool = this.staging.get(size) ?? [];
+    pool.push(staging);
+    this.staging.set(size, pool);
+    this.check();
+    return copy;
+  }
+
+  /** readBytes as float32. */
+  async read(tensor: Tensor, from?: number, count?: number): Promise<Float32Array<ArrayBuffer>> {
+    return new Float32Array(await this.readBytes(tensor, from, count));
+  }
+
+  /** readBytes as uint32. */
+  async readU32(tensor: Tensor, from?: number, count?: number): Promise<Uint32Array<ArrayBuffer>> {
+    return new Uint32Array(await this.readBytes(tensor, from, count));
+  }
+
+  /** Waits until everything submitted has run; throws DeviceError for what failed meanwhile. */
+  async fence() {
+    await this.device.queue.onSubmittedWorkDone();
+    this.check();
+  }
+
+  /** Throws the first failure the device reported, if any. */
+  check() {
+    if (this.failure) throw this.failure;
+  }
+
+  /** The compiled pipeline of a specialised kernel, compiled on first use. */
+  pipeline(kernel: Kernel): GPUComputePipeline {
+    const key = `${kernel.name} ${JSON.stringify(kernel.values)}`;
+    let pipeline = this.pipelines.get(key);
+    if (!pipeline) {
+      const code = expandShader(kernel.name, kernel.template, kernel.values);
+      const module = this.device.createShaderModule({ code, label: key });
+      pipeline = this.device.createComputePipeline({
+        label: key,
+        layout: "auto",
+        compute: { module, entryPoint: "main" },
+      });
+      this.pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  /** Names of the pipelines compiled so far. */
+  get compiled(): string[] {
+    return [...this.pipelines.keys()];
+  }
+
+  /** Gives the device back. Tensors of this Gpu are invalid afterwards. */
+  close() {
+    this.closed = true;
+    for (const pools of [this.idle, this.staging]) {
+      for (const pool of pools.values()) pool.forEach((buffer) => buffer.destroy());
+      pools.clear();
+    }
+    this.device.destroy();
+  }
+
+  [Symbol.dispose]() {
+    this.close();
+  }
+}
+
+/** Bytes as a short text in MiB. */
+export function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(bytes < 2 ** 24 ? 1 : 0)} MiB`;
+}
+
+function describeAdapter(adapter: GPUAdapter): string {
+  const { description, vendor, architecture, device } = adapter.info;
+  return description || [vendor, architecture, device].filter(Boolean).join(" ") || "unnamed adapter";
+}
+
+/** Rounds up to one of eight sizes per power of two, so that pooled buffers fit again at ≤ 12.5 % waste. */
+function sizeClass(bytes: number): number {
+  if (bytes <= 256) return 256;
+  const step = 2 ** Math.max(8, Math.floor(Math.log2(bytes)) - 3);
+  return Math.ceil(bytes / step) * step;
+}
+
+/** wgpu's loader complains on stderr when XDG_RUNTIME_DIR is unset on Linux; any folder satisfies it. */
+function quietVulkanLoader() {
+  if (Deno.build.os !== "linux") return;
+  if (Deno.permissions.querySync({ name: "env", variable: "XDG_RUNTIME_DIR" }).state !== "granted") return;
+  if (!Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
+}

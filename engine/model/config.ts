@@ -1,0 +1,233 @@
+/**
+ * The JSON files that describe a model: config.json and generation_config.json in Hugging Face layout.
+ * Keys that config.json leaves out take the value transformers would give them.
+ */
+import { join } from "node:path";
+import { z } from "zod";
+import { InputError } from "../errors.ts";
+import { type Activation, type Architecture, architectures, type ModelConfig } from "./architecture.ts";
+
+/** Names of the activations as config.json spells them. */
+const activations: Readonly<Record<string, Activation>> = {
+  silu: "silu",
+  swish: "silu",
+  gelu_pytorch_tanh: "gelu_tanh",
+  gelu_tanh: "gelu_tanh",
+};
+
+/** What transformers assumes for keys absent from config.json, where it differs between architectures. */
+const absentKeys: Readonly<Record<string, Record<string, unknown>>> = {
+  gemma2: {
+    hidden_act: "gelu_pytorch_tanh",
+    tie_word_embeddings: true,
+    attn_logit_softcapping: 50,
+    final_logit_softcapping: 30,
+    query_pre_attn_scalar: 256,
+    sliding_window: 4096,
+  },
+};
+
+// Every message below completes "Field … is …; it must be", so that any failure reads as one sentence.
+const flag = z.boolean("true or false");
+const count = z.int("a positive integer").positive("a positive integer");
+const positive = z.number("a positive number").positive("a positive number");
+const softCap = z.number("a positive number or null").nonnegative("a positive number or null").nullish();
+const unscaled = z.literal("default", '"default", because scaled rotary positions are not supported')
+  .nullish();
+const noBias = z.literal(false, "false, because layers with a bias are not supported").nullish();
+const rotary = z.looseObject({
+  rope_theta: positive.nullish(),
+  rope_type: unscaled,
+  // The older spelling of rope_type.
+  type: unscaled,
+  // A factor without a type would be scaling too.
+  factor: z.literal(1, "1 or absent, because scaled rotary positions are not supported").nullish(),
+}, "an object or null").nullish();
+const token = z.int("a token id").nonnegative("a token id");
+const eosTokens = z.union([token, z.array(token)], "a token id or a list of token ids").nullish()
+  .transform((ids) => [ids ?? []].flat());
+
+const configSchema = z.object({
+  hidden_size: count,
+  num_hidden_layers: count,
+  num_attention_heads: count,
+  num_key_value_heads: count.nullish(),
+  head_dim: count.nullish(),
+  intermediate_size: count,
+  vocab_size: count,
+  rms_norm_eps: positive,
+  max_position_embeddings: count,
+  rope_theta: positive.nullish(),
+  rope_parameters: rotary,
+  rope_scaling: rotary,
+  hidden_act: z.unknown().optional(),
+  hidden_activation: z.unknown().optional(),
+  attention_bias: noBias,
+  mlp_bias: noBias,
+  attn_logit_softcapping: softCap,
+  final_logit_softcapping: softCap,
+  query_pre_attn_scalar: positive.nullish(),
+  sliding_window: count.nullish(),
+  layer_types: z.array(z.string("a layer type"), "a list of layer types").nullish(),
+  tie_word_embeddings: flag.nullish(),
+  eos_token_id: eosTokens,
+});
+
+const generationSchema = z.object({ eos_token_id: eosTokens });
+
+/** An object as it stands in a JSON file, and that file's path for messages. */
+interface JsonFile {
+  readonly path: string;
+  readonly object: Record<string, unknown>;
+}
+
+/**
+ * Reads a JSON file that holds one object, or returns undefined where there is no such file.
+ * Throws InputError when it is not JSON or holds anything else.
+ */
+export async function readJsonObject(path: string): Promise<Record<string, unknown> | undefined> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new InputError(`File "${path}" is not valid JSON; download it again or mend it.`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new InputError(
+      `File "${path}" holds ${describe(value)} where a JSON object is needed; download it again.`,
+    );
+  }
+  return value as Record<string, unknown>;
+}
+
+/**
+ * Reads `config.json` of the model folder `dir`, with the ids that end a generation taken from
+ * `generation_config.json` as well, where there is one.
+ * Throws InputError naming file, field and value when one is missing, malformed, inconsistent or asks for
+ * something this engine does not compute.
+ */
+export async function readConfig(dir: string): Promise<ModelConfig> {
+  const path = join(dir, "config.json");
+  const object = await readJsonObject(path);
+  if (object === undefined) {
+    throw new InputError(`File "${path}" does not exist; pass a model folder in Hugging Face layout.`);
+  }
+  const architecture = readArchitecture({ path, object });
+  const file = { path, object: { ...absentKeys[architecture.modelType], ...object } };
+  const raw = parse(configSchema, file);
+
+  const queryHeads = raw.num_attention_heads;
+  const keyValueHeads = raw.num_key_value_heads ?? queryHeads;
+  if (queryHeads % keyValueHeads !== 0) {
+    throw refusal(
+      file,
+      "num_key_value_heads",
+      keyValueHeads,
+      `a divisor of num_attention_heads (${queryHeads})`,
+    );
+  }
+  const headWidth = raw.head_dim ?? raw.hidden_size / queryHeads;
+  if (!Number.isInteger(headWidth)) {
+    const rule = `a multiple of num_attention_heads (${queryHeads}) unless head_dim is given`;
+    throw refusal(file, "hidden_size", raw.hidden_size, rule);
+  }
+  if (headWidth % 2 !== 0) {
+    throw refusal(file, "head_dim", headWidth, "even, because rotary positions turn pairs of channels");
+  }
+  const windowed = architecture.slidingWindow === "alternating";
+  if (windowed) checkLayerTypes(file, raw.layer_types);
+
+  return {
+    architecture,
+    hiddenSize: raw.hidden_size,
+    layers: raw.num_hidden_layers,
+    queryHeads,
+    keyValueHeads,
+    headWidth,
+    mlpWidth: raw.intermediate_size,
+    vocabSize: raw.vocab_size,
+    normEpsilon: raw.rms_norm_eps,
+    ropeTheta: raw.rope_parameters?.rope_theta ?? raw.rope_theta ?? 10000,
+    maxPositions: raw.max_position_embeddings,
+    attentionScale: (raw.query_pre_attn_scalar ?? headWidth) ** -0.5,
+    attentionSoftCap: raw.attn_logit_softcapping ?? 0,
+    finalSoftCap: raw.final_logit_softcapping ?? 0,
+    slidingWindow: windowed ? raw.sliding_window ?? 0 : 0,
+    activation: readActivation(file),
+    tiedEmbedding: raw.tie_word_embeddings ?? false,
+    eosTokens: [...new Set([...raw.eos_token_id, ...await generationEosTokens(dir)])],
+  };
+}
+
+function readArchitecture(file: JsonFile): Architecture {
+  const name = file.object.model_type;
+  const known = typeof name === "string" && Object.hasOwn(architectures, name)
+    ? architectures[name]
+    : undefined;
+  if (known) return known;
+  const supported = Object.keys(architectures).map((key) => `"${key}"`).join(", ");
+  throw refusal(file, "model_type", name, `one of ${supported}`);
+}
+
+/** `hidden_activation` wins: Gemma's hidden_act says "gelu" in files where the tanh form is what was trained. */
+function readActivation(file: JsonFile): Activation {
+  const field = file.object.hidden_activation == null ? "hidden_act" : "hidden_activation";
+  // Llama and OLMo-2 were only ever trained with SiLU, which is also what transformers assumes for them.
+  const name = file.object[field] ?? "silu";
+  const known = typeof name === "string" && Object.hasOwn(activations, name) ? activations[name] : undefined;
+  if (known) return known;
+  const supported = Object.keys(activations).map((key) => `"${key}"`).join(", ");
+  throw refusal(file, field, name, `one of ${supported}`);
+}
+
+/** Newer files spell out which layers slide; any pattern but even layers would be computed wrongly in silence. */
+function checkLayerTypes(file: JsonFile, types: readonly string[] | null | undefined): void {
+  const odd = types?.findIndex((type, layer) =>
+    type !== (layer % 2 ? "full_attention" : "sliding_attention")
+  );
+  if (types && odd !== undefined && odd >= 0) {
+    const expected = odd % 2 ? "full_attention" : "sliding_attention";
+    throw refusal(
+      file,
+      `layer_types.${odd}`,
+      types[odd],
+      `"${expected}", because only even layers can have a sliding window`,
+    );
+  }
+}
+
+async function generationEosTokens(dir: string): Promise<number[]> {
+  const path = join(dir, "generation_config.json");
+  const object = await readJsonObject(path);
+  return object ? parse(generationSchema, { path, object }).eos_token_id : [];
+}
+
+/** Applies a schema and turns its first complaint into an InputError. */
+function parse<T>(schema: z.ZodType<T>, file: JsonFile): T {
+  const result = schema.safeParse(file.object);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  let value: unknown = file.object;
+  for (const key of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
+  throw refusal(file, issue.path.join("."), value, issue.message);
+}
+
+function refusal(file: JsonFile, field: string, value: unknown, rule: string): InputError {
+  const found = value === undefined
+    ? `is missing from file "${file.path}"`
+    : `in file "${file.path}" is ${describe(value)}`;
+  return new InputError(`Field "${field}" ${found}; it must be ${rule}.`);
+}
+
+/** A value as JSON, cut short so that a message stays readable. */
+function describe(value: unknown): string {
+  const json = JSON.stringify(value);
+  return json.length > 60 ? `${json.slice(0, 60)}…` : json;
+}

@@ -1,0 +1,197 @@
+/** A loaded model: configuration, weights on the GPU, tokenizer, and the simplest questions one asks of it. */
+import { InputError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { Plan } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { freeOverlay, freeWeight } from "../ops/weight.ts";
+import type { ModelConfig } from "./architecture.ts";
+import { TokenBatch } from "./batch.ts";
+import { readConfig } from "./config.ts";
+import { componentsPerLayer, recordForward, recordGather, recordLogits } from "./forward.ts";
+import { Checkpoint } from "./safetensors.ts";
+import { parseSite, type SiteName, siteWidth, type Tap } from "./sites.ts";
+import { Tokenizer } from "./tokenizer.ts";
+import { allParameters, loadWeights, type ModelWeights, type StorageChoice } from "./weights.ts";
+
+/** How to load a model. */
+export interface LoadOptions {
+  /** Storage of weights on the GPU, default "auto". */
+  readonly storage?: StorageChoice;
+  /** Longest sequence in tokens, default the model's own limit up to 8,192. */
+  readonly contextLength?: number;
+}
+
+/** Write captured values back: at these positions of the sequence, these rows of `values`. */
+export interface ActivationPatch {
+  readonly site: SiteName;
+  readonly positions: readonly number[];
+  /** [positions, width of the site] */
+  readonly values: Float32Array;
+}
+
+/** See file comment. Free it with `using` or dispose. */
+export class Model implements Disposable {
+  private constructor(
+    readonly gpu: Gpu,
+    readonly directory: string,
+    readonly config: ModelConfig,
+    readonly weights: ModelWeights,
+    /** f32 [contextLength, C/2, 2] of (cos, sin). */
+    readonly angles: Tensor,
+    readonly contextLength: number,
+    private readonly loadedTokenizer: Tokenizer | undefined,
+  ) {}
+
+  /**
+   * Loads a folder in Hugging Face layout: config.json, safetensors, and tokenizer.json if there is one.
+   * Throws InputError naming what is wrong with it.
+   */
+  static async load(gpu: Gpu, directory: string, options: LoadOptions = {}): Promise<Model> {
+    using checkpoint = await Checkpoint.open(directory);
+    const config = await readConfig(directory);
+    const hasTokenizer = await exists(`${directory}/tokenizer.json`);
+    const tokenizer = hasTokenizer ? await Tokenizer.load(directory) : undefined;
+    const contextLength = Math.min(config.maxPositions, options.contextLength ?? 8192);
+    const weights = await loadWeights(gpu, checkpoint, config, options.storage ?? "auto");
+    const angles = gpu.upload(
+      rotaryAngles(config, contextLength),
+      [contextLength, config.headWidth / 2, 2],
+      "rotary angles",
+    );
+    return new Model(gpu, directory, config, weights, angles, contextLength, tokenizer);
+  }
+
+  /** The tokenizer; throws InputError when the folder has none. */
+  get tokenizer(): Tokenizer {
+    if (!this.loadedTokenizer) {
+      throw new InputError(
+        `Model folder "${this.directory}" has no tokenizer.json, which text needs; add it.`,
+      );
+    }
+    return this.loadedTokenizer;
+  }
+
+  /** Components per layer (H + 2K + F), in the order q heads, k heads, v heads, MLP neurons. */
+  get componentsPerLayer(): number {
+    return componentsPerLayer(this.config);
+  }
+
+  /** Number of parameters in the checkpoint. */
+  get parameters(): number {
+    const { matrices, norms } = allParameters(this.weights);
+    return matrices.reduce((sum, { rows, columns }) => sum + rows * columns, 0) +
+      norms.reduce((sum, { weight }) => sum + weight.elements, 0);
+  }
+
+  /** One single-layer cache [rows, 2, K, C] per layer, or one for all where nothing is kept between layers. */
+  cache(rows: number, label: string): Tensor {
+    return this.gpu.tensor([rows, 2, this.config.keyValueHeads * this.config.headWidth], label);
+  }
+
+  /** Throws InputError for a sequence that is empty, too long, or holds an id outside the vocabulary. */
+  checkSequence(ids: readonly number[], newTokens = 0) {
+    if (ids.length === 0) throw new InputError("A sequence holds no tokens; give at least one.");
+    if (ids.length + newTokens > this.contextLength) {
+      throw new InputError(
+        `A sequence of ${ids.length} tokens with ${newTokens} new ones exceeds the context of ${this.contextLength}; shorten it.`,
+      );
+    }
+    const outside = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= this.config.vocabSize);
+    if (outside !== undefined) {
+      throw new InputError(`Token id ${outside} is outside the vocabulary of ${this.config.vocabSize}.`);
+    }
+  }
+
+  /**
+   * Logits [positions, V] of one sequence at the chosen positions (default: all), with activations captured and
+   * patched on the way. Captured values come back per site as [positions, width].
+   */
+  async run(
+    ids: readonly number[],
+    options: {
+      positions?: readonly number[];
+      capture?: readonly { site: SiteName; positions?: readonly number[] }[];
+      patch?: readonly ActivationPatch[];
+    } = {},
+  ): Promise<{ logits: Float32Array; captured: Map<SiteName, Float32Array> }> {
+    this.checkSequence(ids);
+    const { gpu, config } = this;
+    const all = ids.map((_, i) => i);
+    const positions = options.positions ?? all;
+    const owned: Tensor[] = [];
+    const own = (tensor: Tensor) => (owned.push(tensor), tensor);
+    const pairs = (rows: readonly number[], into: boolean) => {
+      const bad = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= ids.length);
+      if (bad !== undefined) {
+        throw new InputError(`Position ${bad} is outside the sequence of ${ids.length} tokens.`);
+      }
+      const data = Uint32Array.from(rows.flatMap((row, i) => into ? [i, row] : [row, i]));
+      return own(gpu.upload(data, [rows.length, 2], "row index"));
+    };
+    using batch = TokenBatch.wholeSequences(gpu, [ids]);
+    using plan = new Plan(gpu, "run");
+    try {
+      const taps: Tap[] = [];
+      for (const { site: name, positions: rows, values } of options.patch ?? []) {
+        const site = parseSite(name, config);
+        const width = siteWidth(site.kind, config);
+        if (values.length !== rows.length * width) {
+          throw new InputError(
+            `The patch of ${name} needs ${rows.length} × ${width} values but has ${values.length}.`,
+          );
+        }
+        const buffer = own(gpu.upload(values, [rows.length, width], name));
+        taps.push({ site, action: "patch", index: pairs(rows, true), buffer });
+      }
+      const captures = (options.capture ?? []).map(({ site: name, positions: rows = all }) => {
+        const site = parseSite(name, config);
+        const buffer = own(gpu.tensor([rows.length, siteWidth(site.kind, config)], name));
+        taps.push({ site, action: "capture", index: pairs(rows, false), buffer });
+        return [name, buffer] as const;
+      });
+      const cache = own(this.cache(ids.length, "cache"));
+      const x = recordForward(plan, this, batch, Array(config.layers).fill(cache), { taps });
+      const { logits } = recordLogits(plan, this, recordGather(plan, x, pairs(positions, false)));
+      plan.run();
+      const captured = new Map<SiteName, Float32Array>();
+      for (const [name, buffer] of captures) captured.set(name, await gpu.read(buffer));
+      return { logits: await gpu.read(logits), captured };
+    } finally {
+      owned.forEach((tensor) => gpu.free(tensor));
+    }
+  }
+
+  /** Drops every overlay: the model is the checkpoint again, bit for bit. */
+  revert() {
+    for (const weight of allParameters(this.weights).matrices) freeOverlay(this.gpu, weight);
+  }
+
+  [Symbol.dispose]() {
+    const { matrices, norms } = allParameters(this.weights);
+    matrices.forEach((weight) => freeWeight(this.gpu, weight));
+    norms.forEach((norm) => this.gpu.free(norm.weight));
+    this.gpu.free(this.angles);
+  }
+}
+
+/** cos and sin of position · theta^(-2i/C), computed in float64: GPUs' own are inexact for large angles. */
+function rotaryAngles({ headWidth, ropeTheta }: ModelConfig, positions: number): Float32Array {
+  const half = headWidth / 2;
+  const angles = new Float32Array(positions * half * 2);
+  for (let i = 0; i < half; i++) {
+    const frequency = ropeTheta ** (-i / half);
+    for (let p = 0; p < positions; p++) {
+      angles[(p * half + i) * 2] = Math.cos(p * frequency);
+      angles[(p * half + i) * 2 + 1] = Math.sin(p * frequency);
+    }
+  }
+  return angles;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isFile;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,286 @@
+/**
+ * One safetensors file (https://huggingface.co/docs/safetensors), read or written: 8 bytes of header length, a JSON
+ * header giving dtype, shape and byte range of each tensor by name, then the tensors' bytes, row-major and
+ * little-endian like every machine with WebGPU. Tensors are read range by range, never the file whole, so that
+ * models larger than memory can be streamed.
+ */
+import { basename, dirname, join } from "node:path";
+import { z } from "zod";
+import { InputError } from "../errors.ts";
+
+/** Bytes of one element. */
+// deno-fmt-ignore
+const elementBytes = {
+  BOOL: 1, U8: 1, I8: 1, F8_E4M3: 1, F8_E5M2: 1, U16: 2, I16: 2, F16: 2, BF16: 2,
+  U32: 4, I32: 4, F32: 4, U64: 8, I64: 8, F64: 8,
+} as const;
+
+/** Element type of a stored tensor. */
+export type DType = keyof typeof elementBytes;
+
+/** Element types that weights may have. */
+export type FloatType = "F32" | "F16" | "BF16";
+
+/** Where one tensor lies. */
+export interface TensorInfo {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Path of the file that holds it. */
+  readonly file: string;
+  /** First byte of its data, counted from the start of the file. */
+  readonly byteStart: number;
+  /** One past its last byte. */
+  readonly byteEnd: number;
+}
+
+/** A tensor in memory: Int32Array for I32, otherwise float32. */
+export interface LoadedTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
+}
+
+/** A tensor to be written: Float32Array for F32, Int32Array for I32, the bits as Uint16Array for F16 and BF16. */
+export interface TensorToWrite {
+  readonly dtype: "F32" | "I32" | "F16" | "BF16";
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Int32Array | Uint16Array;
+}
+
+const natural = z.int().nonnegative();
+const entrySchema = z.object({
+  dtype: z.enum(Object.keys(elementBytes) as DType[]),
+  shape: z.array(natural),
+  data_offsets: z.tuple([natural, natural]),
+});
+const headerSchema = z.looseObject({ __metadata__: z.record(z.string(), z.string()).default({}) });
+
+/** How the data of each type that can be written is held in memory. */
+const arrayTypes = { F32: Float32Array, I32: Int32Array, F16: Uint16Array, BF16: Uint16Array } as const;
+
+/** One open safetensors file; close it, or hold it with `using`. */
+export class SafetensorsFile {
+  /** Reads share one file position, so each waits for the one before. */
+  #lastRead: Promise<unknown> = Promise.resolve();
+  #handle: Deno.FsFile;
+
+  private constructor(
+    handle: Deno.FsFile,
+    readonly path: string,
+    readonly tensors: ReadonlyMap<string, TensorInfo>,
+    readonly metadata: Readonly<Record<string, string>>,
+  ) {
+    this.#handle = handle;
+  }
+
+  /**
+   * Opens a file and checks its header against its size. Throws InputError when the file is missing, truncated or
+   * not safetensors, naming the tensor where one is to blame.
+   */
+  static async open(path: string): Promise<SafetensorsFile> {
+    const handle = await openToRead(path);
+    try {
+      const { isFile, size } = await handle.stat();
+      if (!isFile) throw new InputError(`Path "${path}" is not a file; pass the path of a safetensors file.`);
+      const { tensors, metadata } = await readHeader(handle, path, size);
+      return new SafetensorsFile(handle, path, tensors, metadata);
+    } catch (error) {
+      handle.close();
+      throw error;
+    }
+  }
+
+  /**
+   * The stored bytes of `count` elements of a tensor, beginning with element `from` in row-major order.
+   * Throws RangeError when they lie outside of the tensor, InputError when the file has been cut short since.
+   */
+  async read(info: TensorInfo, from: number, count: number): Promise<Uint8Array<ArrayBuffer>> {
+    const size = elementBytes[info.dtype];
+    const start = info.byteStart + from * size;
+    if (from < 0 || count < 0 || start + count * size > info.byteEnd) {
+      throw new RangeError(`Elements ${from} to ${from + count} are outside of tensor "${info.name}"`);
+    }
+    const read = this.#lastRead.then(() => readAt(this.#handle, this.path, start, count * size));
+    this.#lastRead = read.catch(() => {});
+    return await read;
+  }
+
+  close(): void {
+    this.#handle.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Every tensor of a small file. Throws InputError when the file is damaged or a tensor neither float nor I32. */
+export async function readTensors(path: string): Promise<Map<string, LoadedTensor>> {
+  using file = await SafetensorsFile.open(path);
+  const loaded = new Map<string, LoadedTensor>();
+  for (const [name, info] of file.tensors) {
+    const { dtype, shape } = info;
+    const bytes = await file.read(info, 0, elementCount(shape));
+    if (dtype !== "I32" && !isFloat(dtype)) throw wrongType(info);
+    const data = dtype === "I32" ? new Int32Array(bytes.buffer) : widenToFloat32(bytes, dtype);
+    loaded.set(name, { dtype, shape, data });
+  }
+  return loaded;
+}
+
+/** Widens stored floats to float32, which holds every F16 and BF16 value exactly. F32 bytes are viewed, not copied. */
+export function widenToFloat32(bytes: Uint8Array<ArrayBuffer>, dtype: FloatType): Float32Array<ArrayBuffer> {
+  const { buffer, byteOffset, byteLength } = bytes;
+  if (dtype === "F32") return new Float32Array(buffer, byteOffset, byteLength / 4);
+  if (dtype === "F16") return new Float32Array(new Float16Array(buffer, byteOffset, byteLength / 2));
+  // BF16 is the upper half of a float32.
+  const halves = new Uint16Array(buffer, byteOffset, byteLength / 2);
+  const words = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) words[i] = halves[i]! << 16;
+  return new Float32Array(words.buffer);
+}
+
+/**
+ * Writes tensors in the given order. The file appears whole or not at all: bytes go to a temporary file beside it,
+ * which is flushed to disk and renamed. Throws RangeError for data whose type or length does not fit dtype and shape.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: Readonly<Record<string, TensorToWrite>>,
+  metadata?: Readonly<Record<string, string>>,
+): Promise<void> {
+  const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {};
+  let end = 0;
+  for (const [name, { dtype, shape, data }] of Object.entries(tensors)) {
+    if (!(data instanceof arrayTypes[dtype]) || data.length !== elementCount(shape)) {
+      throw new RangeError(`Tensor "${name}" has data that is not ${dtype} of shape ${showShape(shape)}`);
+    }
+    header[name] = { dtype, shape, data_offsets: [end, end += data.byteLength] };
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  // Spaces after the JSON keep the tensors' data aligned to 8 bytes.
+  const head = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
+  new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
+  head.set(json, 8);
+
+  const temporary = join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}`);
+  try {
+    {
+      using file = await Deno.open(temporary, { write: true, createNew: true });
+      await writeAll(file, head);
+      for (const { data } of Object.values(tensors)) {
+        await writeAll(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      }
+      await file.sync();
+    }
+    await Deno.rename(temporary, path);
+  } catch (error) {
+    await Deno.remove(temporary).catch(() => {});
+    throw error;
+  }
+}
+
+/** Number of elements of a tensor of this shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Whether a tensor of this type can serve as a weight. */
+export function isFloat(dtype: DType): dtype is FloatType {
+  return dtype === "F32" || dtype === "F16" || dtype === "BF16";
+}
+
+async function openToRead(path: string): Promise<Deno.FsFile> {
+  try {
+    return await Deno.open(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) throw error;
+    throw new InputError(`File "${path}" does not exist; pass the path of a safetensors file.`);
+  }
+}
+
+/** Reads the header and checks that every tensor it lists lies inside of the file and fits its shape. */
+async function readHeader(handle: Deno.FsFile, path: string, size: number) {
+  if (size < 8) {
+    throw new InputError(
+      `File "${path}" is only ${size} bytes long, too short for a safetensors file; download it again.`,
+    );
+  }
+  const lengthBytes = await readAt(handle, path, 0, 8);
+  const length = Number(new DataView(lengthBytes.buffer).getBigUint64(0, true));
+  if (length > size - 8) {
+    throw new InputError(
+      `File "${path}" announces a header of ${length} bytes but is only ${size} bytes long, ` +
+        "so it is truncated or no safetensors file; download it again.",
+    );
+  }
+  const { __metadata__: metadata, ...entries } = parseHeader(await readAt(handle, path, 8, length), path);
+  const tensors = new Map<string, TensorInfo>();
+  for (const [name, entry] of Object.entries(entries)) {
+    tensors.set(name, checkEntry(name, entry, path, 8 + length, size));
+  }
+  return { tensors, metadata };
+}
+
+function parseHeader(bytes: Uint8Array, path: string): z.infer<typeof headerSchema> {
+  try {
+    return headerSchema.parse(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)));
+  } catch {
+    throw new InputError(
+      `File "${path}" has a header that is not safetensors JSON, so it is damaged or of another format; ` +
+        "download it again.",
+    );
+  }
+}
+
+function checkEntry(name: string, entry: unknown, path: string, dataStart: number, size: number): TensorInfo {
+  const refusal = (fault: string) =>
+    new InputError(`Tensor "${name}" in file "${path}" ${fault}; download it again.`);
+  const { data, error } = entrySchema.safeParse(entry);
+  if (error) {
+    const [field] = error.issues[0]!.path;
+    if (field === undefined) throw refusal(`has ${JSON.stringify(entry)} for an entry`);
+    const value = JSON.stringify((entry as Record<PropertyKey, unknown>)[field]);
+    throw refusal(`has ${value ?? "nothing"} for its ${String(field)}`);
+  }
+  const { dtype, shape, data_offsets: [start, end] } = data;
+  if (dataStart + end > size) {
+    throw refusal(`ends at byte ${dataStart + end} but the file has only ${size}, so it is truncated`);
+  }
+  const needed = elementCount(shape) * elementBytes[dtype];
+  if (end - start !== needed) {
+    throw refusal(`spans ${end - start} bytes where shape ${showShape(shape)} of ${dtype} needs ${needed}`);
+  }
+  return { name, dtype, shape, file: path, byteStart: dataStart + start, byteEnd: dataStart + end };
+}
+
+async function readAt(handle: Deno.FsFile, path: string, start: number, length: number) {
+  const bytes = new Uint8Array(length);
+  await handle.seek(start, Deno.SeekMode.Start);
+  for (let filled = 0; filled < length;) {
+    const got = await handle.read(bytes.subarray(filled));
+    if (got === null) {
+      throw new InputError(`File "${path}" was cut short while it was being read; download it again.`);
+    }
+    filled += got;
+  }
+  return bytes;
+}
+
+async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
+}
+
+/** A shape as messages show it. */
+export function showShape(shape: readonly number[]): string {
+  return `[${shape.join(", ")}]`;
+}
+
+/** The error for a tensor whose type is of no use where it is wanted. */
+export function wrongType({ name, file, dtype }: TensorInfo): InputError {
+  return new InputError(
+    `Tensor "${name}" in file "${file}" is stored as ${dtype}, but only F32, F16 and BF16 can be used here; ` +
+      "convert it to one of them.",
+  );
+}

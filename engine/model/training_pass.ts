@@ -1,0 +1,138 @@
+/**
+ * One recorded training pass: forward, a loss on pairs of tokens at chosen positions, backward into gradient sinks.
+ * Legend: N tokens, P chosen positions, J pairs a position, D hidden, L layers.
+ */
+import type { Plan } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { copyRows, fill } from "../ops/elementwise.ts";
+import { type Scatter, scatterGradient } from "../ops/embedding.ts";
+import { type Objective, pairLoss, tokenLogits, tokenLogitsBackward } from "../ops/loss.ts";
+import { rmsNorm, rmsNormBackward } from "../ops/norm.ts";
+import { type Depth, type GradientSinks, recordLayerBackward } from "./backward.ts";
+import type { TokenBatch } from "./batch.ts";
+import {
+  type LayerActivations,
+  type LayerCaches,
+  recordEmbedding,
+  recordGather,
+  recordLayer,
+  recycleActivations,
+} from "./forward.ts";
+import type { Model } from "./model.ts";
+
+/** Pairs of (desired, undesired) token ids at each of P positions. */
+export interface PairTensors {
+  /** u32 [P, 2J] */
+  readonly ids: Tensor;
+  /** f32 [P, J]; 1/P each for a mean, 0 for padding. */
+  readonly weights: Tensor;
+}
+
+/** Which tokens' final residual stream the loss reads: index tensors for gather (token, row) and scatter (row, token). */
+export interface ChosenTokens {
+  readonly gather: Tensor;
+  readonly scatter: Tensor;
+}
+
+/** What to record. */
+export interface PairPass {
+  readonly batch: TokenBatch;
+  readonly caches: LayerCaches;
+  /** Default: every token of the batch, in order. */
+  readonly chosen?: ChosenTokens;
+  readonly pairs: PairTensors;
+  readonly objective: Objective;
+  readonly sinks: GradientSinks;
+  /** Lowest layer that needs gradients and how deep into it; default: everything. */
+  readonly lowest?: { readonly layer: number; readonly depth: Depth };
+  /** Keep all activations instead of recomputing each layer's in the backward pass: less work, more memory. */
+  readonly keepActivations?: boolean;
+  /** Needed with sinks for the embedding matrices: where the batch's and the pairs' ids scatter to. */
+  readonly scatters?: { readonly input: Scatter; readonly output: Scatter };
+}
+
+/** Records the pass; returns results [P, J, 2] of (weighted loss, logit difference). */
+export function recordPairPass(plan: Plan, model: Model, pass: PairPass): Tensor {
+  const { batch, caches, pairs, sinks } = pass;
+  const { config, weights } = model;
+  const mask = sinks.mask && { mask: sinks.mask.values };
+  const inputs: Tensor[] = [];
+  const kept: LayerActivations[] = [];
+  let x = recordEmbedding(plan, model, batch);
+  for (let l = 0; l < config.layers; l++) {
+    inputs.push(x);
+    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, mask);
+    if (pass.keepActivations) kept.push(activations);
+    else recycleActivations(plan, activations, x, activations.out);
+    x = activations.out;
+  }
+
+  const rows = pass.chosen ? recordGather(plan, x, pass.chosen.gather) : x;
+  const count = rows.shape[0]!;
+  const normed = plan.temp([count, config.hiddenSize], "final norm");
+  rmsNorm(plan, rows, weights.finalNorm, normed, { rows: count });
+  const shape = [count, pairs.weights.elements / count, 2];
+  const logits = plan.temp(shape, "pair logits");
+  const dLogits = plan.temp(shape, "d pair logits");
+  const results = plan.temp(shape, "pair results");
+  tokenLogits(plan, normed, weights.unembedding, pairs.ids, logits);
+  pairLoss(plan, pass.objective, logits, pairs.weights, config.finalSoftCap, dLogits, results);
+  const unembeddingGradient = sinks.weights?.get(weights.unembedding);
+  if (unembeddingGradient) {
+    scatterGradient(plan, pass.scatters!.output, dLogits, normed, unembeddingGradient);
+  }
+  const dNormed = plan.temp([count, config.hiddenSize], "d final norm");
+  tokenLogitsBackward(plan, dLogits, weights.unembedding, pairs.ids, dNormed);
+  const dRows = plan.temp([count, config.hiddenSize], "d chosen rows");
+  const gradient = sinks.norms?.get(weights.finalNorm);
+  rmsNormBackward(plan, rows, weights.finalNorm, dNormed, dRows, { rows: count, gradient });
+  plan.recycle(normed, logits, dLogits, dNormed);
+
+  let dx: Tensor | undefined = dRows;
+  if (pass.chosen) {
+    dx = plan.temp([batch.count, config.hiddenSize], "d residual stream");
+    fill(plan, dx, 0);
+    const whole = { stride: config.hiddenSize, offset: 0 };
+    copyRows(
+      plan,
+      pass.chosen.scatter,
+      { tensor: dRows, ...whole },
+      { tensor: dx, ...whole },
+      config.hiddenSize,
+    );
+    plan.recycle(rows, dRows);
+  }
+  const lowest = pass.lowest ?? { layer: 0, depth: "input" };
+  for (let l = config.layers - 1; l >= lowest.layer && dx; l--) {
+    const activations = kept[l] ?? recordLayer(plan, model, l, batch, inputs[l]!, caches[l]!, mask);
+    const depth = l === lowest.layer ? lowest.depth : "input";
+    dx = recordLayerBackward(plan, model, l, batch, activations, caches[l]!, dx, sinks, depth);
+    // A kept layer's output is the next layer's input and was recycled with it; a recomputed one's is its own.
+    recycleActivations(plan, activations, ...(pass.keepActivations ? [activations.out] : []));
+  }
+  const embeddingGradient = sinks.weights?.get(weights.embedding);
+  if (embeddingGradient && dx) {
+    const scale = plan.temp([batch.count], "embedding scale");
+    fill(plan, scale, config.architecture.scaleEmbedding ? Math.sqrt(config.hiddenSize) : 1);
+    scatterGradient(plan, pass.scatters!.input, scale, dx, embeddingGradient);
+  }
+  return results;
+}
+
+/** Index tensors for the last token of each sequence of a batch given the sequences' lengths. */
+export function lastTokens(model: Model, lengths: readonly number[]): ChosenTokens & Disposable {
+  let end = 0;
+  const last = lengths.map((length) => (end += length) - 1);
+  const upload = (pairs: number[][], label: string) =>
+    model.gpu.upload(Uint32Array.from(pairs.flat()), [last.length, 2], label);
+  const gather = upload(last.map((token, row) => [token, row]), "gather last tokens");
+  const scatter = upload(last.map((token, row) => [row, token]), "scatter last tokens");
+  return {
+    gather,
+    scatter,
+    [Symbol.dispose]() {
+      model.gpu.free(gather);
+      model.gpu.free(scatter);
+    },
+  };
+}

@@ -1,0 +1,214 @@
+/** Streams a checkpoint's tensors to the GPU. q, k, v are fused into one matrix by rows, and so are gate and up. */
+import { InputError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import type { Norm } from "../ops/norm.ts";
+import { bytesOf, freeWeight, type RowChunk, type Storage, type Weight } from "../ops/weight.ts";
+import type { ModelConfig } from "./architecture.ts";
+import { type Checkpoint, type FloatType, type TensorInfo, widenToFloat32 } from "./safetensors.ts";
+
+/** One layer's weights; H, K, C, F, D as in architecture.ts. */
+export interface LayerWeights {
+  /** [(H + 2K)·C, D]: rows of q_proj, k_proj, v_proj. */
+  readonly qkv: Weight;
+  /** o_proj [D, H·C] */
+  readonly output: Weight;
+  /** [2F, D]: rows of gate_proj, then up_proj. */
+  readonly gateUp: Weight;
+  /** down_proj [D, F] */
+  readonly down: Weight;
+  readonly beforeAttention?: Norm;
+  readonly afterAttention?: Norm;
+  readonly beforeMlp?: Norm;
+  readonly afterMlp?: Norm;
+  readonly queryNorm?: Norm;
+  readonly keyNorm?: Norm;
+}
+
+/** All weights; `unembedding` is `embedding` where they are tied. */
+export interface ModelWeights {
+  /** [V, D] */
+  readonly embedding: Weight;
+  readonly unembedding: Weight;
+  readonly finalNorm: Norm;
+  readonly layers: readonly LayerWeights[];
+}
+
+/** `auto` keeps 16-bit checkpoints 16-bit on a GPU and widens small ones on software Vulkan; values are the same. */
+export type StorageChoice = "auto" | "checkpoint" | "f32";
+
+/** Where a parameter of the checkpoint lies in the fused matrices: its name and its rows. */
+export interface WeightPart {
+  readonly name: string;
+  readonly firstRow: number;
+  readonly rows: number;
+}
+
+/** The checkpoint tensors that a fused matrix of layer `l` is made of, with their rows. */
+export function partsOf(
+  config: ModelConfig,
+  l: number,
+  matrix: "qkv" | "output" | "gateUp" | "down",
+): WeightPart[] {
+  const { queryHeads: H, keyValueHeads: K, headWidth: C, mlpWidth: F, hiddenSize: D } = config;
+  const layer = `model.layers.${l}`;
+  const stack = (parts: [string, number][]) => {
+    let firstRow = 0;
+    return parts.map(([name, rows]) => {
+      firstRow += rows;
+      return { name: `${layer}.${name}.weight`, firstRow: firstRow - rows, rows };
+    });
+  };
+  switch (matrix) {
+    case "qkv":
+      return stack([["self_attn.q_proj", H * C], ["self_attn.k_proj", K * C], ["self_attn.v_proj", K * C]]);
+    case "output":
+      return stack([["self_attn.o_proj", D]]);
+    case "gateUp":
+      return stack([["mlp.gate_proj", F], ["mlp.up_proj", F]]);
+    case "down":
+      return stack([["mlp.down_proj", D]]);
+  }
+}
+
+const pieceBytes = 16 * 2 ** 20;
+const smallCheckpoint = 512 * 2 ** 20;
+
+/** Loads every weight; throws InputError for a missing tensor, a wrong shape or a value that is not finite. */
+export async function loadWeights(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  config: ModelConfig,
+  choice: StorageChoice,
+): Promise<ModelWeights> {
+  const { hiddenSize: D, queryHeads: H, keyValueHeads: K, headWidth: C, mlpWidth: F, vocabSize: V } = config;
+  const bytes = checkpoint.names().reduce((sum, name) => {
+    const info = checkpoint.tensor(name)!;
+    return sum + info.byteEnd - info.byteStart;
+  }, 0);
+  const widenAll = choice === "f32" || (choice === "auto" && gpu.isSoftware && bytes <= smallCheckpoint);
+  const loaded: Weight[] = [];
+  const matrix = async (parts: readonly WeightPart[], columns: number): Promise<Weight> => {
+    const weight = await loadMatrix(gpu, checkpoint, parts, columns, widenAll);
+    loaded.push(weight);
+    return weight;
+  };
+  const norm = async (name: string, width: number): Promise<Norm> => {
+    const info = checkpoint.require(name, [width]);
+    const data = widenToFloat32(await readFinite(checkpoint, info, 0, width), info.dtype as FloatType);
+    return {
+      weight: gpu.upload(data, [width], name),
+      offset: config.architecture.normOffset,
+      epsilon: config.normEpsilon,
+    };
+  };
+  try {
+    const embedding = await matrix([{ name: "model.embed_tokens.weight", firstRow: 0, rows: V }], D);
+    const unembedding = config.tiedEmbedding
+      ? embedding
+      : await matrix([{ name: "lm_head.weight", firstRow: 0, rows: V }], D);
+    const finalNorm = await norm("model.norm.weight", D);
+    const layers: LayerWeights[] = [];
+    for (let l = 0; l < config.layers; l++) {
+      const norms: Record<string, Norm> = {};
+      for (const [place, name] of Object.entries(config.architecture.norms)) {
+        norms[place] = await norm(`model.layers.${l}.${name}.weight`, D);
+      }
+      if (config.architecture.queryKeyNorm === "projection") {
+        norms.queryNorm = await norm(`model.layers.${l}.self_attn.q_norm.weight`, H * C);
+        norms.keyNorm = await norm(`model.layers.${l}.self_attn.k_norm.weight`, K * C);
+      }
+      layers.push({
+        qkv: await matrix(partsOf(config, l, "qkv"), D),
+        output: await matrix(partsOf(config, l, "output"), H * C),
+        gateUp: await matrix(partsOf(config, l, "gateUp"), D),
+        down: await matrix(partsOf(config, l, "down"), F),
+        ...norms,
+      });
+    }
+    return { embedding, unembedding, finalNorm, layers };
+  } catch (error) {
+    loaded.forEach((weight) => freeWeight(gpu, weight));
+    throw error;
+  }
+}
+
+/** Every matrix and norm of the model once. */
+export function allParameters(weights: ModelWeights): { matrices: Weight[]; norms: Norm[] } {
+  const matrices = new Set([weights.embedding, weights.unembedding]);
+  const norms = [weights.finalNorm];
+  for (const layer of weights.layers) {
+    for (const weight of [layer.qkv, layer.output, layer.gateUp, layer.down]) matrices.add(weight);
+    const { beforeAttention, afterAttention, beforeMlp, afterMlp, queryNorm, keyNorm } = layer;
+    for (const norm of [beforeAttention, afterAttention, beforeMlp, afterMlp, queryNorm, keyNorm]) {
+      if (norm) norms.push(norm);
+    }
+  }
+  return { matrices: [...matrices], norms };
+}
+
+async function loadMatrix(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  parts: readonly WeightPart[],
+  columns: number,
+  widenAll: boolean,
+): Promise<Weight> {
+  const infos = parts.map(({ name, rows }) => checkpoint.require(name, [rows, columns]));
+  const dtypes = new Set(infos.map(({ dtype }) => dtype));
+  const only = dtypes.size === 1 ? infos[0]!.dtype : "F32";
+  // 16-bit rows are packed in pairs, so an odd row width would let rows share a word.
+  const packed = !widenAll && columns % 2 === 0 && only !== "F32";
+  const storage: Storage = packed ? (only === "F16" ? "f16" : "bf16") : "f32";
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  const rowBytes = columns * bytesOf(storage);
+  const { maxStorageBufferBindingSize, maxBufferSize } = gpu.device.limits;
+  const chunkRows = Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / rowBytes);
+  const chunks: RowChunk[] = [];
+  for (let firstRow = 0; firstRow < rows; firstRow += chunkRows) {
+    const count = Math.min(chunkRows, rows - firstRow);
+    const shape = [Math.ceil(count * rowBytes / 4)];
+    chunks.push({ tensor: gpu.tensor(shape, parts[0]!.name), firstRow, rows: count });
+  }
+  const pieceRows = Math.max(1, Math.floor(pieceBytes / (columns * 4)));
+  for (const [p, { firstRow, rows: partRows }] of parts.entries()) {
+    for (let row = 0; row < partRows;) {
+      const chunk = chunks[Math.floor((firstRow + row) / chunkRows)]!;
+      const left = chunk.firstRow + chunk.rows - firstRow - row;
+      const count = Math.min(pieceRows, partRows - row, left);
+      const raw = await readFinite(checkpoint, infos[p]!, row * columns, count * columns);
+      const data = packed
+        ? new Uint32Array(raw.buffer, 0, raw.byteLength / 4)
+        : widenToFloat32(raw, infos[p]!.dtype as FloatType);
+      gpu.write(chunk.tensor, data, (firstRow + row - chunk.firstRow) * rowBytes / 4);
+      row += count;
+    }
+  }
+  // Writes wait in host memory until a submit; without this a large checkpoint would pile up there.
+  gpu.device.queue.submit([]);
+  if (rows * rowBytes > pieceBytes) await gpu.fence();
+  return { name: parts[0]!.name, rows, columns, storage, chunks };
+}
+
+async function readFinite(checkpoint: Checkpoint, info: TensorInfo, from: number, count: number) {
+  const raw = await checkpoint.readRaw(info, from, count);
+  const bad = firstNonFinite(raw, info.dtype);
+  if (bad >= 0) {
+    throw new InputError(
+      `${info.file}: tensor ${info.name} holds NaN or infinity at element ${
+        from + bad
+      }; get an undamaged checkpoint.`,
+    );
+  }
+  return raw;
+}
+
+/** Index of the first NaN or infinity, -1 for none: the exponent bits are all set. */
+function firstNonFinite(raw: Uint8Array<ArrayBuffer>, dtype: string): number {
+  if (dtype === "F32") {
+    return new Uint32Array(raw.buffer, 0, raw.byteLength / 4).findIndex((x) =>
+      (x & 0x7f800000) === 0x7f800000
+    );
+  }
+  const exponent = dtype === "F16" ? 0x7c00 : 0x7f80;
+  return new Uint16Array(raw.buffer, 0, raw.byteLength / 2).findIndex((x) => (x & exponent) === exponent);
+}

@@ -1,0 +1,170 @@
+/** Rotary embedding, K/V cache append and causal attention. N tokens, H query heads, K key/value heads, C head width. */
+import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import backwardKeyValue from "../../shaders/attention_backward_key_value.wgsl" with { type: "text" };
+import backwardQuery from "../../shaders/attention_backward_query.wgsl" with { type: "text" };
+import cachePrelude from "../../shaders/cache.wgsl" with { type: "text" };
+import delta from "../../shaders/attention_delta.wgsl" with { type: "text" };
+import parallel from "../../shaders/attention_parallel.wgsl" with { type: "text" };
+import rotaryAppendShader from "../../shaders/rotary_append.wgsl" with { type: "text" };
+import rotaryBackwardShader from "../../shaders/rotary_backward.wgsl" with { type: "text" };
+import serial from "../../shaders/attention.wgsl" with { type: "text" };
+import { variantFor } from "./variants.ts";
+
+/** Head counts and score function of one attention layer. */
+export interface AttentionShape {
+  readonly queryHeads: number;
+  readonly keyValueHeads: number;
+  readonly headWidth: number;
+  /** Sliding window in tokens, 0 for none. */
+  readonly window: number;
+  /** Factor on q·k. */
+  readonly scale: number;
+  /** Soft cap on scores, 0 for none. */
+  readonly softCap: number;
+}
+
+/** The tokens of a batch and where their sequences lie in the cache; layouts in shaders/cache.wgsl. */
+export interface TokenLayout {
+  /** u32 [N, 4]: id, position, sequence, flag. */
+  readonly tokens: Tensor;
+  /** u32 [S, 8]: table, split, base, 0, first token, end token, 0, 0. */
+  readonly sequences: Tensor;
+  /** u32: cache rows of shared positions. */
+  readonly table: Tensor;
+}
+
+/**
+ * Rotates queries and keys by position; q[N, H, C] receives the queries, cache[rows, 2, K, C] keys and values.
+ * qk and v [N, H + 2K, C] are the (normed) projections; angles [positions, C/2, 2] of (cos, sin).
+ */
+export function rotaryAppend(
+  plan: Plan,
+  layout: TokenLayout,
+  shape: AttentionShape,
+  angles: Tensor,
+  qk: Tensor,
+  v: Tensor,
+  q: Tensor,
+  cache: Tensor,
+) {
+  const count = layout.tokens.shape[0]! * (shape.queryHeads + 2 * shape.keyValueHeads) * shape.headWidth / 2;
+  plan.dispatch(
+    { name: "rotary_append", template: cachePrelude + rotaryAppendShader, values: {} },
+    [layout.tokens, layout.sequences, layout.table, angles, qk, v, q, cache],
+    [count, shape.queryHeads, shape.keyValueHeads, shape.headWidth / 2],
+    linearGrid(count, 64),
+  );
+}
+
+/** dqkv[N, H + 2K, C] from dq[N, H, C] and dkv[N, 2, K, C]: the inverse rotation. */
+export function rotaryBackward(
+  plan: Plan,
+  layout: TokenLayout,
+  shape: AttentionShape,
+  angles: Tensor,
+  dq: Tensor,
+  dkv: Tensor,
+  dqkv: Tensor,
+) {
+  const count = dqkv.elements / 2;
+  plan.dispatch(
+    { name: "rotary_backward", template: rotaryBackwardShader, values: {} },
+    [layout.tokens, angles, dq, dkv, dqkv],
+    [count, shape.queryHeads, shape.keyValueHeads, shape.headWidth / 2],
+    linearGrid(count, 64),
+  );
+}
+
+/** y[N, H, C] = softmax(cap(scale · q·k)) · v over the cache; stats[N, H, 2] keeps the log-sum-exp. */
+export function attention(
+  plan: Plan,
+  layout: TokenLayout,
+  shape: AttentionShape,
+  q: Tensor,
+  cache: Tensor,
+  y: Tensor,
+  stats: Tensor,
+) {
+  const count = layout.tokens.shape[0]! * shape.queryHeads;
+  const many = variantFor(plan.gpu) === "parallel";
+  const WG = many ? 64 : 8;
+  const values = shaderValues(shape, WG);
+  plan.dispatch(
+    many
+      ? {
+        name: "attention_parallel",
+        template: cachePrelude + parallel,
+        values: { ...values, SLICES: Math.ceil(values.UNITS / WG) },
+      }
+      : { name: "attention", template: cachePrelude + serial, values },
+    [layout.tokens, layout.sequences, layout.table, q, cache, y, stats],
+    params(count, shape),
+    linearGrid(count, many ? 1 : WG),
+  );
+}
+
+/** dq[N, H, C] and dkv[N, 2, K, C] (of this batch's own tokens) from dy[N, H, C]; y and stats as the forward left them. */
+export function attentionBackward(
+  plan: Plan,
+  layout: TokenLayout,
+  shape: AttentionShape,
+  forward: { q: Tensor; cache: Tensor; y: Tensor; stats: Tensor },
+  dy: Tensor,
+  dq: Tensor,
+  dkv: Tensor,
+) {
+  const tokens = layout.tokens.shape[0]!;
+  const queries = tokens * shape.queryHeads;
+  const WG = variantFor(plan.gpu) === "parallel" ? 64 : 8;
+  const values = shaderValues(shape, WG);
+  plan.dispatch(
+    { name: "attention_delta", template: delta, values: {} },
+    [forward.y, dy, forward.stats],
+    [queries, shape.headWidth],
+    linearGrid(queries, 64),
+  );
+  const bindings = [
+    layout.tokens,
+    layout.sequences,
+    layout.table,
+    forward.q,
+    forward.cache,
+    forward.stats,
+    dy,
+  ];
+  plan.dispatch(
+    { name: "attention_backward_query", template: cachePrelude + backwardQuery, values },
+    [...bindings, dq],
+    params(queries, shape),
+    linearGrid(queries, WG),
+  );
+  const keys = tokens * shape.keyValueHeads;
+  plan.dispatch(
+    { name: "attention_backward_key_value", template: cachePrelude + backwardKeyValue, values },
+    [...bindings, dkv],
+    params(keys, shape),
+    linearGrid(keys, WG),
+  );
+}
+
+function shaderValues(shape: AttentionShape, WG: number) {
+  const vector = shape.headWidth % 4 === 0;
+  return {
+    VECTOR: vector,
+    UNITS: vector ? shape.headWidth / 4 : shape.headWidth,
+    SOFT_CAP: shape.softCap > 0,
+    WG,
+  };
+}
+
+function params(count: number, shape: AttentionShape) {
+  return [
+    count,
+    shape.queryHeads,
+    shape.keyValueHeads,
+    shape.window,
+    f32(shape.scale),
+    f32(shape.softCap || 1),
+  ];
+}

@@ -1,0 +1,86 @@
+/** Operators without a reduction across tokens: gated MLP, soft cap, fill, and row copies. N tokens, F MLP width. */
+import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import capBackward from "../../shaders/soft_cap_backward.wgsl" with { type: "text" };
+import capShader from "../../shaders/soft_cap.wgsl" with { type: "text" };
+import copyShader from "../../shaders/copy_rows.wgsl" with { type: "text" };
+import fillShader from "../../shaders/fill.wgsl" with { type: "text" };
+import gatedBackward from "../../shaders/gated_mlp_backward.wgsl" with { type: "text" };
+import gatedShader from "../../shaders/gated_mlp.wgsl" with { type: "text" };
+
+/** The gate's elementwise function. */
+export type GateActivation = "silu" | "gelu_tanh";
+
+/** y[N, F] = activation(gate) · up; gateUp [N, 2F]. */
+export function gatedMlp(plan: Plan, gateUp: Tensor, y: Tensor, activation: GateActivation) {
+  plan.dispatch(
+    { name: "gated_mlp", template: gatedShader, values: { ACTIVATION: activation } },
+    [gateUp, y],
+    [y.elements, y.shape[1]!],
+    linearGrid(y.elements, 64),
+  );
+}
+
+/** dGateUp[N, 2F] from dy[N, F]. */
+export function gatedMlpBackward(
+  plan: Plan,
+  gateUp: Tensor,
+  dy: Tensor,
+  dGateUp: Tensor,
+  activation: GateActivation,
+) {
+  plan.dispatch(
+    { name: "gated_mlp_backward", template: gatedBackward, values: { ACTIVATION: activation } },
+    [gateUp, dy, dGateUp],
+    [dy.elements, dy.shape[1]!],
+    linearGrid(dy.elements, 64),
+  );
+}
+
+/** y = cap · tanh(y / cap), in place. */
+export function softCap(plan: Plan, y: Tensor, cap: number) {
+  plan.dispatch(
+    { name: "soft_cap", template: capShader, values: {} },
+    [y],
+    [y.elements, f32(cap)],
+    linearGrid(y.elements, 64),
+  );
+}
+
+/** dy · (1 - (y / cap)²), in place in dy; y is the capped value. */
+export function softCapBackward(plan: Plan, y: Tensor, dy: Tensor, cap: number) {
+  plan.dispatch(
+    { name: "soft_cap_backward", template: capBackward, values: {} },
+    [y, dy],
+    [y.elements, f32(cap)],
+    linearGrid(y.elements, 64),
+  );
+}
+
+/** y[…] = value. */
+export function fill(plan: Plan, y: Tensor, value: number) {
+  plan.dispatch(
+    { name: "fill", template: fillShader, values: {} },
+    [y],
+    [y.elements, f32(value)],
+    linearGrid(y.elements, 64),
+  );
+}
+
+/** A rectangle of columns in rows of a matrix. */
+export interface RowSlice {
+  readonly tensor: Tensor;
+  readonly stride: number;
+  readonly offset: number;
+}
+
+/** Copies `width` channels from row index[i].0 of `from` to row index[i].1 of `to`; index u32 [count, 2]. */
+export function copyRows(plan: Plan, index: Tensor, from: RowSlice, to: RowSlice, width: number) {
+  const count = index.shape[0]! * width;
+  plan.dispatch(
+    { name: "copy_rows", template: copyShader, values: {} },
+    [index, from.tensor, to.tensor],
+    [count, width, from.stride, from.offset, to.stride, to.offset],
+    linearGrid(count, 64),
+  );
+}

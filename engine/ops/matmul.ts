@@ -1,0 +1,184 @@
+/** Matrix products in the three layouts training needs. N tokens (rows), I inputs, O outputs, R overlaid rows. */
+import type { Kernel } from "../gpu/gpu.ts";
+import type { Plan } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import nn from "../../shaders/matmul_nn.wgsl" with { type: "text" };
+import nt from "../../shaders/matmul_nt.wgsl" with { type: "text" };
+import takeColumns from "../../shaders/take_columns.wgsl" with { type: "text" };
+import weights from "../../shaders/weights.wgsl" with { type: "text" };
+import { linearGrid } from "../gpu/plan.ts";
+import { matmulTile } from "./variants.ts";
+import type { RowOverlay, Storage, Weight } from "./weight.ts";
+
+interface Right {
+  readonly tensor: Tensor;
+  readonly storage: Storage;
+}
+
+/** y[N, O] = x[N, I] · weight[O, I]ᵀ (+ residual[N, O]), overlaid rows included. */
+export function linear(plan: Plan, x: Tensor, weight: Weight, y: Tensor, residual?: Tensor) {
+  const n = x.shape[0]!;
+  for (const { tensor, firstRow, rows } of weight.chunks) {
+    matmulNT(plan, x, { tensor, storage: weight.storage }, y, {
+      m: n,
+      n: rows,
+      k: weight.columns,
+      yStride: weight.rows,
+      yOffset: firstRow,
+      ...(residual && { residual }),
+    });
+  }
+  const { overlay } = weight;
+  if (!overlay) return;
+  if (residual) throw new Error(`${weight.name}: an overlay beside a residual is not supported.`);
+  matmulNT(plan, x, { tensor: overlay.values, storage: "f32" }, y, {
+    m: n,
+    n: overlay.rows.length,
+    k: weight.columns,
+    yStride: weight.rows,
+    yOffset: 0,
+    columns: overlay.index,
+  });
+}
+
+/**
+ * dx[N, I] (+)= dy[N, O] · weight[O, I]. With an overlay its columns of dy are moved to the returned tensor [N, R]
+ * (zero in dy afterwards), which is the dy of the overlaid rows' gradient; recycle it when done.
+ */
+export function linearBackward(
+  plan: Plan,
+  dy: Tensor,
+  weight: Weight,
+  dx: Tensor | undefined,
+  accumulate = false,
+): Tensor | undefined {
+  const n = dy.shape[0]!;
+  const { overlay } = weight;
+  let taken: Tensor | undefined;
+  if (overlay) {
+    taken = plan.temp([n, overlay.rows.length], `${weight.name} overlaid columns`);
+    plan.dispatch(
+      { name: "take_columns", template: takeColumns, values: {} },
+      [overlay.index, dy, taken],
+      [taken.elements, overlay.rows.length, weight.rows],
+      linearGrid(taken.elements, 64),
+    );
+  }
+  if (!dx) return taken;
+  weight.chunks.forEach(({ tensor, firstRow, rows }, i) => {
+    matmulNN(plan, dy, { tensor, storage: weight.storage }, dx, {
+      m: n,
+      n: weight.columns,
+      k: rows,
+      aOffset: firstRow,
+      aRow: weight.rows,
+      aColumn: 1,
+      accumulate: accumulate || i > 0,
+    });
+  });
+  if (overlay && taken) {
+    matmulNN(plan, taken, { tensor: overlay.values, storage: "f32" }, dx, {
+      m: n,
+      n: weight.columns,
+      k: overlay.rows.length,
+      aOffset: 0,
+      aRow: overlay.rows.length,
+      aColumn: 1,
+      accumulate: true,
+    });
+  }
+  return taken;
+}
+
+/** gradient[O, I] (+)= dy[N, O]ᵀ · x[N, I]; with `taken` from linearBackward as dy, O counts the overlaid rows only. */
+export function weightGradient(plan: Plan, dy: Tensor, x: Tensor, gradient: Tensor, accumulate: boolean) {
+  const [n, outputs] = [dy.shape[0]!, dy.shape[1]!];
+  matmulNN(plan, dy, { tensor: x, storage: "f32" }, gradient, {
+    m: outputs,
+    n: x.shape[1]!,
+    k: n,
+    aOffset: 0,
+    aRow: 1,
+    aColumn: outputs,
+    accumulate,
+  });
+}
+
+/** Sizes of one y[m, n] = x[m, k] · b[n, k]ᵀ. */
+export interface NTSizes {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly yStride: number;
+  readonly yOffset: number;
+  /** Added to the product; laid out like y. */
+  readonly residual?: Tensor;
+  /** u32 [n]: column of y that row i of b yields. */
+  readonly columns?: Tensor;
+  readonly accumulate?: boolean;
+}
+
+/** Records one matmul_nt.wgsl. */
+export function matmulNT(plan: Plan, x: Tensor, b: Right, y: Tensor, sizes: NTSizes) {
+  const { m, n, k } = sizes;
+  const vector = k % 4 === 0;
+  const { WX, WY, TM, TN } = matmulTile(plan.gpu, "nt", m, n);
+  const kernel: Kernel = {
+    name: "matmul_nt",
+    template: weights + nt,
+    values: {
+      DTYPE: b.storage,
+      VECTOR: vector,
+      RESIDUAL: sizes.residual !== undefined,
+      SCATTER: sizes.columns !== undefined,
+      ACCUMULATE: sizes.accumulate ?? false,
+      WX,
+      WY,
+      TM,
+      TN,
+    },
+  };
+  const walk = vector ? k / 4 : k;
+  const extra = sizes.residual ?? sizes.columns;
+  plan.dispatch(
+    kernel,
+    [b.tensor, x, y, ...(extra ? [extra] : [])],
+    [m, n, walk, walk, sizes.yStride, sizes.yOffset],
+    [Math.ceil(n / (WX * TN)), Math.ceil(m / (WY * TM))],
+  );
+}
+
+/** Sizes of one y[m, n] = a(m, k) · b[k, n]; see matmul_nn.wgsl for how a is indexed. */
+export interface NNSizes {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly aOffset: number;
+  readonly aRow: number;
+  readonly aColumn: number;
+  readonly accumulate?: boolean;
+}
+
+/** Records one matmul_nn.wgsl. */
+export function matmulNN(plan: Plan, a: Tensor, b: Right, y: Tensor, sizes: NNSizes) {
+  const { m, n, k } = sizes;
+  const vector = n % 4 === 0;
+  const { WX, WY, TM, TN } = matmulTile(plan.gpu, "nn", m, vector ? n / 4 : n);
+  const kernel: Kernel = {
+    name: "matmul_nn",
+    template: weights + nn,
+    values: { DTYPE: b.storage, VECTOR: vector, ACCUMULATE: sizes.accumulate ?? false, WX, WY, TM, TN },
+  };
+  const units = vector ? n / 4 : n;
+  plan.dispatch(
+    kernel,
+    [b.tensor, a, y],
+    [m, units, k, sizes.aOffset, sizes.aRow, sizes.aColumn],
+    [Math.ceil(units / (WX * TN)), Math.ceil(m / (WY * TM))],
+  );
+}
+
+/** Makes an overlay record from tensors; here so that circuit code need not know the layout. */
+export function overlayOf(rows: Uint32Array, index: Tensor, values: Tensor): RowOverlay {
+  return { rows, index, values };
+}

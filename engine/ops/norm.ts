@@ -1,0 +1,106 @@
+/** RMSNorm and its gradients. R rows of W channels; rows may be columns of a wider matrix (stride and offset). */
+import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import backward from "../../shaders/rmsnorm_backward.wgsl" with { type: "text" };
+import forward from "../../shaders/rmsnorm.wgsl" with { type: "text" };
+import gainGradient from "../../shaders/rmsnorm_gain_gradient.wgsl" with { type: "text" };
+import { variantFor } from "./variants.ts";
+
+/** The learned gain [W] and constants of one norm: gain is offset + weight (offset 1 for Gemma). */
+export interface Norm {
+  readonly weight: Tensor;
+  readonly offset: 0 | 1;
+  readonly epsilon: number;
+}
+
+/** A column range of a matrix: rows of `width` at row * stride + offset. */
+export interface Columns {
+  readonly stride: number;
+  readonly offset: number;
+}
+
+/** y = x / rms(x) · (offset + weight) (+ residual). Columns default to whole rows. */
+export function rmsNorm(
+  plan: Plan,
+  x: Tensor,
+  norm: Norm,
+  y: Tensor,
+  options: { rows: number; residual?: Tensor; x?: Columns; y?: Columns },
+) {
+  const width = norm.weight.elements;
+  const whole = { stride: width, offset: 0 };
+  const [from, to] = [options.x ?? whole, options.y ?? whole];
+  const [values, grid] = shape(plan, options.rows);
+  plan.dispatch(
+    { name: "rmsnorm", template: forward, values: { ...values, RESIDUAL: options.residual !== undefined } },
+    [x, norm.weight, y, ...(options.residual ? [options.residual] : [])],
+    [
+      options.rows,
+      width,
+      from.stride,
+      from.offset,
+      to.stride,
+      to.offset,
+      f32(norm.epsilon),
+      f32(norm.offset),
+    ],
+    grid,
+  );
+}
+
+/**
+ * dx (+ residual) from dy; `dx` may be `dy` itself. `x` is the norm's input. With `gradient` [W] the gain's gradient is
+ * added to it; dy must then be a tensor other than dx.
+ */
+export function rmsNormBackward(
+  plan: Plan,
+  x: Tensor,
+  norm: Norm,
+  dy: Tensor,
+  dx: Tensor,
+  options: { rows: number; residual?: Tensor; x?: Columns; y?: Columns; gradient?: Tensor | undefined },
+) {
+  const width = norm.weight.elements;
+  const whole = { stride: width, offset: 0 };
+  const [from, to] = [options.x ?? whole, options.y ?? whole];
+  const [values, grid] = shape(plan, options.rows);
+  const inPlace = dx === dy;
+  if (inPlace && options.gradient) {
+    throw new Error("The gain's gradient needs dy, which an in-place dx overwrites.");
+  }
+  const scales = plan.temp([options.rows], "norm scales");
+  plan.dispatch(
+    {
+      name: "rmsnorm_backward",
+      template: backward,
+      values: { ...values, IN_PLACE: inPlace, RESIDUAL: options.residual !== undefined },
+    },
+    [x, norm.weight, scales, dx, ...(inPlace ? [] : [dy]), ...(options.residual ? [options.residual] : [])],
+    [
+      options.rows,
+      width,
+      from.stride,
+      from.offset,
+      to.stride,
+      to.offset,
+      f32(norm.epsilon),
+      f32(norm.offset),
+    ],
+    grid,
+  );
+  if (options.gradient) {
+    plan.dispatch(
+      { name: "rmsnorm_gain_gradient", template: gainGradient, values: {} },
+      [x, dy, scales, options.gradient],
+      [options.rows, width, from.stride, from.offset, to.stride, to.offset],
+      [Math.ceil(width / 64)],
+    );
+  }
+  plan.recycle(scales);
+}
+
+function shape(plan: Plan, rows: number) {
+  const parallel = variantFor(plan.gpu) === "parallel";
+  const WG = parallel ? 128 : 8;
+  return [{ PARALLEL: parallel, WG }, linearGrid(rows, parallel ? 1 : WG)] as const;
+}

@@ -1,0 +1,37 @@
+/** Which kernel variant and tile an adapter and shape class get. Tests force every variant through `forceVariant`. */
+import type { Gpu } from "../gpu/gpu.ts";
+
+/** `serial`: one thread a row, registers only, for software Vulkan. `parallel`: one workgroup a row, for GPUs. */
+export type Variant = "serial" | "parallel";
+
+/** A register tile: workgroup of WX × WY threads, each with TM rows and TN columns (or quads of columns). */
+export interface Tile {
+  readonly WX: number;
+  readonly WY: number;
+  readonly TM: number;
+  readonly TN: number;
+}
+
+let forced: Variant | undefined;
+
+/** Makes every operator use one variant (undefined: choose by adapter again). For tests and benchmarks. */
+export function forceVariant(variant: Variant | undefined) {
+  forced = variant;
+}
+
+/** The variant this adapter gets: llvmpipe runs invocations as SIMD lanes and pays dearly for barriers. */
+export function variantFor(gpu: Gpu): Variant {
+  return forced ?? (gpu.isSoftware ? "serial" : "parallel");
+}
+
+/** The register tile for a product of m rows and n columns (quads of columns for `nn`). */
+export function matmulTile(gpu: Gpu, layout: "nt" | "nn", m: number, n: number): Tile {
+  const rows = (most: number) => [16, 8, 4, 2, 1].find((tm) => tm <= most && tm <= Math.max(1, m)) ?? 1;
+  if (variantFor(gpu) === "serial") {
+    // Lanes along n share their loads of the left operand, so tall tiles are cheap.
+    const TN = layout === "nt" ? (n >= 32 ? 4 : n >= 16 ? 2 : 1) : (n >= 16 ? 2 : 1);
+    return { WX: 8, WY: 1, TM: rows(16), TN };
+  }
+  const TN = layout === "nt" ? 4 : 1;
+  return m >= 32 ? { WX: 16, WY: 8, TM: 4, TN } : { WX: 64, WY: 1, TM: rows(8), TN: 1 };
+}

@@ -1,0 +1,63 @@
+// losses[p] = weight[p] * (logsumexp(logits[p]) - logits[p, target[p]]), and logits become their gradient in place:
+// weight[p] * (softmax(logits[p]) - onehot(target[p])). One workgroup of $WG threads a row.
+// logits [P, V] (soft-capped already), targets, row_weights and losses [P].
+struct Params {
+  rows: u32, // P
+  width: u32, // V
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> targets: array<u32>;
+@group(0) @binding(2) var<storage, read> row_weights: array<f32>;
+@group(0) @binding(3) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(4) var<storage, read_write> losses: array<f32>;
+var<workgroup> partial: array<f32, $WG>;
+
+@compute @workgroup_size($WG)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row = group.x + group.y * groups.x;
+  if (row >= params.rows) {
+    return;
+  }
+  let start = row * params.width;
+  var top = -1e30;
+  for (var v = lane; v < params.width; v += $WG) {
+    top = max(top, logits[start + v]);
+  }
+  partial[lane] = top;
+  workgroupBarrier();
+  for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      partial[lane] = max(partial[lane], partial[lane + half]);
+    }
+    workgroupBarrier();
+  }
+  top = partial[0];
+  workgroupBarrier();
+  var total = 0.0;
+  for (var v = lane; v < params.width; v += $WG) {
+    total += exp(logits[start + v] - top);
+  }
+  partial[lane] = total;
+  workgroupBarrier();
+  for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      partial[lane] += partial[lane + half];
+    }
+    workgroupBarrier();
+  }
+  total = partial[0];
+  let goal = targets[row];
+  if (lane == 0u) {
+    losses[row] = row_weights[row] * (top + log(total) - logits[start + goal]);
+  }
+  storageBarrier(); // the loss reads logits[goal] before it is overwritten
+  workgroupBarrier();
+  for (var v = lane; v < params.width; v += $WG) {
+    let p = exp(logits[start + v] - top) / total;
+    logits[start + v] = row_weights[row] * (p - select(0.0, 1.0, v == goal));
+  }
+}

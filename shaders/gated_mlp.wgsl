@@ -1,0 +1,28 @@
+// y[n, f] = activation(gate[n, f]) * up[n, f];  gate_up [N, 2F] holds the gate, then the up projection; y [N, F].
+// $ACTIVATION: silu | gelu_tanh.
+struct Params {
+  count: u32, // N * F
+  width: u32, // F
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> gate_up: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+fn activation(x: f32) -> f32 {
+  //: if ACTIVATION == silu
+  return x / (1.0 + exp(-x));
+  //: else
+  let inner = 0.7978845608028654 * (x + 0.044715 * x * x * x);
+  return 0.5 * x * (1.0 + tanh(clamp(inner, -20.0, 20.0))); // tanh of large arguments is NaN on some drivers
+  //: end
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.x + id.y * groups.x * 64u;
+  if (i >= params.count) {
+    return;
+  }
+  let at = i / params.width * 2u * params.width + i % params.width;
+  y[i] = activation(gate_up[at]) * gate_up[at + params.width];
+}

@@ -1,0 +1,74 @@
+// y[r, w] = x[r, w] * rsqrt(mean_w(x[r]^2) + epsilon) * (offset + gain[w])  (+ residual[r, w])
+// x rows lie at r * x_stride + x_offset, y and residual rows at r * y_stride + y_offset; width W each.
+// $PARALLEL: one workgroup of $WG threads a row; otherwise one thread a row.
+struct Params {
+  rows: u32,
+  width: u32,
+  x_stride: u32,
+  x_offset: u32,
+  y_stride: u32,
+  y_offset: u32,
+  epsilon: f32,
+  offset: f32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> gain: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+//: if RESIDUAL
+@group(0) @binding(4) var<storage, read> residual: array<f32>;
+//: end
+//: if PARALLEL
+var<workgroup> partial: array<f32, $WG>;
+//: end
+
+@compute @workgroup_size($WG)
+fn main(
+  @builtin(global_invocation_id) id: vec3u,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  //: if PARALLEL
+  let row = group.x + group.y * groups.x;
+  let first = lane;
+  let step = u32($WG);
+  //: else
+  let row = id.x + id.y * groups.x * $WG;
+  let first = 0u;
+  let step = 1u;
+  //: end
+  let inside = row < params.rows;
+  let from_x = row * params.x_stride + params.x_offset;
+  let from_y = row * params.y_stride + params.y_offset;
+  var squares = 0.0;
+  if (inside) {
+    for (var w = first; w < params.width; w += step) {
+      let value = x[from_x + w];
+      squares += value * value;
+    }
+  }
+  //: if PARALLEL
+  partial[lane] = squares;
+  workgroupBarrier();
+  for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      partial[lane] += partial[lane + half];
+    }
+    workgroupBarrier();
+  }
+  squares = partial[0];
+  //: end
+  if (!inside) {
+    return;
+  }
+  let scale = inverseSqrt(squares / f32(params.width) + params.epsilon);
+  for (var w = first; w < params.width; w += step) {
+    let value = x[from_x + w] * scale * (params.offset + gain[w]);
+    //: if RESIDUAL
+    y[from_y + w] = residual[from_y + w] + value;
+    //: else
+    y[from_y + w] = value;
+    //: end
+  }
+}

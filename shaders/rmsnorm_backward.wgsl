@@ -1,0 +1,95 @@
+// dx[r, w] = s * g[w] * dy[r, w] - x[r, w] * s^3 / W * sum_w(g * dy * x)   with s = rsqrt(mean(x^2) + epsilon), g = offset + gain
+// (+ residual[r, w]). Also writes scales[r] = s for the gain's gradient.
+// Rows: x at r * x_stride + x_offset; dy, dx and residual at r * y_stride + y_offset.
+// $IN_PLACE: dx overwrites dy. $PARALLEL: one workgroup of $WG threads a row; otherwise one thread a row.
+struct Params {
+  rows: u32,
+  width: u32,
+  x_stride: u32,
+  x_offset: u32,
+  y_stride: u32,
+  y_offset: u32,
+  epsilon: f32,
+  offset: f32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> gain: array<f32>;
+@group(0) @binding(3) var<storage, read_write> scales: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+//: if !IN_PLACE
+@group(0) @binding(5) var<storage, read> dy: array<f32>;
+//: if RESIDUAL
+@group(0) @binding(6) var<storage, read> residual: array<f32>;
+//: end
+//: else
+//: if RESIDUAL
+@group(0) @binding(5) var<storage, read> residual: array<f32>;
+//: end
+//: end
+//: if PARALLEL
+var<workgroup> partial: array<vec2f, $WG>;
+//: end
+
+fn incoming(i: u32) -> f32 {
+  //: if IN_PLACE
+  return dx[i];
+  //: else
+  return dy[i];
+  //: end
+}
+
+@compute @workgroup_size($WG)
+fn main(
+  @builtin(global_invocation_id) id: vec3u,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  //: if PARALLEL
+  let row = group.x + group.y * groups.x;
+  let first = lane;
+  let step = u32($WG);
+  //: else
+  let row = id.x + id.y * groups.x * $WG;
+  let first = 0u;
+  let step = 1u;
+  //: end
+  let inside = row < params.rows;
+  let from_x = row * params.x_stride + params.x_offset;
+  let from_y = row * params.y_stride + params.y_offset;
+  var sums = vec2f(0.0); // of x^2 and of g * dy * x
+  if (inside) {
+    for (var w = first; w < params.width; w += step) {
+      let value = x[from_x + w];
+      sums += vec2f(value * value, (params.offset + gain[w]) * incoming(from_y + w) * value);
+    }
+  }
+  //: if PARALLEL
+  partial[lane] = sums;
+  workgroupBarrier();
+  for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      partial[lane] += partial[lane + half];
+    }
+    workgroupBarrier();
+  }
+  sums = partial[0];
+  //: end
+  if (!inside) {
+    return;
+  }
+  let scale = inverseSqrt(sums.x / f32(params.width) + params.epsilon);
+  let pull = sums.y * scale * scale * scale / f32(params.width);
+  if (first == 0u) {
+    scales[row] = scale;
+  }
+  for (var w = first; w < params.width; w += step) {
+    let value = scale * (params.offset + gain[w]) * incoming(from_y + w) - x[from_x + w] * pull;
+    //: if RESIDUAL
+    dx[from_y + w] = residual[from_y + w] + value;
+    //: else
+    dx[from_y + w] = value;
+    //: end
+  }
+}

@@ -1,0 +1,345 @@
+/**
+ * Float64 twin of the whole decoder: forward of one sequence, backward to every parameter and to the component mask.
+ * Everything is recomputed and kept; nothing is cached or fused. Weight names are Hugging Face's.
+ * Legend: T tokens, D model width, H query heads, K key/value heads, C head width, F MLP width, V vocabulary, L layers.
+ */
+
+import { type ModelConfig, windowOf } from "../../engine/model/architecture.ts";
+import {
+  add,
+  attention,
+  attentionBackward,
+  type AttentionShape,
+  embedding,
+  embeddingBackward,
+  gatedMlp,
+  gatedMlpBackward,
+  matmulNN,
+  matmulNT,
+  matmulTN,
+  rmsNorm,
+  rmsNormBackward,
+  rotary,
+  scaleComponents,
+  scaleComponentsBackward,
+  softCap,
+  softCapBackward,
+} from "./ops.ts";
+import { atPosition, type LayerMask, type ReferenceMask, splitMask } from "./masking.ts";
+import { accumulate } from "./objectives.ts";
+
+export * from "./masking.ts";
+export * from "./objectives.ts";
+
+export interface ForwardOptions {
+  readonly mask?: ReferenceMask;
+  /** The one position the mask acts at; the last when absent. */
+  readonly maskPosition?: number;
+}
+
+/** What one layer computed, in order. `raw…` is before the mask, the plain name after it. */
+export interface LayerActivations {
+  /** [T,D] residual stream coming in */
+  readonly input: Float64Array;
+  /** [T,D] */
+  readonly attentionInput: Float64Array;
+  /** [T,H·C] output of q_proj */
+  readonly rawQueries: Float64Array;
+  /** [T,K·C] output of k_proj */
+  readonly rawKeys: Float64Array;
+  /** [T,K·C] output of v_proj */
+  readonly rawValues: Float64Array;
+  /** [T,H·C] before q_norm */
+  readonly maskedQueries: Float64Array;
+  /** [T,K·C] before k_norm */
+  readonly maskedKeys: Float64Array;
+  /** [T,H·C] after q_norm and rotary */
+  readonly queries: Float64Array;
+  /** [T,K·C] after k_norm and rotary */
+  readonly keys: Float64Array;
+  /** [T,K·C] */
+  readonly values: Float64Array;
+  /** [T,H·C] input of o_proj */
+  readonly attended: Float64Array;
+  /** [T,D] output of o_proj */
+  readonly attentionOutput: Float64Array;
+  /** [T,D] residual stream between attention and MLP */
+  readonly middle: Float64Array;
+  /** [T,D] */
+  readonly mlpInput: Float64Array;
+  /** [T,F] */
+  readonly gate: Float64Array;
+  /** [T,F] */
+  readonly up: Float64Array;
+  /** [T,F] activation(gate) · up */
+  readonly rawNeurons: Float64Array;
+  /** [T,F] input of down_proj */
+  readonly neurons: Float64Array;
+  /** [T,D] output of down_proj */
+  readonly mlpOutput: Float64Array;
+}
+
+export interface ForwardResult {
+  readonly ids: readonly number[];
+  readonly mask: ReferenceMask | undefined;
+  readonly maskPosition: number;
+  readonly layers: readonly LayerActivations[];
+  /** [T,D] residual stream after the last layer */
+  readonly final: Float64Array;
+  /** [T,D] after the final norm */
+  readonly normed: Float64Array;
+  /** [T,V] before the soft cap */
+  readonly uncappedLogits: Float64Array;
+  /** [T,V] */
+  readonly logits: Float64Array;
+}
+
+export interface BackwardResult {
+  /** By weight name; a tied lm_head's gradient is part of `model.embed_tokens.weight`. */
+  readonly gradients: Map<string, Float64Array>;
+  /** [L][components]; absent when the forward had no mask. */
+  readonly mask?: Float64Array[];
+}
+
+const EMBEDDING = "model.embed_tokens.weight";
+const FINAL_NORM = "model.norm";
+
+export class ReferenceModel {
+  readonly #sizes: { readonly queries: number; readonly keys: number };
+
+  constructor(readonly config: ModelConfig, readonly weights: Map<string, Float64Array>) {
+    this.#sizes = {
+      queries: config.queryHeads * config.headWidth,
+      keys: config.keyValueHeads * config.headWidth,
+    };
+  }
+
+  /** Logits of one sequence, with everything computed on the way; `options` apply the component intervention. */
+  forward(ids: readonly number[], options: ForwardOptions = {}): ForwardResult {
+    const { config } = this;
+    const tokens = ids.length;
+    const maskPosition = options.maskPosition ?? tokens - 1;
+    const layers: LayerActivations[] = [];
+    let residual = embedding(this.#weight(EMBEDDING), ids, config.hiddenSize, this.#embeddingScale());
+    for (let layer = 0; layer < config.layers; layer++) {
+      const mask = options.mask && splitMask(config, options.mask[layer]!);
+      const { activations, output } = this.#layerForward(layer, residual, tokens, mask, maskPosition);
+      layers.push(activations);
+      residual = output;
+    }
+    const normed = this.#norm(residual, FINAL_NORM, tokens, config.hiddenSize);
+    const uncappedLogits = this.#linear(
+      normed,
+      this.#headName(),
+      tokens,
+      config.vocabSize,
+      config.hiddenSize,
+    );
+    const logits = softCap(uncappedLogits, config.finalSoftCap);
+    return { ids, mask: options.mask, maskPosition, layers, final: residual, normed, uncappedLogits, logits };
+  }
+
+  /** Gradients of every parameter and of the mask, given dlogits [T,V] of one `forward`. */
+  backward(forward: ForwardResult, dlogits: ArrayLike<number>): BackwardResult {
+    const { config } = this;
+    const tokens = forward.ids.length;
+    const gradients = new Map<string, Float64Array>();
+    const duncapped = softCapBackward(dlogits, forward.uncappedLogits, config.finalSoftCap);
+    const dnormed = this.#linearBackward(gradients, duncapped, forward.normed, this.#headName(), tokens);
+    let dresidual = this.#normBackward(gradients, dnormed, forward.final, FINAL_NORM, tokens);
+    const dmask: Float64Array[] = [];
+    for (let layer = config.layers - 1; layer >= 0; layer--) {
+      const result = this.#layerBackward(gradients, layer, forward, dresidual);
+      dresidual = result.dinput;
+      if (result.dmask) dmask.unshift(result.dmask);
+    }
+    accumulate(
+      gradients,
+      EMBEDDING,
+      embeddingBackward(dresidual, forward.ids, config.vocabSize, config.hiddenSize, this.#embeddingScale()),
+    );
+    return forward.mask ? { gradients, mask: dmask } : { gradients };
+  }
+
+  #layerForward(
+    layer: number,
+    input: Float64Array,
+    tokens: number,
+    mask: LayerMask | undefined,
+    maskPosition: number,
+  ): { activations: LayerActivations; output: Float64Array } {
+    const { hiddenSize: D, mlpWidth: F, headWidth: C, architecture, activation } = this.config;
+    const { queries: HC, keys: KC } = this.#sizes;
+    const { norms } = architecture;
+    const name = (part: string | undefined) => part && `model.layers.${layer}.${part}`;
+    const weight = (part: string) => `model.layers.${layer}.${part}.weight`;
+    const masked = (x: Float64Array, part: ArrayLike<number> | undefined, width: number) =>
+      part ? atPosition(x, maskPosition, tokens, (row) => scaleComponents(row, part, width)) : x;
+    const projectionNorm = (x: Float64Array, part: string, width: number) =>
+      architecture.queryKeyNorm === "projection" ? this.#norm(x, name(part), tokens, width) : x;
+
+    const attentionInput = this.#norm(input, name(norms.beforeAttention), tokens, D);
+    const rawQueries = this.#linear(attentionInput, weight("self_attn.q_proj"), tokens, HC, D);
+    const rawKeys = this.#linear(attentionInput, weight("self_attn.k_proj"), tokens, KC, D);
+    const rawValues = this.#linear(attentionInput, weight("self_attn.v_proj"), tokens, KC, D);
+    const maskedQueries = masked(rawQueries, mask?.queries, C);
+    const maskedKeys = masked(rawKeys, mask?.keys, C);
+    const values = masked(rawValues, mask?.values, C);
+    const queries = this.#rotary(projectionNorm(maskedQueries, "self_attn.q_norm", HC), tokens);
+    const keys = this.#rotary(projectionNorm(maskedKeys, "self_attn.k_norm", KC), tokens);
+    const attended = attention(queries, keys, values, this.#attentionShape(layer, tokens)).out;
+    const attentionOutput = this.#linear(attended, weight("self_attn.o_proj"), tokens, D, HC);
+    const middle = add(input, this.#norm(attentionOutput, name(norms.afterAttention), tokens, D));
+
+    const mlpInput = this.#norm(middle, name(norms.beforeMlp), tokens, D);
+    const gate = this.#linear(mlpInput, weight("mlp.gate_proj"), tokens, F, D);
+    const up = this.#linear(mlpInput, weight("mlp.up_proj"), tokens, F, D);
+    const rawNeurons = gatedMlp(gate, up, activation);
+    const neurons = masked(rawNeurons, mask?.neurons, 1);
+    const mlpOutput = this.#linear(neurons, weight("mlp.down_proj"), tokens, D, F);
+    const output = add(middle, this.#norm(mlpOutput, name(norms.afterMlp), tokens, D));
+    // deno-fmt-ignore
+    const activations = {
+      input, attentionInput, rawQueries, rawKeys, rawValues, maskedQueries, maskedKeys, queries, keys, values,
+      attended, attentionOutput, middle, mlpInput, gate, up, rawNeurons, neurons, mlpOutput,
+    };
+    return { activations, output };
+  }
+
+  #layerBackward(
+    gradients: Map<string, Float64Array>,
+    layer: number,
+    forward: ForwardResult,
+    doutput: Float64Array,
+  ): { dinput: Float64Array; dmask: Float64Array | undefined } {
+    const { headWidth: C, architecture, activation } = this.config;
+    const { norms } = architecture;
+    const tokens = forward.ids.length;
+    const a = forward.layers[layer]!;
+    const mask = forward.mask && splitMask(this.config, forward.mask[layer]!);
+    const dmask: number[] = []; // filled in backward order, each part in front
+    const name = (part: string | undefined) => part && `model.layers.${layer}.${part}`;
+    const linear = (dy: Float64Array, x: Float64Array, part: string) =>
+      this.#linearBackward(gradients, dy, x, `model.layers.${layer}.${part}.weight`, tokens);
+    const norm = (dy: Float64Array, x: Float64Array, part: string | undefined) =>
+      this.#normBackward(gradients, dy, x, name(part), tokens);
+    const projectionNorm = (dy: Float64Array, x: Float64Array, part: string) =>
+      architecture.queryKeyNorm === "projection" ? norm(dy, x, part) : dy;
+    const unmask = (
+      dy: Float64Array,
+      x: Float64Array,
+      part: ArrayLike<number> | undefined,
+      width: number,
+    ) => {
+      if (!part) return dy;
+      return atPosition(dy, forward.maskPosition, tokens, (row, start, end) => {
+        const result = scaleComponentsBackward(row, x.subarray(start, end), part, width);
+        dmask.unshift(...result.dmask);
+        return result.dx;
+      });
+    };
+
+    const dmlpOutput = norm(doutput, a.mlpOutput, norms.afterMlp);
+    const dneurons = unmask(linear(dmlpOutput, a.neurons, "mlp.down_proj"), a.rawNeurons, mask?.neurons, 1);
+    const { dgate, dup } = gatedMlpBackward(dneurons, a.gate, a.up, activation);
+    const dmlpInput = add(linear(dgate, a.mlpInput, "mlp.gate_proj"), linear(dup, a.mlpInput, "mlp.up_proj"));
+    const dmiddle = add(doutput, norm(dmlpInput, a.middle, norms.beforeMlp));
+
+    const dattentionOutput = norm(dmiddle, a.attentionOutput, norms.afterAttention);
+    const dattended = linear(dattentionOutput, a.attended, "self_attn.o_proj");
+    const shape = this.#attentionShape(layer, tokens);
+    const { dq, dk, dv } = attentionBackward(dattended, a.queries, a.keys, a.values, shape);
+    const dkNormed = this.#rotary(dk, tokens, true);
+    const dqNormed = this.#rotary(dq, tokens, true);
+    const dvalues = unmask(dv, a.rawValues, mask?.values, C);
+    const dmaskedKeys = projectionNorm(dkNormed, a.maskedKeys, "self_attn.k_norm");
+    const dkeys = unmask(dmaskedKeys, a.rawKeys, mask?.keys, C);
+    const dmaskedQueries = projectionNorm(dqNormed, a.maskedQueries, "self_attn.q_norm");
+    const dqueries = unmask(dmaskedQueries, a.rawQueries, mask?.queries, C);
+    const dattentionInput = add(
+      linear(dqueries, a.attentionInput, "self_attn.q_proj"),
+      add(
+        linear(dkeys, a.attentionInput, "self_attn.k_proj"),
+        linear(dvalues, a.attentionInput, "self_attn.v_proj"),
+      ),
+    );
+    const dinput = add(dmiddle, norm(dattentionInput, a.input, norms.beforeAttention));
+    return { dinput, dmask: mask && Float64Array.from(dmask) };
+  }
+
+  #weight(name: string): Float64Array {
+    const weight = this.weights.get(name);
+    if (!weight) throw new Error(`The reference model has no weight "${name}".`);
+    return weight;
+  }
+
+  #headName(): string {
+    return this.config.tiedEmbedding ? EMBEDDING : "lm_head.weight";
+  }
+
+  #embeddingScale(): number {
+    return this.config.architecture.scaleEmbedding ? Math.sqrt(this.config.hiddenSize) : 1;
+  }
+
+  #attentionShape(layer: number, tokens: number): AttentionShape {
+    const { queryHeads, keyValueHeads, headWidth, attentionScale, attentionSoftCap } = this.config;
+    const window = windowOf(this.config, layer);
+    const queryStarts = [0, tokens];
+    const scale = attentionScale;
+    return { queryHeads, keyValueHeads, headWidth, scale, softCap: attentionSoftCap, window, queryStarts };
+  }
+
+  /** x [T,in] → [T,out] through the weight [out,in]. */
+  #linear(x: Float64Array, name: string, tokens: number, outWidth: number, inWidth: number): Float64Array {
+    return matmulNT(x, this.#weight(name), tokens, outWidth, inWidth);
+  }
+
+  /** dy [T,out], x [T,in] → dx [T,in]; adds the weight's gradient. */
+  #linearBackward(
+    gradients: Map<string, Float64Array>,
+    dy: Float64Array,
+    x: Float64Array,
+    name: string,
+    tokens: number,
+  ): Float64Array {
+    const [outWidth, inWidth] = [dy.length / tokens, x.length / tokens];
+    accumulate(gradients, name, matmulTN(dy, x, outWidth, inWidth, tokens));
+    return matmulNN(dy, this.#weight(name), tokens, inWidth, outWidth);
+  }
+
+  /** RMSNorm by name without ".weight"; an absent name passes x through. */
+  #norm(x: Float64Array, name: string | undefined, tokens: number, width: number): Float64Array {
+    if (!name) return x;
+    const { normEpsilon, architecture } = this.config;
+    return rmsNorm(x, this.#weight(`${name}.weight`), tokens, width, normEpsilon, architecture.normOffset);
+  }
+
+  #normBackward(
+    gradients: Map<string, Float64Array>,
+    dy: Float64Array,
+    x: Float64Array,
+    name: string | undefined,
+    tokens: number,
+  ): Float64Array {
+    if (!name) return dy;
+    const { normEpsilon, architecture } = this.config;
+    const weight = this.#weight(`${name}.weight`);
+    const { dx, dweight } = rmsNormBackward(
+      dy,
+      x,
+      weight,
+      tokens,
+      weight.length,
+      normEpsilon,
+      architecture.normOffset,
+    );
+    accumulate(gradients, `${name}.weight`, dweight);
+    return dx;
+  }
+
+  #rotary(x: Float64Array, tokens: number, inverse = false): Float64Array {
+    const { headWidth, ropeTheta } = this.config;
+    const positions = Array.from({ length: tokens }, (_, t) => t);
+    return rotary(x, positions, x.length / tokens / headWidth, headWidth, ropeTheta, inverse);
+  }
+}
