@@ -1,8 +1,8 @@
 // Draws the next token of every slot from its logits; one workgroup of $WG threads a slot.
-// settings [S] of (temperature bits, top_k, top_p bits, 0), streams [S] of (sequence key, draw number).
+// sampling [S, 2] of (temperature bits, top_k, top_p bits, 0), (stream, draw number, 0, 0).
 // temperature 0: the largest logit, lowest id among equals. Otherwise softmax(logits / temperature), restricted to the
 // top_k largest (0: all), then to the smallest set of largest with mass >= top_p (1: all); ties at the edge stay in.
-// The uniform number is Philox4x32-10 of counter (draw, sequence, 0, 0) and key (seed, 0): the same whatever the batch.
+// The uniform number is Philox4x32-10 of counter (draw, stream, 0, 0) and key (seed, 0): the same whatever the batch.
 // logits [S, V], next [S].
 struct Params {
   slots: u32,
@@ -11,9 +11,8 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
-@group(0) @binding(2) var<storage, read> settings: array<vec4u>;
-@group(0) @binding(3) var<storage, read> streams: array<vec2u>;
-@group(0) @binding(4) var<storage, read_write> next: array<u32>;
+@group(0) @binding(2) var<storage, read> sampling: array<vec4u>;
+@group(0) @binding(3) var<storage, read_write> next: array<u32>;
 var<workgroup> values: array<f32, $WG>;
 var<workgroup> indices: array<u32, $WG>;
 var<workgroup> threshold: u32;
@@ -66,7 +65,7 @@ fn main(
 ) {
   let slot = group.x;
   let start = slot * params.width;
-  let setting = settings[slot];
+  let setting = sampling[2u * slot];
   let temperature = bitcast<f32>(setting.x);
   var best = -1e38;
   var best_index = 0u;
@@ -162,7 +161,7 @@ fn main(
   for (var i = 0u; i < $WG; i++) {
     total += values[i];
   }
-  let stream = streams[slot];
+  let stream = sampling[2u * slot + 1u];
   let random = philox(vec4u(stream.y, stream.x, 0u, 0u), vec2u(params.seed, 0u));
   var left = (f32(random.x >> 8u) + 0.5) / 16777216.0 * total;
   var owner = 0u;

@@ -5,7 +5,7 @@ import { parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { z } from "zod";
 import { InputError } from "../errors.ts";
-import { seededRandom, shuffled } from "./random.ts";
+import { seededRandom, shuffled } from "../random.ts";
 import { goldNumber } from "./scoring.ts";
 
 /** One question with its reference answer. */

@@ -2,7 +2,7 @@
  * Paired statistics of two models on the same items: flips, McNemar's exact test, macro accuracy, and intervals.
  * Accuracies and gains are fractions, not per cent. Every interval covers 95 %.
  */
-import { seededRandom } from "./random.ts";
+import { seededRandom } from "../random.ts";
 
 /** Lower and upper end of a 95 % interval. */
 export type Interval = [low: number, high: number];

@@ -164,6 +164,13 @@ export class Gpu implements Disposable {
     this.device.queue.writeBuffer(tensor.handle, offset * 4, data as Float32Array<ArrayBuffer>);
   }
 
+  /** Copies all of `source` to element `offset` of `target`, in the order of submission. */
+  copy(source: Tensor, target: Tensor, offset = 0) {
+    const encoder = this.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(source.handle, 0, target.handle, offset * 4, source.elements * 4);
+    this.device.queue.submit([encoder.finish()]);
+  }
+
   /** Reads elements [from, from + count) once everything submitted before has run. */
   async readBytes(tensor: Tensor, from = 0, count = tensor.elements - from): Promise<ArrayBuffer> {
     this.check();

@@ -60,8 +60,6 @@ const configSchema = z.object({
   rope_theta: positive.nullish(),
   rope_parameters: rotary,
   rope_scaling: rotary,
-  hidden_act: z.unknown().optional(),
-  hidden_activation: z.unknown().optional(),
   attention_bias: noBias,
   mlp_bias: noBias,
   attn_logit_softcapping: softCap,
@@ -189,17 +187,11 @@ function readActivation(file: JsonFile): Activation {
 
 /** Newer files spell out which layers slide; any pattern but even layers would be computed wrongly in silence. */
 function checkLayerTypes(file: JsonFile, types: readonly string[] | null | undefined): void {
-  const odd = types?.findIndex((type, layer) =>
-    type !== (layer % 2 ? "full_attention" : "sliding_attention")
-  );
-  if (types && odd !== undefined && odd >= 0) {
-    const expected = odd % 2 ? "full_attention" : "sliding_attention";
-    throw refusal(
-      file,
-      `layer_types.${odd}`,
-      types[odd],
-      `"${expected}", because only even layers can have a sliding window`,
-    );
+  for (const [layer, type] of types?.entries() ?? []) {
+    const expected = layer % 2 === 0 ? "sliding_attention" : "full_attention";
+    if (type === expected) continue;
+    const rule = `"${expected}", because only even layers can have a sliding window`;
+    throw refusal(file, `layer_types.${layer}`, type, rule);
   }
 }
 

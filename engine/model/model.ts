@@ -31,6 +31,10 @@ export interface ActivationPatch {
 
 /** See file comment. Free it with `using` or dispose. */
 export class Model implements Disposable {
+  /** Tokens whose keys and values were computed ahead of decoding, and tokens decoded (idle slots included), so far. */
+  prefillTokens = 0;
+  decodedTokens = 0;
+
   private constructor(
     readonly gpu: Gpu,
     readonly directory: string,

@@ -23,7 +23,7 @@ const singleFile = "model.safetensors";
 const indexFile = "model.safetensors.index.json";
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
 
-/** The weights of a model folder, in one safetensors file or several shards; close it, or hold it with `using`. */
+/** The weights of a model folder, in one safetensors file or several; close it, or hold it with `using`. */
 export class Checkpoint {
   readonly #files: DisposableStack;
   readonly #byPath: ReadonlyMap<string, SafetensorsFile>;
@@ -41,8 +41,9 @@ export class Checkpoint {
   }
 
   /**
-   * Opens `model.safetensors` in `dir`, or the shards that `model.safetensors.index.json` lists. Throws InputError
-   * when the folder or a shard is missing, a shard lacks a tensor the index puts there, or a file is damaged.
+   * Opens `model.safetensors` in `dir`, or the shards that `model.safetensors.index.json` lists. Throws
+   * InputError when the folder or a shard is missing, a shard lacks a tensor the index puts there, or a file is
+   * damaged.
    */
   static async open(dir: string): Promise<Checkpoint> {
     const entries = await entriesOf(dir);
@@ -67,10 +68,9 @@ export class Checkpoint {
       }
       const info = (await openFile(shard)).tensors.get(name);
       if (info === undefined) {
+        const path = join(dir, shard);
         throw new InputError(
-          `Tensor "${name}" is not in shard "${
-            join(dir, shard)
-          }" where ${indexFile} puts it; download both again.`,
+          `Tensor "${name}" is not in shard "${path}" where ${indexFile} puts it; download both again.`,
         );
       }
       tensors.set(name, info);
@@ -96,10 +96,8 @@ export class Checkpoint {
     const info = this.#weight(name);
     if (info.shape.join() !== shape.join()) {
       throw new InputError(
-        `Tensor "${name}" in file "${info.file}" has shape ${
-          showShape(info.shape)
-        } where config.json makes it ` +
-          `${showShape(shape)}; check that config.json belongs to these weights.`,
+        `Tensor "${name}" in file "${info.file}" has shape ${showShape(info.shape)} where config.json ` +
+          `makes it ${showShape(shape)}; check that config.json belongs to these weights.`,
       );
     }
     return info;
@@ -132,7 +130,8 @@ export class Checkpoint {
     const info = this.#tensors.get(name);
     if (info === undefined) {
       throw new InputError(
-        `Tensor "${name}" is missing from model folder "${this.dir}"; check that config.json belongs to its weights.`,
+        `Tensor "${name}" is missing from model folder "${this.dir}"; ` +
+          "check that config.json belongs to its weights.",
       );
     }
     if (!isFloat(info.dtype)) throw wrongType(info);
@@ -146,11 +145,8 @@ async function entriesOf(dir: string): Promise<Set<string>> {
   } catch (error) {
     const missing = error instanceof Deno.errors.NotFound;
     if (!missing && !(error instanceof Deno.errors.NotADirectory)) throw error;
-    throw new InputError(
-      `Model folder "${dir}" ${
-        missing ? "does not exist" : "is not a folder"
-      }; pass one in Hugging Face layout.`,
-    );
+    const fault = missing ? "does not exist" : "is not a folder";
+    throw new InputError(`Model folder "${dir}" ${fault}; pass one in Hugging Face layout.`);
   }
 }
 

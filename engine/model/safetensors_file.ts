@@ -1,6 +1,6 @@
 /**
- * One safetensors file (https://huggingface.co/docs/safetensors), read or written: 8 bytes of header length, a JSON
- * header giving dtype, shape and byte range of each tensor by name, then the tensors' bytes, row-major and
+ * One safetensors file (https://huggingface.co/docs/safetensors), read or written: 8 bytes of header length, a
+ * JSON header giving dtype, shape and byte range of each tensor by name, then the tensors' bytes, row-major and
  * little-endian like every machine with WebGPU. Tensors are read range by range, never the file whole, so that
  * models larger than memory can be streamed.
  */
@@ -41,7 +41,7 @@ export interface LoadedTensor {
   readonly data: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
 }
 
-/** A tensor to be written: Float32Array for F32, Int32Array for I32, the bits as Uint16Array for F16 and BF16. */
+/** A tensor to write: Float32Array for F32, Int32Array for I32, the bits as Uint16Array for F16 and BF16. */
 export interface TensorToWrite {
   readonly dtype: "F32" | "I32" | "F16" | "BF16";
   readonly shape: readonly number[];
@@ -75,8 +75,8 @@ export class SafetensorsFile {
   }
 
   /**
-   * Opens a file and checks its header against its size. Throws InputError when the file is missing, truncated or
-   * not safetensors, naming the tensor where one is to blame.
+   * Opens a file and checks its header against its size. Throws InputError when the file is missing, truncated
+   * or not safetensors, naming the tensor where one is to blame.
    */
   static async open(path: string): Promise<SafetensorsFile> {
     const handle = await openToRead(path);
@@ -115,7 +115,7 @@ export class SafetensorsFile {
   }
 }
 
-/** Every tensor of a small file. Throws InputError when the file is damaged or a tensor neither float nor I32. */
+/** Every tensor of a small file. Throws InputError when it is damaged or holds other types than floats and I32. */
 export async function readTensors(path: string): Promise<Map<string, LoadedTensor>> {
   using file = await SafetensorsFile.open(path);
   const loaded = new Map<string, LoadedTensor>();
@@ -129,7 +129,7 @@ export async function readTensors(path: string): Promise<Map<string, LoadedTenso
   return loaded;
 }
 
-/** Widens stored floats to float32, which holds every F16 and BF16 value exactly. F32 bytes are viewed, not copied. */
+/** Widens stored floats to float32, which holds every F16 and BF16 value. F32 bytes are viewed, not copied. */
 export function widenToFloat32(bytes: Uint8Array<ArrayBuffer>, dtype: FloatType): Float32Array<ArrayBuffer> {
   const { buffer, byteOffset, byteLength } = bytes;
   if (dtype === "F32") return new Float32Array(buffer, byteOffset, byteLength / 4);
@@ -142,8 +142,9 @@ export function widenToFloat32(bytes: Uint8Array<ArrayBuffer>, dtype: FloatType)
 }
 
 /**
- * Writes tensors in the given order. The file appears whole or not at all: bytes go to a temporary file beside it,
- * which is flushed to disk and renamed. Throws RangeError for data whose type or length does not fit dtype and shape.
+ * Writes tensors in the given order. The file appears whole or not at all: bytes go to a temporary file beside
+ * it, which is flushed to disk and renamed. Throws RangeError for data whose type or length does not fit dtype
+ * and shape.
  */
 export async function writeSafetensors(
   path: string,

@@ -9,9 +9,7 @@ import { readJsonObject } from "./config.ts";
 const part = z.unknown().default(null);
 const tokenizerSchema = z.looseObject({
   model: z.looseObject({ unk_token: z.string().nullish() }),
-  added_tokens: z.array(z.looseObject({ id: z.int(), content: z.string() })).nullish().transform((all) =>
-    all ?? []
-  ),
+  added_tokens: z.array(z.looseObject({ id: z.int(), content: z.string() })).default([]),
   normalizer: part,
   pre_tokenizer: part,
   post_processor: part,

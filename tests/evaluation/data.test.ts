@@ -13,7 +13,7 @@ import {
   requireNumericAnswers,
   splitProblems,
 } from "../../engine/evaluation/data.ts";
-import { seededRandom, shuffled } from "../../engine/evaluation/random.ts";
+import { seededRandom, shuffled } from "../../engine/random.ts";
 import { InputError } from "../../engine/errors.ts";
 
 // Three rows of question, answer, original_id (64-bit integer) and instance (32-bit integer), written once with

@@ -187,105 +187,52 @@ Deno.test("a file in the place of the model folder is refused", async () => {
 
 const supported = 'one of "gemma2", "llama", "olmo2"';
 const activations = 'one of "silu", "swish", "gelu_pytorch_tanh", "gelu_tanh"';
-const noScaling = "because scaled rotary positions are not supported";
+const unscaled = '"default", because scaled rotary positions are not supported';
+const unfactored = "1 or absent, because scaled rotary positions are not supported";
 const noBias = "false, because layers with a bias are not supported";
+const even = "even, because rotary positions turn pairs of channels";
+const windows = '"full_attention", because only even layers can have a sliding window';
+const twice = ["sliding_attention", "sliding_attention"];
 
-/** What is wrong, the config, the field that the message names, its value there, and what it must be. */
-const wrongFields: [string, Record<string, unknown>, string, string, string][] = [
-  ["an unknown architecture", { ...llama, model_type: "mamba" }, "model_type", '"mamba"', supported],
+/** A change to a good config, the field that the message names, its value there, and what it must be. */
+const refusals: [Record<string, unknown>, string, string, string][] = [
+  [{ model_type: "mamba" }, "model_type", '"mamba"', supported],
+  [{ model_type: "constructor" }, "model_type", '"constructor"', supported],
+  [{ hidden_size: -3 }, "hidden_size", "-3", "a positive integer"],
+  [{ vocab_size: 0 }, "vocab_size", "0", "a positive integer"],
+  [{ intermediate_size: 6.5 }, "intermediate_size", "6.5", "a positive integer"],
+  [{ num_hidden_layers: "3" }, "num_hidden_layers", '"3"', "a positive integer"],
+  [{ rms_norm_eps: 0 }, "rms_norm_eps", "0", "a positive number"],
+  [{ rope_theta: -1 }, "rope_theta", "-1", "a positive number"],
+  [{ final_logit_softcapping: -1 }, "final_logit_softcapping", "-1", "a positive number or null"],
+  [{ num_key_value_heads: 3 }, "num_key_value_heads", "3", "a divisor of num_attention_heads (4)"],
   [
-    "an architecture named like a built-in",
-    { model_type: "constructor" },
-    "model_type",
-    '"constructor"',
-    supported,
-  ],
-  ["a negative size", { ...llama, hidden_size: -3 }, "hidden_size", "-3", "a positive integer"],
-  ["a size of zero", { ...llama, vocab_size: 0 }, "vocab_size", "0", "a positive integer"],
-  ["a broken size", { ...llama, intermediate_size: 6.5 }, "intermediate_size", "6.5", "a positive integer"],
-  ["a size as text", { ...llama, num_hidden_layers: "3" }, "num_hidden_layers", '"3"', "a positive integer"],
-  ["a norm epsilon of zero", { ...llama, rms_norm_eps: 0 }, "rms_norm_eps", "0", "a positive number"],
-  ["a negative rotary base", { ...llama, rope_theta: -1 }, "rope_theta", "-1", "a positive number"],
-  [
-    "a negative soft cap",
-    { ...gemma2, final_logit_softcapping: -1 },
-    "final_logit_softcapping",
-    "-1",
-    "a positive number or null",
-  ],
-  [
-    "a number of key/value heads that query heads cannot share",
-    { ...llama, num_key_value_heads: 3 },
-    "num_key_value_heads",
-    "3",
-    "a divisor of num_attention_heads (4)",
-  ],
-  [
-    "a width that heads cannot share",
-    { ...llama, hidden_size: 33 },
+    { hidden_size: 33 },
     "hidden_size",
     "33",
     "a multiple of num_attention_heads (4) unless head_dim is given",
   ],
-  [
-    "an odd head width",
-    { ...llama, head_dim: 7 },
-    "head_dim",
-    "7",
-    "even, because rotary positions turn pairs of channels",
-  ],
-  [
-    "a scaling of rotary positions",
-    { ...llama, rope_scaling: { rope_type: "llama3", factor: 8 } },
-    "rope_scaling.rope_type",
-    '"llama3"',
-    `"default", ${noScaling}`,
-  ],
-  [
-    "a scaling in the newer place",
-    { ...llama, rope_parameters: { rope_theta: 10000, rope_type: "yarn" } },
-    "rope_parameters.rope_type",
-    '"yarn"',
-    `"default", ${noScaling}`,
-  ],
-  [
-    "a scaling in the oldest spelling",
-    { ...llama, rope_scaling: { type: "linear", factor: 2 } },
-    "rope_scaling.type",
-    '"linear"',
-    `"default", ${noScaling}`,
-  ],
-  [
-    "a scaling by a bare factor",
-    { ...llama, rope_scaling: { factor: 2 } },
-    "rope_scaling.factor",
-    "2",
-    `1 or absent, ${noScaling}`,
-  ],
-  ["an unknown activation", { ...llama, hidden_act: "relu" }, "hidden_act", '"relu"', activations],
-  ["the exact GELU", { ...gemma2, hidden_activation: "gelu" }, "hidden_activation", '"gelu"', activations],
-  ["an attention bias", { ...llama, attention_bias: true }, "attention_bias", "true", noBias],
-  ["an MLP bias", { ...llama, mlp_bias: true }, "mlp_bias", "true", noBias],
-  [
-    "another pattern of sliding layers",
-    { ...gemma2, layer_types: ["sliding_attention", "sliding_attention", "full_attention"] },
-    "layer_types.1",
-    '"sliding_attention"',
-    '"full_attention", because only even layers can have a sliding window',
-  ],
-  ["a negative end token", { ...llama, eos_token_id: [2, -1] }, "eos_token_id.1", "-1", "a token id"],
-  [
-    "an end token as text",
-    { ...llama, eos_token_id: "</s>" },
-    "eos_token_id",
-    '"</s>"',
-    "a token id or a list of token ids",
-  ],
+  [{ head_dim: 7 }, "head_dim", "7", even],
+  [{ rope_scaling: { rope_type: "llama3", factor: 8 } }, "rope_scaling.rope_type", '"llama3"', unscaled],
+  [{ rope_scaling: { type: "linear", factor: 2 } }, "rope_scaling.type", '"linear"', unscaled],
+  [{ rope_scaling: { factor: 2 } }, "rope_scaling.factor", "2", unfactored],
+  [{ rope_parameters: { rope_type: "yarn" } }, "rope_parameters.rope_type", '"yarn"', unscaled],
+  [{ hidden_act: "relu" }, "hidden_act", '"relu"', activations],
+  [{ hidden_activation: "gelu" }, "hidden_activation", '"gelu"', activations],
+  [{ attention_bias: true }, "attention_bias", "true", noBias],
+  [{ mlp_bias: true }, "mlp_bias", "true", noBias],
+  [{ tie_word_embeddings: "yes" }, "tie_word_embeddings", '"yes"', "true or false"],
+  [{ model_type: "gemma2", layer_types: twice }, "layer_types.1", '"sliding_attention"', windows],
+  [{ eos_token_id: [2, -1] }, "eos_token_id.1", "-1", "a token id"],
+  [{ eos_token_id: "</s>" }, "eos_token_id", '"</s>"', "a token id or a list of token ids"],
 ];
 
-for (const [what, config, field, value, rule] of wrongFields) {
-  Deno.test(`${what} is refused, naming file, field and value`, () =>
-    assertRefused(`Field "${field}" in file "DIR/config.json" is ${value}; it must be ${rule}.`, config));
+for (const [change, field, value, rule] of refusals) {
+  Deno.test(`a config.json whose ${field} is ${value} is refused, naming file, field and value`, () =>
+    assertRefused(
+      `Field "${field}" in file "DIR/config.json" is ${value}; it must be ${rule}.`,
+      { ...llama, ...change },
+    ));
 }
 
 for (const field of Object.keys(llama)) {

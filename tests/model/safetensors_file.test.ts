@@ -29,8 +29,7 @@ async function assertRefused(action: () => Promise<unknown>, message: string): P
 
 /** A safetensors file with any header, right or wrong, and `dataBytes` zero bytes of data. */
 async function writeRaw(path: string, header: unknown, dataBytes: number): Promise<void> {
-  const text = typeof header === "string" ? header : JSON.stringify(header);
-  const json = new TextEncoder().encode(text);
+  const json = new TextEncoder().encode(typeof header === "string" ? header : JSON.stringify(header));
   const bytes = new Uint8Array(8 + json.length + dataBytes);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(json.length), true);
   bytes.set(json, 8);
@@ -228,9 +227,7 @@ Deno.test("a file too short for a header length is refused", () =>
 Deno.test("a header longer than the file is refused", () =>
   inTempDir(async (dir) => {
     const path = join(dir, "cut.safetensors");
-    const bytes = new Uint8Array(20);
-    bytes[0] = 13;
-    await Deno.writeFile(path, bytes);
+    await Deno.writeFile(path, new Uint8Array(20).fill(13, 0, 1));
     await assertRefused(
       () => SafetensorsFile.open(path),
       `File "${path}" announces a header of 13 bytes but is only 20 bytes long, ` +
@@ -242,11 +239,14 @@ const entry = { dtype: "F32", shape: [2, 3], data_offsets: [0, 24] };
 const wrongHeader =
   'File "PATH" has a header that is not safetensors JSON, so it is damaged or of another format; ' +
   "download it again.";
+const wrongType = 'Tensor "a" in file "PATH" is stored as I64, ' +
+  "but only F32, F16 and BF16 can be used here; convert it to one of them.";
 const damaged: { what: string; header: unknown; dataBytes?: number; message: string }[] = [
   { what: "a header that is not JSON", header: "{oops}", message: wrongHeader },
   { what: "an empty header", header: "", message: wrongHeader },
   { what: "a header that is a list", header: [], message: wrongHeader },
   { what: "metadata other than text", header: { __metadata__: { step: 3 } }, message: wrongHeader },
+  { what: "a type not read", header: { a: { ...entry, dtype: "I64", shape: [3] } }, message: wrongType },
   {
     what: "an entry that is no object",
     header: { a: 5 },
@@ -293,6 +293,6 @@ for (const { what, header, dataBytes, message } of damaged) {
     inTempDir(async (dir) => {
       const path = join(dir, "damaged.safetensors");
       await writeRaw(path, header, dataBytes ?? 24);
-      await assertRefused(() => SafetensorsFile.open(path), message.replace("PATH", path));
+      await assertRefused(() => readTensors(path), message.replace("PATH", path));
     }));
 }

@@ -1,0 +1,97 @@
+/**
+ * Components and their rows. A component is one query head, one key head, one value head or one MLP neuron of one layer.
+ * Legend: L layers, H query heads, K key/value heads, C head width, F MLP neurons; P = H + 2K + F components a layer.
+ */
+import type { ModelConfig } from "../model/architecture.ts";
+import type { Model } from "../model/model.ts";
+import type { Weight } from "../ops/weight.ts";
+
+/** Component kinds, in their order within a layer. */
+export const componentKinds = ["q", "k", "v", "mlp"] as const;
+
+/** See componentKinds. */
+export type ComponentKind = typeof componentKinds[number];
+
+/** Which components are selected: one flag per component, [L · P]. */
+export type Selection = readonly boolean[];
+
+/** Number of components of each kind in a layer. */
+export function kindCounts(config: ModelConfig): Record<ComponentKind, number> {
+  return { q: config.queryHeads, k: config.keyValueHeads, v: config.keyValueHeads, mlp: config.mlpWidth };
+}
+
+/** The component of an index into a mask: its layer, kind and number among its kind. */
+export function componentAt(config: ModelConfig, index: number) {
+  const counts = kindCounts(config);
+  const perLayer = componentKinds.reduce((sum, kind) => sum + counts[kind], 0);
+  let rest = index % perLayer;
+  for (const kind of componentKinds) {
+    if (rest < counts[kind]) return { layer: Math.floor(index / perLayer), kind, number: rest };
+    rest -= counts[kind];
+  }
+  throw new RangeError(`No component ${index}.`);
+}
+
+/** Components whose mask exceeds one half: those that the training kept. */
+export function selectComponents(mask: Float32Array): Selection {
+  return Array.from(mask, (value) => value > 0.5);
+}
+
+/** How many components are selected, in total and by kind. */
+export function countSelected(config: ModelConfig, selection: Selection) {
+  const by_kind: Record<ComponentKind, number> = { q: 0, k: 0, v: 0, mlp: 0 };
+  selection.forEach((selected, i) => {
+    if (selected) by_kind[componentAt(config, i).kind]++;
+  });
+  const selected = componentKinds.reduce((sum, kind) => sum + by_kind[kind], 0);
+  return { selected, total: selection.length, percent: 100 * selected / selection.length, by_kind };
+}
+
+/** A random selection with as many components of each kind in each layer as `selection` has: the control. */
+export function randomLike(config: ModelConfig, selection: Selection, random: () => number): Selection {
+  const result = new Array<boolean>(selection.length).fill(false);
+  const groups = new Map<string, number[]>();
+  selection.forEach((_, i) => {
+    const { layer, kind } = componentAt(config, i);
+    const key = `${layer} ${kind}`;
+    groups.set(key, [...(groups.get(key) ?? []), i]);
+  });
+  for (const members of groups.values()) {
+    const wanted = members.filter((i) => selection[i]).length;
+    for (let n = 0; n < wanted; n++) {
+      const pick = n + Math.floor(random() * (members.length - n));
+      [members[n], members[pick]] = [members[pick]!, members[n]!];
+      result[members[n]!] = true;
+    }
+  }
+  return result;
+}
+
+/** Rows of one matrix that belong to selected components. */
+export interface SelectedRows {
+  readonly layer: number;
+  readonly matrix: "qkv" | "gateUp";
+  readonly weight: Weight;
+  /** Ascending row numbers in the fused matrix. */
+  readonly rows: Uint32Array;
+}
+
+/** The rows an update may move: head rows of q_proj, k_proj and v_proj, single rows of up_proj (method section 3). */
+export function selectedRows(model: Model, selection: Selection): SelectedRows[] {
+  const { queryHeads: H, keyValueHeads: K, headWidth: C, mlpWidth: F } = model.config;
+  const perLayer = model.componentsPerLayer;
+  return model.weights.layers.flatMap(({ qkv, gateUp }, layer) => {
+    const own = selection.slice(layer * perLayer, (layer + 1) * perLayer);
+    const heads = [...own.slice(0, H + 2 * K).keys()].filter((c) => own[c]);
+    const neurons = [...own.slice(H + 2 * K).keys()].filter((f) => own[H + 2 * K + f]);
+    const found: SelectedRows[] = [];
+    if (heads.length) {
+      const rows = heads.flatMap((c) => Array.from({ length: C }, (_, i) => c * C + i));
+      found.push({ layer, matrix: "qkv", weight: qkv, rows: Uint32Array.from(rows) });
+    }
+    if (neurons.length) {
+      found.push({ layer, matrix: "gateUp", weight: gateUp, rows: Uint32Array.from(neurons, (f) => F + f) });
+    }
+    return found;
+  });
+}

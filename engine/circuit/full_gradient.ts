@@ -1,0 +1,87 @@
+/** The gradient with respect to every parameter: what the sparse update saves. Used to verify and to compare. */
+import { InputError } from "../errors.ts";
+import { Plan } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { TokenBatch } from "../model/batch.ts";
+import type { Model } from "../model/model.ts";
+import { lastTokens, recordPairPass } from "../model/training_pass.ts";
+import { allParameters, partsOf } from "../model/weights.ts";
+import { fill } from "../ops/elementwise.ts";
+import { prepareScatter } from "../ops/embedding.ts";
+import type { Objective } from "../ops/loss.ts";
+import type { Norm } from "../ops/norm.ts";
+import type { Weight } from "../ops/weight.ts";
+import type { TokenPair } from "./localization.ts";
+import { pairIds } from "./mask_pass.ts";
+
+/** Mean loss over the examples and its gradient by the checkpoint's parameter names, row-major. */
+export async function fullGradient(
+  model: Model,
+  examples: readonly TokenPair[],
+  objective: Objective,
+): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
+  const { gpu, config } = model;
+  const { matrices, norms } = allParameters(model.weights);
+  const split = matrices.find(({ chunks }) => chunks.length > 1);
+  if (split) throw new InputError(`The full gradient of ${split.name} exceeds one buffer of this adapter.`);
+  const prefixes = examples.map(({ prefix_ids }) => prefix_ids);
+  const ids = pairIds(examples);
+  using batch = TokenBatch.wholeSequences(gpu, prefixes);
+  using chosen = lastTokens(model, prefixes.map(({ length }) => length));
+  using input = prepareScatter(gpu, prefixes.flat());
+  using output = prepareScatter(gpu, ids, 2);
+  using plan = new Plan(gpu, "full gradient");
+  const owned: Tensor[] = [];
+  const own = (tensor: Tensor) => (owned.push(tensor), tensor);
+  const sink = (shape: number[], name: string) => {
+    const gradient = own(gpu.tensor(shape, `${name} gradient`));
+    fill(plan, gradient, 0);
+    return gradient;
+  };
+  try {
+    const weights = new Map<Weight, Tensor>();
+    for (const weight of matrices) weights.set(weight, sink([weight.rows, weight.columns], weight.name));
+    const gains = new Map<Norm, Tensor>();
+    for (const norm of norms) gains.set(norm, sink([norm.weight.elements], norm.weight.label));
+    const results = recordPairPass(plan, model, {
+      batch,
+      caches: Array(config.layers).fill(own(model.cache(batch.count, "cache"))),
+      chosen,
+      pairs: {
+        ids: own(gpu.upload(ids, [examples.length, 2], "pair ids")),
+        weights: own(
+          gpu.upload(
+            new Float32Array(examples.length).fill(1 / examples.length),
+            [examples.length, 1],
+            "weights",
+          ),
+        ),
+      },
+      objective,
+      sinks: { weights, norms: gains },
+      scatters: { input, output },
+    });
+    plan.run();
+    const gradients = new Map<string, Float32Array>();
+    for (const [norm, gradient] of gains) gradients.set(norm.weight.label, await gpu.read(gradient));
+    const embedding = model.weights.embedding;
+    gradients.set(embedding.name, await gpu.read(weights.get(embedding)!));
+    if (!config.tiedEmbedding) {
+      const unembedding = model.weights.unembedding;
+      gradients.set(unembedding.name, await gpu.read(weights.get(unembedding)!));
+    }
+    for (const [l, layer] of model.weights.layers.entries()) {
+      for (const matrix of ["qkv", "output", "gateUp", "down"] as const) {
+        const weight = layer[matrix];
+        const fused = await gpu.read(weights.get(weight)!);
+        for (const { name, firstRow, rows } of partsOf(config, l, matrix)) {
+          gradients.set(name, fused.subarray(firstRow * weight.columns, (firstRow + rows) * weight.columns));
+        }
+      }
+    }
+    const values = await gpu.read(results);
+    return { loss: values.filter((_, i) => i % 2 === 0).reduce((sum, value) => sum + value, 0), gradients };
+  } finally {
+    owned.forEach((tensor) => gpu.free(tensor));
+  }
+}

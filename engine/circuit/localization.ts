@@ -1,0 +1,18 @@
+/** Localization examples: where a right and a wrong trace part. */
+
+/** One example, as it stands in localization.json. */
+export interface LocalizationExample {
+  /** Text before the pivotal token, prompt included. */
+  readonly prefix: string;
+  readonly prefix_ids: readonly number[];
+  /** Id of the token that keeps the trace right, and of the one that makes it wrong. */
+  readonly desired_token: number;
+  readonly undesired_token: number;
+  readonly template_id: string;
+  readonly instance_id: string;
+  /** Whether the greedy trace was the right one. */
+  readonly greedy_correct: boolean;
+}
+
+/** What mask learning and updates need of an example. */
+export type TokenPair = Pick<LocalizationExample, "prefix_ids" | "desired_token" | "undesired_token">;

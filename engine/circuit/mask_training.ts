@@ -1,0 +1,127 @@
+/** Component masks by desiderata (DCM): the schedule of method section 2. L layers, P components a layer. */
+import { InputError } from "../errors.ts";
+import { seededRandom, shuffled } from "../random.ts";
+import { Plan } from "../gpu/plan.ts";
+import type { Model } from "../model/model.ts";
+import { maskStep, type MaskTraining } from "../ops/component_mask.ts";
+import type { TokenPair } from "./localization.ts";
+import { OneTokenMaskPass } from "./mask_pass.ts";
+
+/** Settings of mask training; the defaults are the reference's, with its typical L1 strength. */
+export interface MaskOptions {
+  /** Adam's learning rate. */
+  readonly rate: number;
+  /** Strength of the L1 term. */
+  readonly strength: number;
+  readonly epochs: number;
+  readonly batch: number;
+  /** The rate is multiplied by `decay` every `decayEvery` epochs. */
+  readonly decay: number;
+  readonly decayEvery: number;
+  /** Initial value of every component: 1 doubles it, 0.5 leaves it alone, 0 ablates it. */
+  readonly initial: number;
+  /** Stop once the number selected has not changed for this share of an epoch's batches; 0 never stops. */
+  readonly patience: number;
+  readonly seed: number;
+  /** Score every position on all pairs of its batch, as the reference does (quirk 1). */
+  readonly crossPairs: boolean;
+}
+
+/** See MaskOptions. */
+export const maskDefaults: MaskOptions = {
+  rate: 5e-3,
+  strength: 0.01,
+  epochs: 50,
+  batch: 8,
+  decay: 0.9,
+  decayEvery: 5,
+  initial: 1,
+  patience: 0.2,
+  seed: 0,
+  crossPairs: false,
+};
+
+/** A learned mask and how it came about. */
+export interface LearnedMask {
+  /** [L · P], each in [0, 1]. */
+  readonly mask: Float32Array<ArrayBuffer>;
+  readonly steps: number;
+  readonly epochs: number;
+  readonly stoppedEarly: boolean;
+  /** Per step: loss with the L1 term, before the step, and the number selected after it. */
+  readonly losses: number[];
+  readonly selected: number[];
+}
+
+const betas = [0.9, 0.999] as const;
+const epsilon = 1e-8;
+const stepsPerLook = 16;
+
+/** Learns a mask on localization examples. Early stopping is decided on the GPU; the host looks every 16 steps. */
+export async function learnMask(
+  model: Model,
+  examples: readonly TokenPair[],
+  options: Partial<MaskOptions> = {},
+  onProgress?: (step: number, steps: number, selected: number) => void,
+): Promise<LearnedMask> {
+  if (examples.length === 0) {
+    throw new InputError("No localization examples to learn a mask from; use more problems.");
+  }
+  const settings = { ...maskDefaults, ...options };
+  const { gpu } = model;
+  const batchSize = Math.min(settings.batch, examples.length);
+  const stepsPerEpoch = Math.ceil(examples.length / batchSize);
+  const steps = stepsPerEpoch * settings.epochs;
+  const patience = settings.patience > 0
+    ? Math.max(1, Math.ceil(settings.patience * stepsPerEpoch))
+    : 0xffffffff;
+  using pass = new OneTokenMaskPass(model, examples, batchSize, settings.crossPairs);
+  const count = pass.mask.elements;
+  gpu.write(pass.mask, new Float32Array(count).fill(settings.initial));
+  const training: MaskTraining = {
+    mask: pass.mask,
+    gradient: pass.gradient,
+    moments: gpu.upload(new Float32Array(count * 2), [count, 2], "mask moments"),
+    step: gpu.tensor([4], "mask step"),
+    state: gpu.upload(Uint32Array.of(0, settings.initial > 0.5 ? count : 0, 0, 0), [4], "mask state"),
+    history: gpu.tensor([steps, 2], "mask history"),
+  };
+  try {
+    using plan = new Plan(gpu, "mask step");
+    const results = pass.record(plan);
+    maskStep(plan, training, results, { strength: settings.strength, patience, betas, epsilon });
+    const random = seededRandom(`${settings.seed}/mask`);
+    let step = 0;
+    let state = Uint32Array.of(0, count, 0, 0);
+    for (let epoch = 0; epoch < settings.epochs && !state[0]; epoch++) {
+      const rate = settings.rate * settings.decay ** Math.floor(epoch / settings.decayEvery);
+      const order = shuffled(examples.map((_, e) => e), random);
+      for (let at = 0; at < order.length && !state[0]; at += batchSize) {
+        step++;
+        pass.load(order.slice(at, at + batchSize));
+        gpu.write(training.step, Float32Array.of(rate, 1 - betas[0] ** step, 1 - betas[1] ** step, 0));
+        plan.run();
+        if (step % stepsPerLook === 0 || step === steps) {
+          state = await gpu.readU32(training.state);
+          onProgress?.(state[3]!, steps, state[1]!);
+        }
+      }
+    }
+    const taken = (await gpu.readU32(training.state))[3]!;
+    const history = await gpu.read(training.history, 0, taken * 2);
+    const mask = await gpu.read(pass.mask);
+    if (!mask.every(Number.isFinite)) {
+      throw new InputError(`Mask training diverged at rate ${settings.rate}; use a smaller one.`);
+    }
+    return {
+      mask,
+      steps: taken,
+      epochs: Math.ceil(taken / stepsPerEpoch),
+      stoppedEarly: taken < steps,
+      losses: [...history.filter((_, i) => i % 2 === 0)],
+      selected: [...history.filter((_, i) => i % 2 === 1)],
+    };
+  } finally {
+    [training.moments, training.step, training.state, training.history].forEach((tensor) => gpu.free(tensor));
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * Gradients over a whole set of examples: whole prefixes, in packed passes of equal size so that one recorded plan serves
+ * them all. Legend: E examples, N tokens a pass, B examples a pass, D hidden.
+ */
+import { Plan } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { Depth, GradientSinks } from "../model/backward.ts";
+import { encodeSequences, sequenceWords, TokenBatch, tokenWords } from "../model/batch.ts";
+import type { Model } from "../model/model.ts";
+import { recordPairPass } from "../model/training_pass.ts";
+import type { Objective } from "../ops/loss.ts";
+import { type TokenPair } from "./localization.ts";
+
+/** What one pass over the examples computes besides gradients. */
+export interface PairResults {
+  /** Mean loss. */
+  readonly loss: number;
+  /** logit[desired] - logit[undesired] per example. */
+  readonly differences: Float32Array;
+}
+
+/** What differs between the passes, as the GPU reads it. */
+interface PassImage {
+  readonly examples: readonly number[];
+  readonly tokens: Uint32Array;
+  readonly sequences: Uint32Array;
+  readonly gather: Uint32Array;
+  readonly scatter: Uint32Array;
+  readonly ids: Uint32Array;
+  readonly weights: Float32Array;
+}
+
+/** Forward and backward of the mean pair loss over all examples into fixed gradient sinks. */
+export class PairPasses implements Disposable {
+  private readonly plan: Plan;
+  private readonly results: Tensor;
+  private readonly batch: TokenBatch;
+  private readonly table: Tensor;
+  private readonly tensors: Record<"gather" | "scatter" | "ids" | "weights" | "cache" | "collected", Tensor>;
+  private readonly images: readonly PassImage[];
+  private readonly perPass: number;
+
+  constructor(
+    private readonly model: Model,
+    private readonly examples: readonly TokenPair[],
+    objective: Objective,
+    sinks: GradientSinks,
+    options: { tokensPerPass?: number; lowest?: { layer: number; depth: Depth } } = {},
+  ) {
+    const { gpu, config } = model;
+    examples.forEach(({ prefix_ids }) => model.checkSequence(prefix_ids));
+    const longest = Math.max(...examples.map(({ prefix_ids }) => prefix_ids.length));
+    const total = examples.reduce((sum, { prefix_ids }) => sum + prefix_ids.length, 0);
+    const room = Math.max(longest, Math.min(total, options.tokensPerPass ?? 1024));
+    const groups = packExamples(examples, room);
+    this.perPass = Math.max(...groups.map(({ length }) => length));
+    const tokens = room + 1; // at least one padding token, where padded rows of the loss point
+    this.images = groups.map((group) => this.encode(group, tokens));
+    this.table = gpu.upload(Uint32Array.of(0), [1], "empty cache table");
+    this.batch = TokenBatch.empty(gpu, tokens, this.perPass + 1, this.table);
+    this.tensors = {
+      gather: gpu.tensor([this.perPass, 2], "gather last tokens"),
+      scatter: gpu.tensor([this.perPass, 2], "scatter last tokens"),
+      ids: gpu.tensor([this.perPass, 2], "pair ids"),
+      weights: gpu.tensor([this.perPass, 1], "pair weights"),
+      cache: model.cache(tokens, "cache"),
+      collected: gpu.tensor([groups.length, this.perPass, 2], "pair results"),
+    };
+    const { gather, scatter, ids, weights, cache } = this.tensors;
+    this.plan = new Plan(gpu, "pair pass");
+    this.results = recordPairPass(this.plan, model, {
+      batch: this.batch,
+      caches: Array(config.layers).fill(cache),
+      chosen: { gather, scatter },
+      pairs: { ids, weights },
+      objective,
+      sinks,
+      ...(options.lowest && { lowest: options.lowest }),
+    });
+  }
+
+  /** Submits all passes; gradients are added to the sinks. Awaiting the result waits for the GPU. */
+  async run(): Promise<PairResults> {
+    const { gpu } = this.model;
+    const { gather, scatter, ids, weights, collected } = this.tensors;
+    this.images.forEach((image, i) => {
+      gpu.write(this.batch.tokens, image.tokens);
+      gpu.write(this.batch.sequences, image.sequences);
+      gpu.write(gather, image.gather);
+      gpu.write(scatter, image.scatter);
+      gpu.write(ids, image.ids);
+      gpu.write(weights, image.weights);
+      this.plan.run();
+      gpu.copy(this.results, collected, i * this.perPass * 2);
+    });
+    const values = await gpu.read(collected);
+    const differences = new Float32Array(this.examples.length);
+    let loss = 0;
+    this.images.forEach(({ examples }, i) =>
+      examples.forEach((example, b) => {
+        const at = (i * this.perPass + b) * 2;
+        loss += values[at]!;
+        differences[example] = values[at + 1]!;
+      })
+    );
+    return { loss, differences };
+  }
+
+  [Symbol.dispose]() {
+    this.plan[Symbol.dispose]();
+    this.batch[Symbol.dispose]();
+    [this.table, ...Object.values(this.tensors)].forEach((tensor) => this.model.gpu.free(tensor));
+  }
+
+  /** Packs a group's prefixes; what is left of the pass belongs to a padding sequence that nothing reads. */
+  private encode(group: readonly number[], room: number): PassImage {
+    let base = 0;
+    const { tokens: own, entries } = encodeSequences(group.map((e) => {
+      const ids = this.examples[e]!.prefix_ids;
+      base += ids.length;
+      return { ids, base: base - ids.length };
+    }));
+    const tokens = new Uint32Array(room * tokenWords);
+    tokens.set(own);
+    for (let n = base; n < room; n++) tokens.set([0, 0, group.length, 0], n * tokenWords);
+    const sequences = new Uint32Array((this.perPass + 1) * sequenceWords);
+    sequences.set(entries);
+    sequences.set([0, 0, room - 1, 0], group.length * sequenceWords);
+    const image = {
+      gather: new Uint32Array(this.perPass * 2),
+      scatter: new Uint32Array(this.perPass * 2),
+      ids: new Uint32Array(this.perPass * 2),
+      weights: new Float32Array(this.perPass),
+    };
+    let last = -1;
+    for (let b = 0; b < this.perPass; b++) {
+      const example = this.examples[group[b] ?? -1];
+      if (example) last += example.prefix_ids.length;
+      const token = example ? last : room - 1;
+      image.gather.set([token, b], b * 2);
+      image.scatter.set([b, token], b * 2);
+      image.ids.set([example?.desired_token ?? 0, example?.undesired_token ?? 0], b * 2);
+      image.weights[b] = example ? 1 / this.examples.length : 0;
+    }
+    return { examples: group, tokens, sequences, ...image };
+  }
+}
+
+/** Greedy packing of examples, longest first, into groups of at most `room` tokens. */
+function packExamples(examples: readonly TokenPair[], room: number): number[][] {
+  const groups: { members: number[]; left: number }[] = [];
+  const order = examples.map((_, e) => e)
+    .sort((a, b) => examples[b]!.prefix_ids.length - examples[a]!.prefix_ids.length || a - b);
+  for (const e of order) {
+    const length = examples[e]!.prefix_ids.length;
+    let group = groups.find(({ left }) => left >= length);
+    if (!group) groups.push(group = { members: [], left: room });
+    group.members.push(e);
+    group.left -= length;
+  }
+  return groups.map(({ members }) => members);
+}

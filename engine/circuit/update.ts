@@ -1,0 +1,133 @@
+/**
+ * The targeted update (method section 3): only rows of selected components move, held in f32 beside the checkpoint.
+ * Gradients, moments and copies exist for those rows alone, and nothing below the lowest selected layer is differentiated.
+ */
+import { InputError } from "../errors.ts";
+import { Plan } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { Model } from "../model/model.ts";
+import { fill } from "../ops/elementwise.ts";
+import type { Objective } from "../ops/loss.ts";
+import { adamW, gradientStep, writeAdamStep } from "../ops/optimizer.ts";
+import type { Weight } from "../ops/weight.ts";
+import { type SelectedRows, selectedRows, type Selection } from "./components.ts";
+import type { TokenPair } from "./localization.ts";
+import { overlayRows } from "./overlay.ts";
+import { PairPasses, type PairResults } from "./pair_passes.ts";
+
+/** `sgd`: W -= rate · gradient, as in the paper. `adamw`: sparse masked AdamW. */
+export type OptimizerName = "sgd" | "adamw";
+
+/** Settings of an update. */
+export interface UpdateOptions {
+  readonly objective: Objective;
+  readonly optimizer: OptimizerName;
+  readonly rate: number;
+  /** Decoupled weight decay of AdamW, on selected rows only. */
+  readonly weightDecay: number;
+  /** Tokens per forward and backward pass. */
+  readonly tokensPerPass?: number;
+}
+
+/** Values of the overlaid rows, per matrix. */
+export type RowValues = ReadonlyMap<Weight, Float32Array<ArrayBuffer>>;
+
+/** An update in progress on a model, whose selected rows it overlays; the overlays stay when it is disposed. */
+export class SparseUpdate implements Disposable {
+  readonly rows: readonly SelectedRows[];
+  private readonly gradients = new Map<Weight, Tensor>();
+  private readonly moments = new Map<Weight, Tensor>();
+  private readonly constants: Tensor;
+  private readonly passes: PairPasses;
+  private readonly clearing: Plan;
+  private readonly stepping: Plan;
+  private taken = 0;
+
+  constructor(
+    private readonly model: Model,
+    selection: Selection,
+    examples: readonly TokenPair[],
+    private readonly options: UpdateOptions,
+  ) {
+    if (examples.length === 0) {
+      throw new InputError("No localization examples to update on; use more problems.");
+    }
+    const { gpu } = model;
+    this.rows = selectedRows(model, selection);
+    if (this.rows.length === 0) {
+      throw new InputError("No component is selected, so there is nothing to update.");
+    }
+    this.clearing = new Plan(gpu, "clear gradients");
+    this.stepping = new Plan(gpu, "optimizer step");
+    this.constants = gpu.tensor([4], "optimizer step constants");
+    for (const { weight, rows } of this.rows) {
+      overlayRows(model, weight, rows);
+      const shape = [rows.length, weight.columns];
+      const gradient = gpu.tensor(shape, `${weight.name} gradient`);
+      this.gradients.set(weight, gradient);
+      fill(this.clearing, gradient, 0);
+      const { values } = weight.overlay!;
+      if (options.optimizer === "adamw") {
+        const size = gradient.elements * 2;
+        const moments = gpu.upload(new Float32Array(size), [...shape, 2], `${weight.name} moments`);
+        this.moments.set(weight, moments);
+        adamW(this.stepping, this.constants, gradient, moments, values);
+      } else {
+        gradientStep(this.stepping, this.constants, gradient, values);
+      }
+    }
+    const layer = Math.min(...this.rows.map(({ layer }) => layer));
+    const attention = this.rows.some((rows) => rows.layer === layer && rows.matrix === "qkv");
+    this.passes = new PairPasses(model, examples, options.objective, { weights: this.gradients }, {
+      lowest: { layer, depth: attention ? "attention" : "mlp" },
+      ...(options.tokensPerPass !== undefined && { tokensPerPass: options.tokensPerPass }),
+    });
+  }
+
+  /** Number of f32 values that may move. */
+  get size(): number {
+    return this.rows.reduce((sum, { rows, weight }) => sum + rows.length * weight.columns, 0);
+  }
+
+  /** Gradients at the current values, per matrix [R, I]; nothing moves. */
+  async gradient(): Promise<PairResults & { gradients: RowValues }> {
+    this.clearing.run();
+    const results = await this.passes.run();
+    return { ...results, gradients: await this.readAll(this.gradients) };
+  }
+
+  /** One step on the gradient over all examples; returns loss and differences before it. */
+  async step(rate = this.options.rate): Promise<PairResults> {
+    this.clearing.run();
+    const results = await this.passes.run();
+    writeAdamStep(this.model.gpu, this.constants, ++this.taken, rate, this.options.weightDecay);
+    this.stepping.run();
+    if (!Number.isFinite(results.loss)) {
+      throw new InputError(`The update diverged at rate ${rate}; use a smaller --rate.`);
+    }
+    return results;
+  }
+
+  /** The current values of the selected rows. */
+  values(): Promise<RowValues> {
+    return this.readAll(new Map(this.rows.map(({ weight }) => [weight, weight.overlay!.values])));
+  }
+
+  /** Puts row values back. */
+  restore(values: RowValues) {
+    for (const [weight, data] of values) this.model.gpu.write(weight.overlay!.values, data);
+  }
+
+  [Symbol.dispose]() {
+    for (const disposable of [this.passes, this.clearing, this.stepping]) disposable[Symbol.dispose]();
+    for (const tensor of [...this.gradients.values(), ...this.moments.values(), this.constants]) {
+      this.model.gpu.free(tensor);
+    }
+  }
+
+  private async readAll(tensors: ReadonlyMap<Weight, Tensor>): Promise<RowValues> {
+    const values = new Map<Weight, Float32Array<ArrayBuffer>>();
+    for (const [weight, tensor] of tensors) values.set(weight, await this.model.gpu.read(tensor));
+    return values;
+  }
+}

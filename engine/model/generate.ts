@@ -1,0 +1,177 @@
+/** Text generation: prefixes shared, continuous batching, sampling and stop detection on the GPU. S slots, R requests. */
+import { InputError } from "../errors.ts";
+import { Plan } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { advance, type DecodingState, sample } from "../ops/sampling.ts";
+import { sequenceWords, TokenBatch } from "./batch.ts";
+import { recordForward, recordLogits } from "./forward.ts";
+import type { Model } from "./model.ts";
+import { fillPrefixCache, layOutPrefixes } from "./prefix_cache.ts";
+
+/** One sequence to continue. */
+export interface GenerationRequest {
+  readonly ids: readonly number[];
+  /** 0 (default) is greedy. */
+  readonly temperature?: number;
+  /** Only the k most likely tokens; 0 (default) for all. */
+  readonly topK?: number;
+  /** Only the most likely tokens that make up this mass; 1 (default) for all. */
+  readonly topP?: number;
+  /** Number of this request's random stream, default its index; equal streams and prompts draw equal tokens. */
+  readonly stream?: number;
+}
+
+/** Settings shared by all requests of a call. */
+export interface GenerationOptions {
+  readonly maxNewTokens: number;
+  /** Seed of all random streams, default 0. */
+  readonly seed?: number;
+  /** Ids that end a sequence, default the model's end-of-sequence ids. */
+  readonly stopTokens?: readonly number[];
+  /** Looked at every 16 tokens: number of generated tokens to keep if the sequence should end there. */
+  readonly stopAt?: (ids: readonly number[]) => number | undefined;
+  /** Sequences decoded at once, default by adapter. */
+  readonly batch?: number;
+  /** Called as requests finish. */
+  readonly onProgress?: (finished: number, total: number) => void;
+}
+
+const tokensPerReadback = 16;
+/** Most bytes of K/V cache per layer that one wave of requests may take. */
+const cacheBytes = 96 * 2 ** 20;
+
+/** The generated ids of each request in order, an ending stop token included. */
+export async function generate(
+  model: Model,
+  requests: readonly GenerationRequest[],
+  options: GenerationOptions,
+): Promise<number[][]> {
+  for (const request of requests) {
+    model.checkSequence(request.ids, options.maxNewTokens);
+    const { temperature = 0, topP = 1, topK = 0 } = request;
+    if (!(temperature >= 0)) throw new InputError(`Temperature ${temperature} is not a number ≥ 0.`);
+    if (!(topP > 0 && topP <= 1)) throw new InputError(`top-p ${topP} is not in (0, 1].`);
+    if (!(topK >= 0)) throw new InputError(`top-k ${topK} is not an integer ≥ 0.`);
+  }
+  const results = new Array<number[]>(requests.length);
+  // Similar prompts next to each other, so that a wave shares as much as it can.
+  const order = requests.map((_, i) => i).sort((a, b) =>
+    lexicographic(requests[a]!.ids, requests[b]!.ids) || a - b
+  );
+  const slots = Math.min(options.batch ?? (model.gpu.isSoftware ? 256 : 128), requests.length);
+  const rowBytes = 8 * model.config.keyValueHeads * model.config.headWidth;
+  const capacity = Math.floor(cacheBytes / rowBytes) - slots * (options.maxNewTokens + 1);
+  let done = 0;
+  while (done < order.length) {
+    let rows = 0;
+    let end = done;
+    while (end < order.length) {
+      const ids = requests[order[end]!]!.ids;
+      rows += end > done ? ids.length - commonLength(ids, requests[order[end - 1]!]!.ids) : ids.length;
+      if (rows > capacity && end > done) break;
+      end++;
+    }
+    const wave = order.slice(done, end);
+    const finished = done;
+    const generated = await decode(model, wave.map((i) => ({ stream: i, ...requests[i]! })), {
+      ...options,
+      batch: slots,
+      onProgress: (n) => options.onProgress?.(finished + n, requests.length),
+    });
+    generated.forEach((ids, w) => results[wave[w]!] = ids);
+    done = end;
+  }
+  return results;
+}
+
+async function decode(
+  model: Model,
+  requests: readonly (GenerationRequest & { stream: number })[],
+  options: GenerationOptions & { batch: number },
+): Promise<number[][]> {
+  const { gpu } = model;
+  const { maxNewTokens } = options;
+  const slots = Math.min(options.batch, requests.length);
+  if (maxNewTokens === 0 || requests.length === 0) return requests.map(() => []);
+  const rowsPerSlot = maxNewTokens;
+  const layout = layOutPrefixes(requests.map(({ ids }) => ids.slice(0, -1)));
+  using cache = fillPrefixCache(model, layout, slots * rowsPerSlot);
+  const stops = options.stopTokens ?? model.config.eosTokens;
+  const stride = maxNewTokens + 1;
+  const image = new DataView(new ArrayBuffer(requests.length * 32));
+  requests.forEach(({ ids, temperature = 0, topK = 0, topP = 1, stream }, r) => {
+    const words = [ids.at(-1)!, ids.length - 1, layout.offsets[r]!, maxNewTokens, stream];
+    words.forEach((word, w) => image.setUint32(r * 32 + w * 4, word, true));
+    image.setFloat32(r * 32 + 20, temperature, true);
+    image.setUint32(r * 32 + 24, topK, true);
+    image.setFloat32(r * 32 + 28, topP, true);
+  });
+  const owned: Tensor[] = [];
+  const own = (tensor: Tensor) => (owned.push(tensor), tensor);
+  using batch = TokenBatch.empty(gpu, slots, slots, cache.table);
+  gpu.write(batch.sequences, new Uint32Array(slots * sequenceWords));
+  const state: DecodingState = {
+    requests: own(gpu.upload(new Uint32Array(image.buffer), [requests.length, 8], "requests")),
+    tokens: batch.tokens,
+    sequences: batch.sequences,
+    sampling: own(gpu.tensor([slots, 8], "sampling")),
+    slots: own(gpu.tensor([slots, 2], "slots")),
+    queue: own(
+      gpu.upload(Uint32Array.of(0, requests.length, stops.length, ...stops), [3 + stops.length], "queue"),
+    ),
+    output: own(gpu.tensor([requests.length, stride], "generated ids")),
+  };
+  gpu.write(state.output, new Uint32Array(requests.length * stride));
+  const sizes = { slots, requests: requests.length, stride, firstRow: layout.rows, rowsPerSlot };
+  using start = new Plan(gpu, "start decoding");
+  advance(start, state, sizes);
+  using step = new Plan(gpu, "decode step");
+  const x = recordForward(step, model, batch, cache.layers);
+  const { logits } = recordLogits(step, model, x);
+  const next = step.temp([slots], "next ids");
+  sample(step, logits, state.sampling, next, options.seed ?? 0);
+  advance(step, state, sizes, next);
+  try {
+    start.run();
+    const cut = new Map<number, number>();
+    for (let left = requests.length; left > 0;) {
+      step.run(tokensPerReadback);
+      model.decodedTokens += slots * tokensPerReadback;
+      if (options.stopAt) await endEarly(await readOutput(), cut);
+      left = (await gpu.readU32(state.queue, 1, 1))[0]!;
+      options.onProgress?.(requests.length - left, requests.length);
+    }
+    return (await readOutput()).map((ids, r) => ids.slice(0, cut.get(r)));
+
+    async function readOutput() {
+      const output = await gpu.readU32(state.output);
+      return requests.map((
+        _,
+        r,
+      ) => [...output.subarray(r * stride + 1, r * stride + 1 + output[r * stride]!)]);
+    }
+    /** Requests that `stopAt` ends get a limit they have already reached, so their slot lets go of them next step. */
+    function endEarly(outputs: number[][], cut: Map<number, number>) {
+      outputs.forEach((ids, r) => {
+        if (cut.has(r) || ids.length === 0) return;
+        const length = options.stopAt!(ids);
+        if (length === undefined) return;
+        cut.set(r, length);
+        gpu.write(state.requests, Uint32Array.of(0), r * 8 + 3);
+      });
+    }
+  } finally {
+    owned.forEach((tensor) => gpu.free(tensor));
+  }
+}
+
+function lexicographic(a: readonly number[], b: readonly number[]): number {
+  const common = commonLength(a, b);
+  return (a[common] ?? -1) - (b[common] ?? -1);
+}
+
+function commonLength(a: readonly number[], b: readonly number[]): number {
+  let i = 0;
+  while (i < a.length && i < b.length && a[i] === b[i]) i++;
+  return i;
+}

@@ -1,0 +1,128 @@
+/**
+ * Keys and values of many prefixes, each distinct token position computed once: a prefix shares the rows of its longest
+ * common beginning with others. A few-shot head, the samples of one prompt and the branch points of one trace all
+ * reduce to this. Method section 6, shortcuts 1 to 3.
+ */
+import { Plan } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { sequenceWords, TokenBatch, tokenWords } from "./batch.ts";
+import { recordPrefill } from "./forward.ts";
+import type { Model } from "./model.ts";
+
+/** How a set of prefixes lies in the cache, before anything is computed. */
+export interface PrefixLayout {
+  /** Distinct positions: cache rows 0 … rows - 1. */
+  readonly rows: number;
+  /** Cache row of every position of every distinct prefix, concatenated. */
+  readonly table: Uint32Array;
+  /** Offset into `table` per prefix, in the order given. */
+  readonly offsets: number[];
+  /** What has to be computed: per distinct prefix its new tokens. */
+  readonly pieces: {
+    readonly ids: readonly number[];
+    readonly first: number;
+    readonly table: number;
+    readonly base: number;
+  }[];
+}
+
+/** Lays prefixes out. Sorted, each shares with its predecessor the longest beginning it shares with any before it. */
+export function layOutPrefixes(prefixes: readonly (readonly number[])[]): PrefixLayout {
+  const order = prefixes.map((_, i) => i).sort((a, b) => compare(prefixes[a]!, prefixes[b]!));
+  const offsets = new Array<number>(prefixes.length);
+  const table: number[] = [];
+  const pieces: PrefixLayout["pieces"][number][] = [];
+  let rows = 0;
+  let previous: readonly number[] = [];
+  let offset = 0;
+  for (const i of order) {
+    const ids = prefixes[i]!;
+    let shared = 0;
+    while (shared < ids.length && ids[shared] === previous[shared]) shared++;
+    if (shared === ids.length && shared <= previous.length) {
+      offsets[i] = offset; // all of it is the beginning of its predecessor
+      continue;
+    }
+    const start = table.length;
+    for (let p = 0; p < shared; p++) table.push(table[offset + p]!);
+    for (let p = shared; p < ids.length; p++) table.push(rows + p - shared);
+    pieces.push({ ids: ids.slice(shared), first: shared, table: start, base: rows });
+    rows += ids.length - shared;
+    offsets[i] = offset = start;
+    previous = ids;
+  }
+  return { rows, table: Uint32Array.from(table.length ? table : [0]), offsets, pieces };
+}
+
+/** The computed cache of a set of prefixes. */
+export interface PrefixCache extends Disposable {
+  /** Per layer [rows, 2, K·C]; rows from `layout.rows` on are free for the caller. */
+  readonly layers: readonly Tensor[];
+  /** u32 cache rows; `layout.offsets` point into it. */
+  readonly table: Tensor;
+  readonly layout: PrefixLayout;
+}
+
+const chunkTokens = 1024;
+
+/** Computes the keys and values of all prefixes, leaving `extraRows` rows behind them for the caller. */
+export function fillPrefixCache(model: Model, layout: PrefixLayout, extraRows: number): PrefixCache {
+  const { gpu, config } = model;
+  const trash = layout.rows + extraRows; // one row where padding tokens write
+  const layers = Array.from(
+    { length: config.layers },
+    (_, l) => model.cache(trash + 1, `cache of layer ${l}`),
+  );
+  const table = gpu.upload(layout.table, [layout.table.length], "cache table");
+  const sequences = new Uint32Array((layout.pieces.length + 1) * sequenceWords);
+  const tokens: number[] = [];
+  layout.pieces.forEach(({ ids, first, table, base }, s) => {
+    sequences.set([table, first, base, 0], s * sequenceWords);
+    ids.forEach((id, i) => tokens.push(id, first + i, s, 0));
+  });
+  sequences.set([0, 0, trash, 0], layout.pieces.length * sequenceWords);
+  const count = tokens.length / tokenWords;
+  model.prefillTokens += count;
+  if (count > 0) {
+    const entries = gpu.upload(
+      sequences,
+      [sequences.length / sequenceWords, sequenceWords],
+      "prefill sequences",
+    );
+    // One plan serves all full chunks, a second one the rest: positions attend only to rows of their own or earlier chunks.
+    const rest = count % chunkTokens;
+    const run = (size: number, starts: number[]) => {
+      using batch = TokenBatch.empty(gpu, size, entries, table);
+      using plan = new Plan(gpu, "prefill");
+      recordPrefill(plan, model, batch, layers);
+      for (const start of starts) {
+        const image = new Uint32Array(size * tokenWords);
+        const end = Math.min(count, start + size);
+        image.set(tokens.slice(start * tokenWords, end * tokenWords));
+        for (let n = end - start; n < size; n++) image.set([0, 0, layout.pieces.length, 0], n * tokenWords);
+        gpu.write(batch.tokens, image);
+        plan.run();
+      }
+    };
+    const full = Array.from({ length: Math.floor(count / chunkTokens) }, (_, i) => i * chunkTokens);
+    if (full.length) run(chunkTokens, full);
+    if (rest) run(Math.ceil(rest / 64) * 64, [count - rest]);
+    gpu.free(entries);
+  }
+  return {
+    layers,
+    table,
+    layout,
+    [Symbol.dispose]() {
+      layers.forEach((layer) => gpu.free(layer));
+      gpu.free(table);
+    },
+  };
+}
+
+/** Lexicographic order of token sequences, longer before shorter where one begins the other. */
+function compare(a: readonly number[], b: readonly number[]): number {
+  const shorter = Math.min(a.length, b.length);
+  for (let i = 0; i < shorter; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
+  return b.length - a.length;
+}
