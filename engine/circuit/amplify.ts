@@ -1,0 +1,70 @@
+/** The update loop: steps, validation with step 0 competing, and the best step kept. */
+import type { Model } from "../model/model.ts";
+import type { Selection } from "./components.ts";
+import type { TokenPair } from "./localization.ts";
+import { type RowValues, SparseUpdate, type UpdateOptions } from "./update.ts";
+
+/** Settings of the loop. */
+export interface AmplifyOptions extends UpdateOptions {
+  readonly steps: number;
+  readonly validateEvery: number;
+  /** Never choose step 0, as the reference does (quirk 3). */
+  readonly mustChange?: boolean;
+}
+
+/** What was validated when. */
+export interface ValidationPoint {
+  readonly step: number;
+  readonly accuracy: number;
+  /** Mean loss over the localization examples before this step; at step 0 that of the unchanged model. */
+  readonly loss: number;
+}
+
+/** The outcome; the model keeps the best step's rows as overlays, or none when step 0 is best. */
+export interface Amplified {
+  readonly bestStep: number;
+  readonly history: ValidationPoint[];
+  /** Row values of the best step; undefined when step 0 is best. */
+  readonly values: RowValues | undefined;
+  /** Number of values that were allowed to move. */
+  readonly trainable: number;
+}
+
+/**
+ * Updates the selected rows. `validate` scores the model as it is; the first step with the highest score wins, and a
+ * step must beat step 0 to be kept.
+ */
+export async function amplify(
+  model: Model,
+  selection: Selection,
+  examples: readonly TokenPair[],
+  options: AmplifyOptions,
+  validate: (step: number) => Promise<number>,
+  onProgress?: (step: number, steps: number, loss: number) => void,
+): Promise<Amplified> {
+  model.revert();
+  const history: ValidationPoint[] = [];
+  const start = await validate(0);
+  let best: { step: number; accuracy: number; values: RowValues | undefined } = {
+    step: 0,
+    accuracy: options.mustChange ? -Infinity : start,
+    values: undefined,
+  };
+  let trainable: number;
+  {
+    using update = new SparseUpdate(model, selection, examples, options);
+    trainable = update.size;
+    for (let step = 1; step <= options.steps; step++) {
+      const { loss } = await update.step();
+      if (step === 1) history.push({ step: 0, accuracy: start, loss });
+      onProgress?.(step, options.steps, loss);
+      if (step % options.validateEvery !== 0 && step !== options.steps) continue;
+      const accuracy = await validate(step);
+      history.push({ step, accuracy, loss });
+      if (accuracy > best.accuracy) best = { step, accuracy, values: await update.values() };
+    }
+    if (best.values) update.restore(best.values);
+  }
+  if (!best.values) model.revert();
+  return { bestStep: best.step, history, values: best.values, trainable };
+}

@@ -1,0 +1,113 @@
+/** Traces (method section 1): a greedy one per problem, and a sampled one whose outcome is the opposite. */
+import type { Problem } from "../evaluation/data.ts";
+import { encodePrompt, endOfAnswer, isCorrect, type PromptOptions } from "../evaluation/tasks.ts";
+import { generate } from "../model/generate.ts";
+import type { Model } from "../model/model.ts";
+
+/** One generated solution. */
+export interface Trace {
+  readonly ids: readonly number[];
+  readonly text: string;
+  readonly correct: boolean;
+}
+
+/** A problem's traces; without `contrast` no sample had the opposite outcome and the problem yields no example. */
+export interface ProblemTraces {
+  readonly problem: Problem;
+  readonly promptIds: readonly number[];
+  readonly greedy: Trace;
+  readonly contrast?: Trace & { readonly sample: number; readonly temperature: number };
+}
+
+/** Sampling of contrasting traces; the defaults are the reference's. */
+export interface TraceOptions extends PromptOptions {
+  readonly seed: number;
+  readonly samples: number;
+  /** Temperature where the greedy trace was right, and where it was wrong. */
+  readonly temperatureRight: number;
+  readonly temperatureWrong: number;
+}
+
+/** See TraceOptions. */
+export const traceDefaults = { samples: 10, temperatureRight: 1.2, temperatureWrong: 0.8 } as const;
+
+/** Called as traces finish: what is being made, how many of how many. */
+export type TraceProgress = (stage: string, done: number, total: number) => void;
+
+/** Greedy traces of all problems. */
+export async function greedyTraces(
+  model: Model,
+  problems: readonly Problem[],
+  options: TraceOptions,
+  onProgress?: TraceProgress,
+): Promise<ProblemTraces[]> {
+  const prompts = problems.map(({ question }) => encodePrompt(model, question, options.template));
+  const generated = await generate(model, prompts.map((ids) => ({ ids })), {
+    maxNewTokens: options.maxNewTokens,
+    stopAt: endOfAnswer(model, options),
+    onProgress: (done, total) => onProgress?.("greedy traces", done, total),
+  });
+  return problems.map((problem, i) => ({
+    problem,
+    promptIds: prompts[i]!,
+    greedy: toTrace(model, generated[i]!, problem, options),
+  }));
+}
+
+/**
+ * Adds contrasting traces: the first of `samples` samples whose outcome is the opposite of the greedy one. Samples are
+ * drawn in rounds and only for problems that still lack one; every sample has its own random stream, so the result is
+ * that of drawing all of them.
+ */
+export async function addContrast(
+  model: Model,
+  traces: readonly ProblemTraces[],
+  options: TraceOptions,
+  onProgress?: TraceProgress,
+): Promise<ProblemTraces[]> {
+  const result = [...traces];
+  let open = result.map((_, i) => i);
+  for (let first = 0; first < options.samples && open.length > 0;) {
+    const round = Math.min(options.samples - first, Math.max(2, first));
+    const jobs = open.flatMap((i) => Array.from({ length: round }, (_, s) => ({ i, sample: first + s })));
+    const generated = await generate(
+      model,
+      jobs.map(({ i, sample }) => ({
+        ids: result[i]!.promptIds,
+        temperature: temperatureFor(result[i]!, options),
+        stream: i * options.samples + sample,
+      })),
+      {
+        maxNewTokens: options.maxNewTokens,
+        seed: options.seed,
+        stopAt: endOfAnswer(model, options),
+        onProgress: (done, total) => onProgress?.(`samples ${first + 1} to ${first + round}`, done, total),
+      },
+    );
+    jobs.forEach(({ i, sample }, j) => {
+      const entry = result[i]!;
+      if (entry.contrast) return;
+      const trace = toTrace(model, generated[j]!, entry.problem, options);
+      if (trace.correct === entry.greedy.correct) return;
+      result[i] = { ...entry, contrast: { ...trace, sample, temperature: temperatureFor(entry, options) } };
+    });
+    open = open.filter((i) => !result[i]!.contrast);
+    first += round;
+  }
+  return result;
+}
+
+function temperatureFor({ greedy }: ProblemTraces, options: TraceOptions): number {
+  return greedy.correct ? options.temperatureRight : options.temperatureWrong;
+}
+
+/** Decodes and scores generated ids. */
+export function toTrace(
+  model: Model,
+  ids: readonly number[],
+  problem: Problem,
+  options: PromptOptions,
+): Trace {
+  const text = model.tokenizer.decode(ids, { skipSpecialTokens: true });
+  return { ids, text, correct: isCorrect(text, problem, "number", options) };
+}
