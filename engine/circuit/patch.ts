@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { InputError } from "../errors.ts";
+import { writeJson } from "../files.ts";
 import type { Model } from "../model/model.ts";
 import { readTensors, SafetensorsFile, type TensorToWrite, writeSafetensors } from "../model/safetensors.ts";
 import { partsOf } from "../model/weights.ts";
@@ -137,9 +138,7 @@ export async function writePatch(
     values: patch.tensors.reduce((sum, { delta }) => sum + delta.length, 0),
     ...card,
   };
-  const path = join(directory, "patch.json");
-  await Deno.writeTextFile(`${path}.part`, JSON.stringify(json, null, 2) + "\n");
-  await Deno.rename(`${path}.part`, path);
+  await writeJson(join(directory, "patch.json"), json);
 }
 
 const metadataSchema = z.object({ format: z.literal(format), base_sha256: z.string() });

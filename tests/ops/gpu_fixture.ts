@@ -152,7 +152,9 @@ export function assertClose(
     const error = Math.abs(actual[i]! - expected[i]!);
     assert(
       error <= tolerance * size,
-      `${what}: value ${i} is ${actual[i]}, not ${expected[i]}: off by ${(error / size).toExponential(1)} of ` +
+      `${what}: value ${i} is ${actual[i]}, not ${expected[i]}: off by ${
+        (error / size).toExponential(1)
+      } of ` +
         `the largest, ${size}; ${tolerance} is allowed.`,
     );
   }

@@ -1,0 +1,38 @@
+/** deno task amplify: identify → amplify → evaluate on a model and a task, the embedded ones by default. */
+import { Gpu } from "../engine/gpu/gpu.ts";
+import { runAmplify } from "../engine/run/amplify_run.ts";
+import { describeSummary } from "../engine/run/summary.ts";
+import { runCommand } from "./command.ts";
+import { ProgressDisplay } from "./progress.ts";
+import {
+  dataFlags,
+  identifyFlags,
+  modelFlag,
+  outFlags,
+  outFolder,
+  promptFlags,
+  toSettings,
+  updateFlags,
+} from "./run_flags.ts";
+
+await runCommand({
+  name: "amplify",
+  summary: "Finds the circuit that decides a task, strengthens only it, and measures what changed.",
+  flags: [modelFlag, ...dataFlags, ...promptFlags, ...identifyFlags, ...updateFlags, ...outFlags],
+  async run(values) {
+    const settings = await toSettings(values);
+    const out = outFolder(values, "amplify", settings);
+    const display = new ProgressDisplay(values.quiet === true);
+    using gpu = await Gpu.open();
+    const summary = await runAmplify(gpu, settings, {
+      out,
+      fresh: values.fresh === true,
+      progress: display.report,
+    });
+    display.finish();
+    if (!values.quiet) console.error("");
+    console.log(describeSummary(summary));
+    console.log(`run folder     ${out} (${summary.seconds.total} s on ${summary.adapter})`);
+    if (values.json) console.log(JSON.stringify(summary));
+  },
+});

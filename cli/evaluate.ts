@@ -1,0 +1,99 @@
+/** deno task evaluate: accuracy of a model, with or without a patch, on a task and other abilities. */
+import { join } from "node:path";
+import { applyPatch, readPatch } from "../engine/circuit/patch.ts";
+import { loadProblems, requireNumericAnswers, splitProblems } from "../engine/evaluation/data.ts";
+import { evaluateTask, type Task } from "../engine/evaluation/tasks.ts";
+import { InputError } from "../engine/errors.ts";
+import { requireWritable, writeJson } from "../engine/files.ts";
+import { Gpu } from "../engine/gpu/gpu.ts";
+import { Model } from "../engine/model/model.ts";
+import { runCommand, types } from "./command.ts";
+import { ProgressDisplay } from "./progress.ts";
+import { dataFlags, modelFlag, promptFlags, toSettings } from "./run_flags.ts";
+
+await runCommand({
+  name: "evaluate",
+  summary: "Measures greedy accuracy on a task, per template, and on other abilities.",
+  flags: [
+    modelFlag,
+    ...dataFlags,
+    ...promptFlags,
+    {
+      name: "patch",
+      value: "PATH",
+      help: "patch to apply first: a run folder or patch.safetensors",
+      type: types.text,
+    },
+    {
+      name: "split",
+      value: "NAME",
+      help: "train, validation, test or all",
+      type: types.oneOf("train", "validation", "test", "all"),
+      fallback: "test",
+    },
+    { name: "out", value: "DIR", help: "folder to write evaluation.json to", type: types.text },
+  ],
+  async run(values) {
+    const settings = await toSettings(values);
+    const out = values.out as string | undefined;
+    if (out) await requireWritable(out);
+    const problems = await loadProblems(settings.data);
+    requireNumericAnswers(problems, settings.data);
+    const part = values.split as "train" | "validation" | "test" | "all";
+    const tasks: Task[] = [{
+      name: "task",
+      problems: part === "all" ? problems : splitProblems(problems, settings.seed)[part],
+      scoring: "number",
+    }];
+    for (const [name, file] of Object.entries(settings.abilities)) {
+      tasks.push({ name, problems: await loadProblems(file), scoring: "exact" });
+    }
+    if (tasks[0]!.problems.length === 0) {
+      throw new InputError(`The ${part} part of ${settings.data} is empty; use --split all.`);
+    }
+    const display = new ProgressDisplay(values.quiet === true);
+    using gpu = await Gpu.open();
+    using model = await Model.load(gpu, settings.model, { storage: settings.storage });
+    if (values.patch) await applyPatch(model, await readPatch(values.patch as string));
+    const options = {
+      template: settings.promptTemplate,
+      maxNewTokens: settings.maxNewTokens,
+      referenceCompat: settings.referenceCompat,
+    };
+    const accuracy: Record<string, number> = {};
+    let perTemplate: Record<string, number> = {};
+    for (const task of tasks) {
+      const result = await evaluateTask(
+        model,
+        task,
+        options,
+        (done, total) => display.report(task.name, done, total),
+      );
+      accuracy[task.name] = result.accuracy;
+      if (task.name === "task") perTemplate = result.perTemplate;
+    }
+    display.finish();
+    for (const [template, value] of Object.entries(perTemplate)) {
+      console.log(`template ${template.padEnd(8)} ${(100 * value).toFixed(1)} %`);
+    }
+    for (const task of tasks) {
+      console.log(
+        `${task.name.padEnd(17)} ${(100 * accuracy[task.name]!).toFixed(1)} % of ${task.problems.length}`,
+      );
+    }
+    const { task, ...other_abilities } = accuracy;
+    const report = {
+      model: settings.model,
+      data: settings.data,
+      patch: values.patch ?? null,
+      split: part,
+      seed: settings.seed,
+      accuracy: task!,
+      per_template: perTemplate,
+      other_abilities,
+      adapter: gpu.adapterName,
+    };
+    if (out) await writeJson(join(out, "evaluation.json"), report);
+    if (values.json) console.log(JSON.stringify(report));
+  },
+});

@@ -1,0 +1,92 @@
+/** The whole path: identify, find the circuit, update it, evaluate honestly. */
+import type { Gpu } from "../gpu/gpu.ts";
+import { Model } from "../model/model.ts";
+import { RunFolder } from "./run_folder.ts";
+import type { RunSettings } from "./settings.ts";
+import {
+  evaluateAll,
+  findCircuit,
+  identify,
+  loadData,
+  type Progress,
+  type RunContext,
+  updateCircuit,
+} from "./stages.ts";
+import { summarize, type Summary } from "./summary.ts";
+import denoConfig from "../../deno.json" with { type: "json" };
+
+/** How a run is started. */
+export interface RunOptions {
+  readonly out: string;
+  /** Start over instead of resuming what the folder holds. */
+  readonly fresh?: boolean;
+  readonly progress?: Progress;
+}
+
+/** Opens data, model and run folder. Wrong input is found before anything is computed. */
+export async function openRun(
+  gpu: Gpu,
+  settings: RunSettings,
+  options: RunOptions,
+): Promise<RunContext & Disposable> {
+  const { split, abilities } = await loadData(settings);
+  const model = await Model.load(gpu, settings.model, { storage: settings.storage });
+  try {
+    const environment = {
+      versions: { "circuit-amp": denoConfig.version, deno: Deno.version.deno },
+      adapter: gpu.adapterName,
+    };
+    const folder = await RunFolder.open(options.out, { ...settings }, environment, options.fresh ?? false);
+    const progress = options.progress ?? (() => {});
+    return {
+      model,
+      settings,
+      folder,
+      split,
+      abilities,
+      progress,
+      [Symbol.dispose]: () => model[Symbol.dispose](),
+    };
+  } catch (error) {
+    model[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Runs all stages, or what is left of them, and writes summary.json. */
+export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOptions): Promise<Summary> {
+  using context = await openRun(gpu, settings, options);
+  const { folder } = context;
+  const finished = await folder.readJson<Summary>("summary.json");
+  if (finished) return finished;
+  const examples = await identify(context);
+  const selection = await findCircuit(context, examples);
+  const updated = await updateCircuit(context, selection, examples);
+  const records = await evaluateAll(context, selection, examples, updated);
+  const summary = summarize(context, selection, examples, updated, records, await stageSeconds(folder));
+  await folder.writeJson("summary.json", summary);
+  await folder.event("finished");
+  return summary;
+}
+
+/** Runs identify and the mask only; what `amplify` on the same folder takes up from. */
+export async function runIdentify(gpu: Gpu, settings: RunSettings, options: RunOptions) {
+  using context = await openRun(gpu, settings, options);
+  const examples = await identify(context);
+  const selection = await findCircuit(context, examples);
+  return { examples, selection, config: context.model.config };
+}
+
+/** Seconds per stage from the run's events, over all its resumptions. */
+async function stageSeconds(folder: RunFolder): Promise<Record<string, number>> {
+  const seconds: Record<string, number> = { identify: 0, mask: 0, update: 0, evaluate: 0, controls: 0 };
+  const lines = (await Deno.readTextFile(`${folder.path}/events.jsonl`)).trim().split("\n");
+  for (const line of lines) {
+    const event = JSON.parse(line) as { type: string; stage?: string; seconds?: number };
+    if (event.type === "stage") seconds[event.stage!] = (seconds[event.stage!] ?? 0) + event.seconds!;
+  }
+  seconds.total = Object.values(seconds).reduce((a, b) => a + b, 0);
+  return Object.fromEntries(
+    Object.entries(seconds).map(([stage, value]) => [stage, Number(value.toFixed(2))]),
+  );
+}

@@ -1,0 +1,71 @@
+/** Everything that decides what a run computes. Equal settings, seed and adapter give equal results. */
+import { maskDefaults } from "../circuit/mask_training.ts";
+import type { PivotMethod } from "../circuit/pivots.ts";
+import { traceDefaults } from "../circuit/traces.ts";
+import type { OptimizerName } from "../circuit/update.ts";
+import { defaultTemplate } from "../evaluation/tasks.ts";
+import type { StorageChoice } from "../model/weights.ts";
+import type { Objective } from "../ops/loss.ts";
+
+/** Controls that an amplified model is compared with: see DESIGN of the experiment in the README. */
+export type ControlName = "random" | "unmasked";
+
+/** Settings of identify, amplify and evaluate; names are those of the command-line flags. */
+export interface RunSettings {
+  readonly model: string;
+  readonly data: string;
+  /** Other tasks, by name, whose accuracy must not suffer. */
+  readonly abilities: Readonly<Record<string, string>>;
+  readonly seed: number;
+  readonly promptTemplate: string;
+  readonly maxNewTokens: number;
+  readonly storage: StorageChoice;
+  /** Most training problems to trace; 0 for all. */
+  readonly limit: number;
+  readonly pivot: PivotMethod;
+  readonly samples: number;
+  readonly temperatureRight: number;
+  readonly temperatureWrong: number;
+  readonly maskRate: number;
+  readonly maskStrength: number;
+  readonly maskEpochs: number;
+  readonly maskBatch: number;
+  readonly objective: Objective;
+  readonly optimizer: OptimizerName;
+  readonly rate: number;
+  readonly weightDecay: number;
+  readonly steps: number;
+  readonly validateEvery: number;
+  readonly controls: readonly ControlName[];
+  readonly referenceCompat: boolean;
+}
+
+/** Default step size for each optimizer and objective; see fixtures/experiments.md for how they were chosen. */
+export const defaultRates: Readonly<Record<OptimizerName, Readonly<Record<Objective, number>>>> = {
+  sgd: { "preference": 0.1, "logit-difference": 0.005 },
+  adamw: { "preference": 5e-4, "logit-difference": 5e-4 },
+};
+
+/** Defaults of everything but model and data. */
+export const settingDefaults = {
+  abilities: {},
+  seed: 0,
+  promptTemplate: defaultTemplate,
+  maxNewTokens: 48,
+  storage: "auto",
+  limit: 0,
+  pivot: "prefix",
+  ...traceDefaults,
+  maskRate: maskDefaults.rate,
+  maskStrength: maskDefaults.strength,
+  maskEpochs: maskDefaults.epochs,
+  maskBatch: maskDefaults.batch,
+  objective: "preference",
+  optimizer: "sgd",
+  rate: defaultRates.sgd.preference,
+  weightDecay: 0,
+  steps: 8,
+  validateEvery: 2,
+  controls: ["random"],
+  referenceCompat: false,
+} as const satisfies Omit<RunSettings, "model" | "data">;

@@ -1,0 +1,299 @@
+/** The stages of a run, each reading what earlier ones left in the run folder and leaving its own results there. */
+import { join } from "node:path";
+import { type Amplified, amplify } from "../circuit/amplify.ts";
+import { countSelected, randomLike, selectComponents, type Selection } from "../circuit/components.ts";
+import type { LocalizationExample } from "../circuit/localization.ts";
+import { learnMask } from "../circuit/mask_training.ts";
+import { applyPatch, extractPatch, readPatch, writePatch } from "../circuit/patch.ts";
+import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
+import { addContrast, greedyTraces, type ProblemTraces } from "../circuit/traces.ts";
+import { InputError } from "../errors.ts";
+import { loadProblems, requireNumericAnswers, type Split, splitProblems } from "../evaluation/data.ts";
+import { evaluateTask, type PromptOptions, type Task } from "../evaluation/tasks.ts";
+import type { Model } from "../model/model.ts";
+import { readTensors, writeSafetensors } from "../model/safetensors.ts";
+import { seededRandom } from "../random.ts";
+import type { RunFolder } from "./run_folder.ts";
+import type { ControlName, RunSettings } from "./settings.ts";
+
+/** Told what is going on: `total` 0 where the end is not known. */
+export type Progress = (stage: string, done: number, total: number, note?: string) => void;
+
+/** What the stages share. */
+export interface RunContext {
+  readonly model: Model;
+  readonly settings: RunSettings;
+  readonly folder: RunFolder;
+  readonly split: Split;
+  readonly abilities: readonly Task[];
+  readonly progress: Progress;
+}
+
+/** Loads and checks all data of a run: the split of the main task, and the other abilities. */
+export async function loadData(settings: RunSettings): Promise<{ split: Split; abilities: Task[] }> {
+  const problems = await loadProblems(settings.data);
+  requireNumericAnswers(problems, settings.data);
+  const split = splitProblems(problems, settings.seed);
+  for (const part of ["train", "validation", "test"] as const) {
+    if (split[part].length === 0) {
+      throw new InputError(
+        `${settings.data} has too few problems (${problems.length}) for its ${part} part; add more.`,
+      );
+    }
+  }
+  const abilities: Task[] = [];
+  for (const [name, file] of Object.entries(settings.abilities)) {
+    abilities.push({ name, problems: await loadProblems(file), scoring: "exact" });
+  }
+  return {
+    split: { ...split, train: settings.limit ? split.train.slice(0, settings.limit) : split.train },
+    abilities,
+  };
+}
+
+function promptOptions({ settings }: RunContext): PromptOptions {
+  return {
+    template: settings.promptTemplate,
+    maxNewTokens: settings.maxNewTokens,
+    referenceCompat: settings.referenceCompat,
+  };
+}
+
+/** Runs a stage and records how long it took. */
+async function timed<T>({ folder }: RunContext, stage: string, work: () => Promise<T>): Promise<T> {
+  const start = performance.now();
+  const result = await work();
+  await folder.event("stage", { stage, seconds: (performance.now() - start) / 1000 });
+  return result;
+}
+
+/** Stage 1: traces and localization examples. Leaves traces.jsonl and localization.json. */
+export async function identify(context: RunContext): Promise<LocalizationExample[]> {
+  const { model, settings, folder, split, progress } = context;
+  const stored = await folder.readJson<LocalizationExample[]>("localization.json");
+  if (stored) return stored;
+  return await timed(context, "identify", async () => {
+    const options = {
+      ...promptOptions(context),
+      seed: settings.seed,
+      samples: settings.samples,
+      temperatureRight: settings.temperatureRight,
+      temperatureWrong: settings.temperatureWrong,
+    };
+    const greedy = await greedyTraces(model, split.train, options, progress);
+    const traces = await addContrast(model, greedy, options, progress);
+    await folder.writeLines("traces.jsonl", traces.flatMap(traceRows));
+    const pivots = settings.pivot === "branching"
+      ? await branchingPivots(model, traces, options, progress)
+      : prefixPivots(model, traces);
+    await folder.event("pivots", {
+      method: settings.pivot,
+      problems: traces.length,
+      examples: pivots.examples.length,
+      from_wrong_greedy_traces: pivots.examples.filter(({ greedy_correct }) => !greedy_correct).length,
+      forward_tokens: pivots.forwardTokens,
+      forward_tokens_one_generation_per_position: pivots.forwardTokensPerPosition,
+    });
+    if (pivots.examples.length === 0) {
+      throw new InputError(
+        `No problem gave both a right and a wrong trace, so there is nothing to localize; use more or harder problems, or more --samples.`,
+      );
+    }
+    await folder.writeJson("localization.json", pivots.examples);
+    return pivots.examples;
+  });
+}
+
+function traceRows({ problem, greedy, contrast }: ProblemTraces) {
+  const common = {
+    template_id: problem.templateId,
+    instance_id: problem.instanceId,
+    question: problem.question,
+  };
+  const rows: Record<string, unknown>[] = [
+    { ...common, kind: "greedy", correct: greedy.correct, text: greedy.text, ids: greedy.ids },
+  ];
+  if (contrast) {
+    const { sample, temperature, correct, text, ids } = contrast;
+    rows.push({ ...common, kind: "sample", sample, temperature, correct, text, ids });
+  }
+  return rows;
+}
+
+/** Stage 2: the component mask. Leaves mask.safetensors and mask.json. */
+export async function findCircuit(
+  context: RunContext,
+  examples: readonly LocalizationExample[],
+): Promise<Selection> {
+  const { model, settings, folder, progress } = context;
+  const path = join(folder.path, "mask.safetensors");
+  const perLayer = model.componentsPerLayer;
+  if (await folder.has("mask.safetensors") && await folder.has("mask.json")) {
+    const stored = await readTensors(path);
+    return Array.from({ length: model.config.layers }, (_, l) => {
+      const tensor = stored.get(`mask.layers.${l}`);
+      if (tensor?.data.length !== perLayer) {
+        throw new InputError(`${path} does not fit the model's ${perLayer} components a layer; use --fresh.`);
+      }
+      return [...selectComponents(tensor.data as Float32Array)];
+    }).flat();
+  }
+  return await timed(context, "mask", async () => {
+    const learned = await learnMask(model, examples, {
+      rate: settings.maskRate,
+      strength: settings.maskStrength,
+      epochs: settings.maskEpochs,
+      batch: settings.maskBatch,
+      seed: settings.seed,
+      crossPairs: settings.referenceCompat,
+    }, (done, total, selected) => progress("component mask", done, total, `${selected} selected`));
+    const selection = selectComponents(learned.mask);
+    await writeSafetensors(
+      path,
+      Object.fromEntries(Array.from({ length: model.config.layers }, (_, l) => [`mask.layers.${l}`, {
+        dtype: "F32" as const,
+        shape: [perLayer],
+        data: learned.mask.slice(l * perLayer, (l + 1) * perLayer),
+      }])),
+      { component_order: "q heads, k heads, v heads, mlp neurons" },
+    );
+    const { mask: _, ...course } = learned;
+    await folder.writeJson("mask.json", { components: countSelected(model.config, selection), ...course });
+    return selection;
+  });
+}
+
+/** What update.json keeps of an update. */
+export interface UpdateRecord {
+  readonly best_step: number;
+  readonly trainable: number;
+  readonly history: Amplified["history"];
+}
+
+async function update(
+  context: RunContext,
+  name: string,
+  selection: Selection,
+  examples: readonly LocalizationExample[],
+): Promise<Amplified> {
+  const { model, settings, split, progress } = context;
+  const validation: Task = { name: "validation", problems: split.validation, scoring: "number" };
+  const { objective, optimizer, rate, weightDecay, steps, validateEvery } = settings;
+  return await amplify(
+    model,
+    selection,
+    examples,
+    { objective, optimizer, rate, weightDecay, steps, validateEvery, mustChange: settings.referenceCompat },
+    async () => (await evaluateTask(model, validation, promptOptions(context))).accuracy,
+    (step, steps, loss) => progress(name, step, steps, `loss ${loss.toFixed(4)}`),
+  );
+}
+
+/**
+ * Stage 3: the update. Leaves update.json and, when a step beat step 0, patch.safetensors and patch.json.
+ * The model carries the amplified rows afterwards.
+ */
+export async function updateCircuit(
+  context: RunContext,
+  selection: Selection,
+  examples: readonly LocalizationExample[],
+): Promise<UpdateRecord> {
+  const { model, settings, folder } = context;
+  const stored = await folder.readJson<UpdateRecord>("update.json");
+  if (stored) {
+    model.revert();
+    if (stored.best_step > 0) await applyPatch(model, await readPatch(folder.path));
+    return stored;
+  }
+  return await timed(context, "update", async () => {
+    const result = await update(context, "update", selection, examples);
+    if (result.values) {
+      await writePatch(folder.path, await extractPatch(model), {
+        model: settings.model,
+        objective: settings.objective,
+        optimizer: settings.optimizer,
+        rate: settings.rate,
+        step: result.bestStep,
+        components: countSelected(model.config, selection),
+      });
+    }
+    const record = { best_step: result.bestStep, trainable: result.trainable, history: result.history };
+    await folder.writeJson("update.json", record);
+    return record;
+  });
+}
+
+/** Outcomes of one model on the test split and the other abilities. */
+export interface EvaluationRecord {
+  readonly accuracy: number;
+  readonly per_template: Record<string, number>;
+  readonly correct: boolean[];
+  readonly other_abilities: Record<string, number>;
+  /** Of a control: the step its own validation chose. */
+  readonly best_step?: number;
+}
+
+/** Evaluates the model as it is on the test split and the other abilities. */
+export async function evaluateModel(context: RunContext, name: string): Promise<EvaluationRecord> {
+  const { model, split, abilities, progress } = context;
+  const test: Task = { name: "test", problems: split.test, scoring: "number" };
+  const options = promptOptions(context);
+  const report = (task: string) => (done: number, total: number) =>
+    progress(`evaluate ${name}: ${task}`, done, total);
+  const result = await evaluateTask(model, test, options, report("test"));
+  const other_abilities: Record<string, number> = {};
+  for (const task of abilities) {
+    other_abilities[task.name] = (await evaluateTask(model, task, options, report(task.name))).accuracy;
+  }
+  const { accuracy, perTemplate: per_template, correct } = result;
+  return { accuracy, per_template, correct, other_abilities };
+}
+
+/** Stage 4: base, amplified and controls. Leaves evaluations.json; the model is as it was afterwards. */
+export async function evaluateAll(
+  context: RunContext,
+  selection: Selection,
+  examples: readonly LocalizationExample[],
+  updated: UpdateRecord,
+): Promise<Record<string, EvaluationRecord>> {
+  const { model, settings, folder } = context;
+  const records = await folder.readJson<Record<string, EvaluationRecord>>("evaluations.json") ?? {};
+  const evaluate = async (name: string, prepare: () => Promise<number | undefined>) => {
+    if (records[name]) return;
+    await timed(context, name === "base" || name === "amplified" ? "evaluate" : "controls", async () => {
+      const best_step = await prepare();
+      const record = await evaluateModel(context, name);
+      records[name] = best_step === undefined ? record : { ...record, best_step };
+      await folder.writeJson("evaluations.json", records);
+    });
+  };
+  const restore = async () => {
+    model.revert();
+    if (updated.best_step > 0) await applyPatch(model, await readPatch(folder.path));
+    return undefined;
+  };
+  await evaluate("base", () => {
+    model.revert();
+    return Promise.resolve(undefined);
+  });
+  // Nothing changed: the amplified model is the base model, and saying so costs no second evaluation.
+  if (updated.best_step === 0) records.amplified ??= records.base!;
+  else await evaluate("amplified", restore);
+  for (const control of settings.controls) {
+    await evaluate(control, async () => {
+      const chosen = controlSelection(context, control, selection);
+      return (await update(context, `control ${control}`, chosen, examples)).bestStep;
+    });
+  }
+  await restore();
+  return records;
+}
+
+function controlSelection(
+  { model, settings }: RunContext,
+  control: ControlName,
+  selection: Selection,
+): Selection {
+  if (control === "unmasked") return selection.map(() => true);
+  return randomLike(model.config, selection, seededRandom(`${settings.seed}/random control`));
+}

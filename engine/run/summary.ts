@@ -1,0 +1,132 @@
+/** summary.json: what a run found and whether it holds, and the same as a few readable lines. */
+import { countSelected, type Selection } from "../circuit/components.ts";
+import type { LocalizationExample } from "../circuit/localization.ts";
+import { bootstrapGain, flips, mcnemarExact } from "../evaluation/statistics.ts";
+import type { EvaluationRecord, RunContext, UpdateRecord } from "./stages.ts";
+
+/** The contents of summary.json; accuracies are fractions on the test split. */
+export interface Summary {
+  readonly model: string;
+  readonly data: string;
+  readonly seed: number;
+  readonly localization_examples: number;
+  readonly components: ReturnType<typeof countSelected>;
+  readonly accuracy: { base: number; amplified: number; gain: number; ci95: [number, number] };
+  readonly per_template: Record<string, { base: number; amplified: number }>;
+  readonly flips: { positive: number; negative: number; mcnemar_p: number };
+  readonly other_abilities: Record<string, { base: number; amplified: number }>;
+  readonly controls: Record<
+    string,
+    {
+      amplified: number;
+      gain: number;
+      best_step: number;
+      other_abilities: EvaluationRecord["other_abilities"];
+      mcnemar_p: number;
+    }
+  >;
+  readonly best_step: number;
+  readonly changed_parameters_percent: number;
+  readonly seconds: Record<string, number>;
+  readonly adapter: string;
+}
+
+/** Puts a run's results together. */
+export function summarize(
+  { model, settings, split }: RunContext,
+  selection: Selection,
+  examples: readonly LocalizationExample[],
+  updated: UpdateRecord,
+  records: Readonly<Record<string, EvaluationRecord>>,
+  seconds: Record<string, number>,
+): Summary {
+  const [base, amplified] = [records.base!, records.amplified!];
+  const paired = flips(base.correct, amplified.correct);
+  const groups = split.test.map(({ templateId }) => templateId);
+  const controls: Summary["controls"] = {};
+  for (const name of settings.controls) {
+    const control = records[name]!;
+    const against = flips(control.correct, amplified.correct);
+    controls[name] = {
+      amplified: control.accuracy,
+      gain: control.accuracy - base.accuracy,
+      best_step: control.best_step ?? 0,
+      other_abilities: control.other_abilities,
+      mcnemar_p: mcnemarExact(against.positive, against.negative),
+    };
+  }
+  const beside = <T extends Record<string, number>>(before: T, after: T) =>
+    Object.fromEntries(
+      Object.keys(before).map((key) => [key, { base: before[key]!, amplified: after[key]! }]),
+    );
+  return {
+    model: settings.model,
+    data: settings.data,
+    seed: settings.seed,
+    localization_examples: examples.length,
+    components: countSelected(model.config, selection),
+    accuracy: {
+      base: base.accuracy,
+      amplified: amplified.accuracy,
+      gain: amplified.accuracy - base.accuracy,
+      ci95: bootstrapGain(base.correct, amplified.correct, groups, { seed: settings.seed }),
+    },
+    per_template: beside(base.per_template, amplified.per_template),
+    flips: { ...paired, mcnemar_p: mcnemarExact(paired.positive, paired.negative) },
+    other_abilities: beside(base.other_abilities, amplified.other_abilities),
+    controls,
+    best_step: updated.best_step,
+    changed_parameters_percent: updated.best_step > 0 ? 100 * updated.trainable / model.parameters : 0,
+    seconds,
+    adapter: model.gpu.adapterName,
+  };
+}
+
+const percent = (fraction: number) => `${(100 * fraction).toFixed(1)} %`;
+const points = (fraction: number) => `${fraction >= 0 ? "+" : ""}${(100 * fraction).toFixed(1)} points`;
+
+/** The summary in a few lines. */
+export function describeSummary(summary: Summary): string {
+  const { accuracy, components, flips, controls } = summary;
+  const kinds = Object.entries(components.by_kind).map(([kind, count]) => `${count} ${kind}`).join(", ");
+  const lines = [
+    `circuit        ${components.selected} of ${components.total} components (${
+      components.percent.toFixed(1)
+    } %: ${kinds}), ` +
+    `from ${summary.localization_examples} pivotal tokens`,
+  ];
+  if (summary.best_step === 0) {
+    lines.push(
+      `accuracy       ${
+        percent(accuracy.base)
+      }; no step beat the unchanged model in validation, so there is no patch`,
+    );
+  } else {
+    lines.push(
+      `accuracy       ${percent(accuracy.base)} → ${percent(accuracy.amplified)} (${
+        points(accuracy.gain)
+      }, 95 % interval ` +
+        `${points(accuracy.ci95[0])} to ${points(accuracy.ci95[1])})`,
+      `answers        ${flips.positive} became right, ${flips.negative} became wrong (McNemar p = ${
+        flips.mcnemar_p.toPrecision(2)
+      })`,
+    );
+  }
+  for (const [name, { base, amplified }] of Object.entries(summary.other_abilities)) {
+    lines.push(`${name.padEnd(14)} ${percent(base)} → ${percent(amplified)} (${points(amplified - base)})`);
+  }
+  for (const [name, control] of Object.entries(controls)) {
+    const verdict = control.amplified > accuracy.amplified ? ", better than the circuit" : "";
+    lines.push(
+      `control        ${name} ${name === "random" ? "mask of equal size" : "update"}: ${
+        percent(control.amplified)
+      } (${points(control.gain)}${verdict}; p = ${control.mcnemar_p.toPrecision(2)} between the two)`,
+    );
+  }
+  lines.push(
+    `changed        ${
+      summary.changed_parameters_percent.toFixed(2)
+    } % of parameters, step ${summary.best_step}`,
+  );
+  return lines.join("\n");
+}
