@@ -28,7 +28,11 @@ struct Params {
 @compute @workgroup_size($WX, $WY)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let first_n = group.x * ($WX * $TN) + local.x;
+  //: if WY == 1
+  let first_m = group.y * $TM; // the same in all lanes, and seen to be: loads of the left operand become scalar
+  //: else
   let first_m = (group.y * $WY + local.y) * $TM;
+  //: end
   if (first_m >= params.m || first_n >= params.n) {
     return;
   }

@@ -28,9 +28,10 @@ export function variantFor(gpu: Gpu): Variant {
 export function matmulTile(gpu: Gpu, layout: "nt" | "nn", m: number, n: number): Tile {
   const rows = (most: number) => [16, 8, 4, 2, 1].find((tm) => tm <= most && tm <= Math.max(1, m)) ?? 1;
   if (variantFor(gpu) === "serial") {
-    // Lanes along n share their loads of the left operand, so tall tiles are cheap.
-    const TN = layout === "nt" ? (n >= 32 ? 4 : n >= 16 ? 2 : 1) : (n >= 16 ? 2 : 1);
-    return { WX: 8, WY: 1, TM: rows(16), TN };
+    // Loads dominate, so tiles are as large as registers bear; narrower ones keep all eight lanes busy on few columns.
+    const widest = layout === "nt" ? 8 : 4;
+    const TN = [8, 4, 2, 1].find((tn) => tn <= widest && tn * 8 <= Math.max(8, n))!;
+    return { WX: 8, WY: 1, TM: rows(8), TN };
   }
   const TN = layout === "nt" ? 4 : 1;
   return m >= 32 ? { WX: 16, WY: 8, TM: 4, TN } : { WX: 64, WY: 1, TM: rows(8), TN: 1 };

@@ -49,7 +49,7 @@ gpuTestOfVariants("attention's gradients pass through the slope of the soft cap"
 });
 
 gpuTestOfVariants("attention's gradients keep to the sliding window", async (trial) => {
-  for (const window of [1, 2, 5, 8, 9, 10, 40]) {
+  for (const window of [2, 5, 8, 9, 10, 40]) {
     const shape = shapeOf([4, 2, 8], { window, ...(window === 5 && { softCap: 2 }) });
     await check(trial, `window ${window}`, shape, whole(9, 3, 20));
   }

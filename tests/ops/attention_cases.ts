@@ -28,7 +28,7 @@ export function shapeOf(
 }
 
 /** Random queries, keys and values of some sequences. Cache rows that no sequence uses hold NaN. */
-export class AttentionCase {
+export class AttentionCase implements Disposable {
   readonly layout: TokenBatch;
   /** [N, H, C] */
   readonly q: Float32Array<ArrayBuffer>;
@@ -43,7 +43,6 @@ export class AttentionCase {
     private readonly trial: Trial,
     readonly shape: AttentionShape,
     readonly sequences: readonly Sequence[],
-    readonly firstPositions = sequences.map(({ cached }) => cached),
   ) {
     const { queryHeads, keyValueHeads, headWidth } = shape;
     this.tokens = sequences.reduce((sum, { queries }) => sum + queries, 0);

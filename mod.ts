@@ -1,0 +1,91 @@
+/**
+ * Circuit Amp: find the few attention heads and MLP neurons that decide a task, strengthen only those on any GPU that
+ * speaks WebGPU, and prove what changed.
+ *
+ * ```ts
+ * import { generate, Gpu, Model } from "./mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/tiny-model");
+ * const ids = model.tokenizer.encode("Q: Kim has 24 cups. Kim buys 17 more. How many cups does Kim have?\nA:");
+ * const [tokens] = await generate(model, [{ ids }], { maxNewTokens: 48 });
+ * console.log(model.tokenizer.decode(tokens!, { skipSpecialTokens: true }));
+ * ```
+ *
+ * @module
+ */
+
+// Errors a user can mend
+export { DeviceError, InputError, NoAdapterError } from "./engine/errors.ts";
+
+// The GPU
+export { Gpu } from "./engine/gpu/gpu.ts";
+export type { Kernel, MemoryUse } from "./engine/gpu/gpu.ts";
+export { Plan } from "./engine/gpu/plan.ts";
+export { Tensor } from "./engine/gpu/tensor.ts";
+export { forceVariant } from "./engine/ops/variants.ts";
+export type { Variant } from "./engine/ops/variants.ts";
+
+// The model
+export { architectures } from "./engine/model/architecture.ts";
+export type { Architecture, ModelConfig } from "./engine/model/architecture.ts";
+export { Model } from "./engine/model/model.ts";
+export type { ActivationPatch, LoadOptions } from "./engine/model/model.ts";
+export { siteKinds } from "./engine/model/sites.ts";
+export type { SiteKind, SiteName } from "./engine/model/sites.ts";
+export { Tokenizer } from "./engine/model/tokenizer.ts";
+export { generate } from "./engine/model/generate.ts";
+export type { GenerationOptions, GenerationRequest } from "./engine/model/generate.ts";
+export { Checkpoint, readTensors, writeSafetensors } from "./engine/model/safetensors.ts";
+
+// The method
+export {
+  componentAt,
+  componentKinds,
+  countSelected,
+  kindCounts,
+  randomLike,
+  selectComponents,
+} from "./engine/circuit/components.ts";
+export type { ComponentKind, Selection } from "./engine/circuit/components.ts";
+export type { LocalizationExample, TokenPair } from "./engine/circuit/localization.ts";
+export { addContrast, greedyTraces, traceDefaults } from "./engine/circuit/traces.ts";
+export type { ProblemTraces, Trace, TraceOptions } from "./engine/circuit/traces.ts";
+export { branchingPivots, prefixPivots } from "./engine/circuit/pivots.ts";
+export type { PivotMethod, Pivots } from "./engine/circuit/pivots.ts";
+export { evaluateMask } from "./engine/circuit/mask_pass.ts";
+export type { MaskEvaluation } from "./engine/circuit/mask_pass.ts";
+export { learnMask, maskDefaults } from "./engine/circuit/mask_training.ts";
+export type { LearnedMask, MaskOptions } from "./engine/circuit/mask_training.ts";
+export { amplify } from "./engine/circuit/amplify.ts";
+export type { Amplified, AmplifyOptions } from "./engine/circuit/amplify.ts";
+export { SparseUpdate } from "./engine/circuit/update.ts";
+export type { OptimizerName, UpdateOptions } from "./engine/circuit/update.ts";
+export type { Objective } from "./engine/ops/loss.ts";
+export { fullGradient } from "./engine/circuit/full_gradient.ts";
+export { applyPatch, extractPatch, readPatch, writePatch } from "./engine/circuit/patch.ts";
+export type { Patch, PatchTensor } from "./engine/circuit/patch.ts";
+
+// Evaluation
+export { loadProblems, requireNumericAnswers, splitProblems } from "./engine/evaluation/data.ts";
+export type { Problem, Split } from "./engine/evaluation/data.ts";
+export { cutTrace, finalNumber, isCorrectNumber, isExactMatch } from "./engine/evaluation/scoring.ts";
+export {
+  bootstrapGain,
+  flips,
+  macroAccuracy,
+  mcnemarExact,
+  wilsonInterval,
+} from "./engine/evaluation/statistics.ts";
+export { defaultTemplate, encodePrompt, evaluateTask } from "./engine/evaluation/tasks.ts";
+export type { PromptOptions, Scoring, Task, TaskResult } from "./engine/evaluation/tasks.ts";
+
+// Whole runs
+export { runAmplify, runIdentify } from "./engine/run/amplify_run.ts";
+export type { RunOptions } from "./engine/run/amplify_run.ts";
+export { defaultRates, settingDefaults } from "./engine/run/settings.ts";
+export type { ControlName, RunSettings } from "./engine/run/settings.ts";
+export { describeSummary } from "./engine/run/summary.ts";
+export type { Summary } from "./engine/run/summary.ts";
+export { limits, verifyGolden } from "./engine/run/verify.ts";
+export type { Check } from "./engine/run/verify.ts";

@@ -1,0 +1,125 @@
+/** The device: buffers and their accounting, reading and writing, pipelines, and failures. */
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { DeviceError } from "../../engine/errors.ts";
+import { Gpu, mebibytes } from "../../engine/gpu/gpu.ts";
+import { Plan } from "../../engine/gpu/plan.ts";
+import { gpuTest } from "../ops/gpu_fixture.ts";
+
+gpuTest("what is written is read back, whole or in part, as floats or integers", async ({ gpu }) => {
+  const tensor = gpu.upload(Float32Array.of(1, 2, 3, 4, 5), [5], "numbers");
+  assertEquals([...await gpu.read(tensor)], [1, 2, 3, 4, 5]);
+  gpu.write(tensor, Float32Array.of(-2.5, -3.5), 1);
+  gpu.write(tensor, new Float32Array(0), 4);
+  assertEquals([...await gpu.read(tensor)], [1, -2.5, -3.5, 4, 5]);
+  assertEquals([...await gpu.read(tensor, 3)], [4, 5]);
+  assertEquals([...await gpu.read(tensor, 1, 2)], [-2.5, -3.5]);
+  gpu.write(tensor, Uint32Array.of(0xffffffff), 4);
+  gpu.write(tensor, Int32Array.of(-2), 3);
+  assertEquals([...await gpu.readU32(tensor, 3)], [0xfffffffe, 0xffffffff]);
+  gpu.free(tensor);
+});
+
+gpuTest("a write is ordered before later work and after earlier reads", async ({ gpu }) => {
+  const tensor = gpu.upload(Float32Array.of(1), [1], "number");
+  const reads = [1, 2, 3].map((value) => {
+    gpu.write(tensor, Float32Array.of(value));
+    return gpu.read(tensor);
+  });
+  assertEquals((await Promise.all(reads)).map(([value]) => value), [1, 2, 3]);
+  gpu.free(tensor);
+});
+
+gpuTest("a freed buffer is given out again for a tensor of its size class", ({ gpu }) => {
+  const first = gpu.tensor([10, 100], "first");
+  const { handle } = first;
+  const { idleBytes } = gpu.memory;
+  gpu.free(first);
+  assert(gpu.memory.idleBytes > idleBytes);
+  const second = gpu.tensor([1005], "second");
+  assert(second.handle === handle);
+  const other = gpu.tensor([1005], "other");
+  assert(other.handle !== handle);
+  [second, other].forEach((tensor) => gpu.free(tensor));
+});
+
+gpuTest("buffers are at most an eighth larger than their tensors, and hold them", ({ gpu }) => {
+  for (const elements of [1, 63, 64, 65, 1000, 1024, 1025, 99_999, 2 ** 20 + 1]) {
+    const tensor = gpu.tensor([elements], "sized");
+    const { size } = tensor.handle;
+    assert(
+      size >= 4 * elements && size <= Math.max(512, 4.5 * elements),
+      `${elements} elements in ${size} bytes`,
+    );
+    assertEquals(size % 16, 0);
+    gpu.free(tensor);
+  }
+});
+
+gpuTest("memory accounts for live, idle and peak bytes", async ({ gpu }) => {
+  await gpu.trim();
+  assertEquals(gpu.memory.idleBytes, 0);
+  const before = { ...gpu.memory };
+  const tensor = gpu.tensor([1 << 18], "one mebibyte");
+  assertEquals(gpu.memory.liveBytes, before.liveBytes + 2 ** 20);
+  assertEquals(gpu.memory.liveBuffers, before.liveBuffers + 1);
+  assert(gpu.memory.peakBytes >= gpu.memory.liveBytes);
+  gpu.free(tensor);
+  assertEquals(gpu.memory.idleBytes, 2 ** 20);
+  assertEquals(gpu.memory.liveBytes, before.liveBytes);
+  await gpu.trim();
+  assertEquals(gpu.memory.idleBytes, 0);
+});
+
+gpuTest("freeing twice is a mistake that is named", ({ gpu }) => {
+  const tensor = gpu.tensor([1], "lonely tensor");
+  gpu.free(tensor);
+  assertThrows(() => gpu.free(tensor), Error, "lonely tensor was freed twice");
+});
+
+gpuTest("a tensor too large for any buffer throws, naming it, its shape and the limit", ({ gpu }) => {
+  const elements = gpu.device.limits.maxBufferSize / 2;
+  const before = { ...gpu.memory };
+  const error = assertThrows(() => gpu.tensor([elements, 1], "giant"), DeviceError, "giant");
+  assertStringIncludes(error.message, `[${elements},1]`);
+  assertStringIncludes(error.message, mebibytes(gpu.device.limits.maxBufferSize));
+  assertEquals(gpu.memory, before);
+});
+
+gpuTest("a kernel is compiled once for each set of values", (trial) => {
+  const template = "@group(0) @binding(1) var<storage, read_write> y: array<f32>;\n" +
+    "@compute @workgroup_size(1) fn main() { y[0] = $VALUE; }";
+  const pipeline = (VALUE: string) => trial.gpu.pipeline({ name: "constant", template, values: { VALUE } });
+  const before = trial.gpu.compiled.length;
+  assert(pipeline("1.0") === pipeline("1.0"));
+  assert(pipeline("1.0") !== pipeline("2.0"));
+  assertEquals(trial.gpu.compiled.length, before + 2);
+});
+
+Deno.test("what the device refuses is thrown at the next check, and from then on", async () => {
+  using gpu = await Gpu.open();
+  const y = gpu.tensor([1], "y");
+  using plan = new Plan(gpu, "broken");
+  plan.dispatch({ name: "broken", template: "this is no shader", values: {} }, [y], [], [1]);
+  try {
+    plan.run();
+  } catch {
+    // whether the call itself throws is up to the implementation
+  }
+  const error = await assertRejects(() => gpu.fence(), DeviceError);
+  assertStringIncludes(error.message, "The GPU refused a command");
+  await assertRejects(() => gpu.read(y), DeviceError);
+  assertThrows(() => gpu.check(), DeviceError);
+});
+
+Deno.test("a closed device reports no failure of its own", async () => {
+  const gpu = await Gpu.open();
+  assert(gpu.adapterName.length > 0);
+  gpu.free(gpu.tensor([4], "pooled"));
+  gpu.close();
+  await gpu.device.lost;
+  gpu.check();
+});
+
+Deno.test("mebibytes are given to a tenth while they are few", () => {
+  assertEquals([0, 2 ** 20 * 1.25, 2 ** 20 * 300].map(mebibytes), ["0.0 MiB", "1.3 MiB", "300 MiB"]);
+});

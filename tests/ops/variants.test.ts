@@ -1,0 +1,38 @@
+/** The choice of kernel variants and register tiles. */
+import { assert, assertEquals } from "@std/assert";
+import type { Gpu } from "../../engine/gpu/gpu.ts";
+import { forceVariant, matmulTile, variantFor } from "../../engine/ops/variants.ts";
+import { variants } from "./gpu_fixture.ts";
+
+/** Stands in for an adapter; the choice looks at nothing else. */
+const adapter = (isSoftware: boolean) => ({ isSoftware }) as Gpu;
+
+Deno.test("software Vulkan gets the serial kernels and a GPU the parallel ones, unless one is forced", () => {
+  assertEquals(variantFor(adapter(true)), "serial");
+  assertEquals(variantFor(adapter(false)), "parallel");
+  try {
+    for (const variant of variants) {
+      forceVariant(variant);
+      assertEquals([variantFor(adapter(true)), variantFor(adapter(false))], [variant, variant]);
+    }
+  } finally {
+    forceVariant(undefined);
+  }
+  assertEquals(variantFor(adapter(true)), "serial");
+});
+
+Deno.test("tiles are no taller than the matrix and no larger than a workgroup may be", () => {
+  for (const software of [true, false]) {
+    for (const layout of ["nt", "nn"] as const) {
+      for (const m of [0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 1000]) {
+        for (const n of [1, 15, 16, 31, 32, 256_000]) {
+          const { WX, WY, TM, TN } = matmulTile(adapter(software), layout, m, n);
+          const what = `${layout} ${m} × ${n}: ${WX} × ${WY} threads of ${TM} × ${TN}`;
+          assert(TM <= Math.max(1, m), what);
+          assert(WX * WY <= 256 && WX * WY >= 8, what);
+          assert(TM * TN <= 64, what); // sums held in registers
+        }
+      }
+    }
+  }
+});
