@@ -6,8 +6,7 @@ import { Gpu } from "../engine/gpu/gpu.ts";
 import { generate } from "../engine/model/generate.ts";
 import { Model } from "../engine/model/model.ts";
 import { runCommand, types } from "./command.ts";
-import { modelFlag, promptFlags } from "./run_flags.ts";
-import { embeddedModel } from "./run_flags.ts";
+import { embeddedModel, modelFlag, promptFlags } from "./run_flags.ts";
 
 const [template, maxNewTokens, storage] = promptFlags;
 
@@ -50,7 +49,7 @@ await runCommand({
       throw new InputError("Give either --prompt TEXT or --question TEXT.");
     }
     using gpu = await Gpu.open();
-    using model = await Model.load(gpu, (values.model as string | undefined) ?? embeddedModel, {
+    using model = await Model.load(gpu, (values.model as string | undefined) ?? embeddedModel(), {
       storage: values.storage as "auto" | "checkpoint" | "f32",
     });
     if (values.patch) await applyPatch(model, await readPatch(values.patch as string));

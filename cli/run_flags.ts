@@ -1,12 +1,16 @@
 /** Flags of the commands that work on a model and a task, and the settings they make. */
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InputError } from "../engine/errors.ts";
 import { defaultRates, type RunSettings, settingDefaults } from "../engine/run/settings.ts";
 import { type Flag, type FlagValues, types } from "./command.ts";
 
-/** The embedded model, which runs without any flag. */
-export const embeddedModel = fileURLToPath(new URL("../fixtures/tiny-model", import.meta.url));
+/** The embedded model, which runs without any flag; relative where that is shorter, so that results name no machine. */
+export function embeddedModel(): string {
+  const path = fileURLToPath(new URL("../fixtures/tiny-model", import.meta.url));
+  const near = relative(Deno.cwd(), path);
+  return near.startsWith("..") ? path : near;
+}
 
 const d = settingDefaults;
 
@@ -195,8 +199,8 @@ export const outFlags: readonly Flag[] = [
 /** The settings that flag values stand for; flags a command lacks take their defaults. */
 export async function toSettings(values: FlagValues): Promise<RunSettings> {
   const get = <T>(name: string, fallback: T): T => (values[name] as T | undefined) ?? fallback;
-  const model = get("model", embeddedModel);
-  const data = get("data", join(embeddedModel, "math.jsonl"));
+  const model = get("model", embeddedModel());
+  const data = get("data", join(embeddedModel(), "math.jsonl"));
   const objective = get("objective", d.objective as RunSettings["objective"]);
   const optimizer = get("optimizer", d.optimizer as RunSettings["optimizer"]);
   return {

@@ -4,6 +4,8 @@ struct Params {
   count: u32,
   beta1: f32,
   beta2: f32,
+  rest1: f32, // 1 - beta1 and 1 - beta2, rounded once on the host
+  rest2: f32,
   epsilon: f32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -21,7 +23,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   }
   let g = gradient[i];
   let old = moments[i];
-  let next = vec2f(params.beta1 * old.x + (1.0 - params.beta1) * g, params.beta2 * old.y + (1.0 - params.beta2) * g * g);
+  let next = vec2f(params.beta1 * old.x + params.rest1 * g, params.beta2 * old.y + params.rest2 * g * g);
   moments[i] = next;
   let first = next.x / step[2];
   let second = next.y / step[3];

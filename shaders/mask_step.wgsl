@@ -6,6 +6,8 @@ struct Params {
   strength: f32,
   beta1: f32,
   beta2: f32,
+  rest1: f32, // 1 - beta1 and 1 - beta2, rounded once on the host
+  rest2: f32,
   epsilon: f32,
 }
 struct State {
@@ -30,7 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   }
   let g = gradient[i] + params.strength * sign(mask[i]);
   let old = moments[i];
-  let next = vec2f(params.beta1 * old.x + (1.0 - params.beta1) * g, params.beta2 * old.y + (1.0 - params.beta2) * g * g);
+  let next = vec2f(params.beta1 * old.x + params.rest1 * g, params.beta2 * old.y + params.rest2 * g * g);
   moments[i] = next;
   mask[i] = clamp(mask[i] - step[0] * (next.x / step[1]) / (sqrt(next.y / step[2]) + params.epsilon), 0.0, 1.0);
 }

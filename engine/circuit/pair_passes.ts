@@ -6,6 +6,7 @@ import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Depth, GradientSinks } from "../model/backward.ts";
 import { encodeSequences, sequenceWords, TokenBatch, tokenWords } from "../model/batch.ts";
+import type { ModelConfig } from "../model/architecture.ts";
 import type { Model } from "../model/model.ts";
 import { recordPairPass } from "../model/training_pass.ts";
 import type { Objective } from "../ops/loss.ts";
@@ -18,6 +19,9 @@ export interface PairResults {
   /** logit[desired] - logit[undesired] per example. */
   readonly differences: Float32Array;
 }
+
+/** Most bytes of activations kept for the backward pass; above it each layer's are recomputed. */
+const keptBytes = 256 * 2 ** 20;
 
 /** What differs between the passes, as the GPU reads it. */
 interface PassImage {
@@ -36,7 +40,8 @@ export class PairPasses implements Disposable {
   private readonly results: Tensor;
   private readonly batch: TokenBatch;
   private readonly table: Tensor;
-  private readonly tensors: Record<"gather" | "scatter" | "ids" | "weights" | "cache" | "collected", Tensor>;
+  private readonly tensors: Record<"gather" | "scatter" | "ids" | "weights" | "collected", Tensor>;
+  private readonly caches: readonly Tensor[];
   private readonly images: readonly PassImage[];
   private readonly perPass: number;
 
@@ -45,7 +50,7 @@ export class PairPasses implements Disposable {
     private readonly examples: readonly TokenPair[],
     objective: Objective,
     sinks: GradientSinks,
-    options: { tokensPerPass?: number; lowest?: { layer: number; depth: Depth } } = {},
+    options: { tokensPerPass?: number; lowest?: { layer: number; depth: Depth }; recompute?: boolean } = {},
   ) {
     const { gpu, config } = model;
     examples.forEach(({ prefix_ids }) => model.checkSequence(prefix_ids));
@@ -63,14 +68,21 @@ export class PairPasses implements Disposable {
       scatter: gpu.tensor([this.perPass, 2], "scatter last tokens"),
       ids: gpu.tensor([this.perPass, 2], "pair ids"),
       weights: gpu.tensor([this.perPass, 1], "pair weights"),
-      cache: model.cache(tokens, "cache"),
       collected: gpu.tensor([groups.length, this.perPass, 2], "pair results"),
     };
-    const { gather, scatter, ids, weights, cache } = this.tensors;
+    const { gather, scatter, ids, weights } = this.tensors;
+    const keepActivations = !(options.recompute ?? tokens * activationBytes(config) > keptBytes);
+    // Kept activations need every layer's keys and values; recomputed ones only their own.
+    const caches = Array.from(
+      { length: keepActivations ? config.layers : 1 },
+      () => model.cache(tokens, "cache"),
+    );
+    this.caches = caches;
     this.plan = new Plan(gpu, "pair pass");
     this.results = recordPairPass(this.plan, model, {
       batch: this.batch,
-      caches: Array(config.layers).fill(cache),
+      caches: Array.from({ length: config.layers }, (_, l) => caches[keepActivations ? l : 0]!),
+      keepActivations,
       chosen: { gather, scatter },
       pairs: { ids, weights },
       objective,
@@ -109,7 +121,9 @@ export class PairPasses implements Disposable {
   [Symbol.dispose]() {
     this.plan[Symbol.dispose]();
     this.batch[Symbol.dispose]();
-    [this.table, ...Object.values(this.tensors)].forEach((tensor) => this.model.gpu.free(tensor));
+    [this.table, ...this.caches, ...Object.values(this.tensors)].forEach((tensor) =>
+      this.model.gpu.free(tensor)
+    );
   }
 
   /** Packs a group's prefixes; what is left of the pass belongs to a padding sequence that nothing reads. */
@@ -144,6 +158,13 @@ export class PairPasses implements Disposable {
     }
     return { examples: group, tokens, sequences, ...image };
   }
+}
+
+/** Bytes of one token's activations over all layers (LayerActivations), as f32. */
+function activationBytes(
+  { layers, hiddenSize: D, queryHeads: H, keyValueHeads: K, headWidth: C, mlpWidth: F }: ModelConfig,
+) {
+  return 4 * layers * (7 * D + 2 * H * C + (H + 2 * K) * C + 2 * K * C + 2 * H + 3 * F);
 }
 
 /** Greedy packing of examples, longest first, into groups of at most `room` tokens. */

@@ -170,7 +170,8 @@ export async function readPatch(path: string): Promise<Patch> {
   return { tensors, base_sha256: metadata.data.base_sha256 };
 }
 
-async function fingerprint(bases: readonly Float32Array<ArrayBuffer>[]): Promise<string> {
+/** SHA-256 of row values, in order. */
+export async function fingerprint(bases: readonly Float32Array<ArrayBuffer>[]): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", await new Blob([...bases]).arrayBuffer());
   return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

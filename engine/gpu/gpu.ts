@@ -106,10 +106,11 @@ export class Gpu implements Disposable {
   /** A tensor of the given shape, from the pool if it has one; its contents are undefined. Free it with `free`. */
   tensor(shape: readonly number[], label: string): Tensor {
     const bytes = sizeClass(4 * Math.max(1, shape.reduce((a, b) => a * b, 1)));
-    if (bytes > this.device.limits.maxBufferSize) {
+    const most = Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize);
+    if (bytes > most) {
       throw new DeviceError(
         `${label} [${shape}] needs ${mebibytes(bytes)} in one buffer; this adapter allows ${
-          mebibytes(this.device.limits.maxBufferSize)
+          mebibytes(most)
         }.`,
       );
     }

@@ -87,6 +87,7 @@ export async function loadWeights(
   }, 0);
   const widenAll = choice === "f32" || (choice === "auto" && gpu.isSoftware && bytes <= smallCheckpoint);
   const loaded: Weight[] = [];
+  const norms: Norm[] = [];
   const matrix = async (parts: readonly WeightPart[], columns: number): Promise<Weight> => {
     const weight = await loadMatrix(gpu, checkpoint, parts, columns, widenAll);
     loaded.push(weight);
@@ -95,11 +96,13 @@ export async function loadWeights(
   const norm = async (name: string, width: number): Promise<Norm> => {
     const info = checkpoint.require(name, [width]);
     const data = widenToFloat32(await readFinite(checkpoint, info, 0, width), info.dtype as FloatType);
-    return {
+    const loadedNorm = {
       weight: gpu.upload(data, [width], name),
       offset: config.architecture.normOffset,
       epsilon: config.normEpsilon,
     };
+    norms.push(loadedNorm);
+    return loadedNorm;
   };
   try {
     const embedding = await matrix([{ name: "model.embed_tokens.weight", firstRow: 0, rows: V }], D);
@@ -109,25 +112,26 @@ export async function loadWeights(
     const finalNorm = await norm("model.norm.weight", D);
     const layers: LayerWeights[] = [];
     for (let l = 0; l < config.layers; l++) {
-      const norms: Record<string, Norm> = {};
+      const ownNorms: Record<string, Norm> = {};
       for (const [place, name] of Object.entries(config.architecture.norms)) {
-        norms[place] = await norm(`model.layers.${l}.${name}.weight`, D);
+        ownNorms[place] = await norm(`model.layers.${l}.${name}.weight`, D);
       }
       if (config.architecture.queryKeyNorm === "projection") {
-        norms.queryNorm = await norm(`model.layers.${l}.self_attn.q_norm.weight`, H * C);
-        norms.keyNorm = await norm(`model.layers.${l}.self_attn.k_norm.weight`, K * C);
+        ownNorms.queryNorm = await norm(`model.layers.${l}.self_attn.q_norm.weight`, H * C);
+        ownNorms.keyNorm = await norm(`model.layers.${l}.self_attn.k_norm.weight`, K * C);
       }
       layers.push({
         qkv: await matrix(partsOf(config, l, "qkv"), D),
         output: await matrix(partsOf(config, l, "output"), H * C),
         gateUp: await matrix(partsOf(config, l, "gateUp"), D),
         down: await matrix(partsOf(config, l, "down"), F),
-        ...norms,
+        ...ownNorms,
       });
     }
     return { embedding, unembedding, finalNorm, layers };
   } catch (error) {
     loaded.forEach((weight) => freeWeight(gpu, weight));
+    norms.forEach(({ weight }) => gpu.free(weight));
     throw error;
   }
 }
@@ -170,18 +174,23 @@ async function loadMatrix(
     chunks.push({ tensor: gpu.tensor(shape, parts[0]!.name), firstRow, rows: count });
   }
   const pieceRows = Math.max(1, Math.floor(pieceBytes / (columns * 4)));
-  for (const [p, { firstRow, rows: partRows }] of parts.entries()) {
-    for (let row = 0; row < partRows;) {
-      const chunk = chunks[Math.floor((firstRow + row) / chunkRows)]!;
-      const left = chunk.firstRow + chunk.rows - firstRow - row;
-      const count = Math.min(pieceRows, partRows - row, left);
-      const raw = await readFinite(checkpoint, infos[p]!, row * columns, count * columns);
-      const data = packed
-        ? new Uint32Array(raw.buffer, 0, raw.byteLength / 4)
-        : widenToFloat32(raw, infos[p]!.dtype as FloatType);
-      gpu.write(chunk.tensor, data, (firstRow + row - chunk.firstRow) * rowBytes / 4);
-      row += count;
+  try {
+    for (const [p, { firstRow, rows: partRows }] of parts.entries()) {
+      for (let row = 0; row < partRows;) {
+        const chunk = chunks[Math.floor((firstRow + row) / chunkRows)]!;
+        const left = chunk.firstRow + chunk.rows - firstRow - row;
+        const count = Math.min(pieceRows, partRows - row, left);
+        const raw = await readFinite(checkpoint, infos[p]!, row * columns, count * columns);
+        const data = packed
+          ? new Uint32Array(raw.buffer, 0, raw.byteLength / 4)
+          : widenToFloat32(raw, infos[p]!.dtype as FloatType);
+        gpu.write(chunk.tensor, data, (firstRow + row - chunk.firstRow) * rowBytes / 4);
+        row += count;
+      }
     }
+  } catch (error) {
+    chunks.forEach(({ tensor }) => gpu.free(tensor));
+    throw error;
   }
   // Writes wait in host memory until a submit; without this a large checkpoint would pile up there.
   gpu.device.queue.submit([]);

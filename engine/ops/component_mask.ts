@@ -81,7 +81,15 @@ export function maskStep(
   plan.dispatch(
     { name: "mask_step", template: stepShader, values: {} },
     [training.step, training.state, training.gradient, training.moments, training.mask],
-    [count, f32(options.strength), f32(options.betas[0]), f32(options.betas[1]), f32(options.epsilon)],
+    [
+      count,
+      f32(options.strength),
+      f32(options.betas[0]),
+      f32(options.betas[1]),
+      f32(1 - options.betas[0]),
+      f32(1 - options.betas[1]),
+      f32(options.epsilon),
+    ],
     linearGrid(count, 64),
   );
   plan.dispatch(

@@ -7,7 +7,7 @@ import nt from "../../shaders/matmul_nt.wgsl" with { type: "text" };
 import takeColumns from "../../shaders/take_columns.wgsl" with { type: "text" };
 import weights from "../../shaders/weights.wgsl" with { type: "text" };
 import { linearGrid } from "../gpu/plan.ts";
-import { matmulTile } from "./variants.ts";
+import { canBroadcast, matmulTile } from "./variants.ts";
 import type { RowOverlay, Storage, Weight } from "./weight.ts";
 
 interface Right {
@@ -122,13 +122,16 @@ export interface NTSizes {
 export function matmulNT(plan: Plan, x: Tensor, b: Right, y: Tensor, sizes: NTSizes) {
   const { m, n, k } = sizes;
   const vector = k % 4 === 0;
-  const { WX, WY, TM, TN } = matmulTile(plan.gpu, "nt", m, n);
+  const broadcast = k % 8 === 0 && canBroadcast(plan.gpu);
+  const { WX, WY, TM, TN } = matmulTile(plan.gpu, "nt", m, n, vector);
   const kernel: Kernel = {
     name: "matmul_nt",
     template: weights + nt,
     values: {
       DTYPE: b.storage,
       VECTOR: vector,
+      BROADCAST: broadcast,
+      SCALARX: broadcast || !vector,
       RESIDUAL: sizes.residual !== undefined,
       SCATTER: sizes.columns !== undefined,
       ACCUMULATE: sizes.accumulate ?? false,
@@ -163,11 +166,20 @@ export interface NNSizes {
 export function matmulNN(plan: Plan, a: Tensor, b: Right, y: Tensor, sizes: NNSizes) {
   const { m, n, k } = sizes;
   const vector = n % 4 === 0;
-  const { WX, WY, TM, TN } = matmulTile(plan.gpu, "nn", m, vector ? n / 4 : n);
+  const { WX, WY, TM, TN } = matmulTile(plan.gpu, "nn", m, vector ? n / 4 : n, vector);
   const kernel: Kernel = {
     name: "matmul_nn",
     template: weights + nn,
-    values: { DTYPE: b.storage, VECTOR: vector, ACCUMULATE: sizes.accumulate ?? false, WX, WY, TM, TN },
+    values: {
+      DTYPE: b.storage,
+      VECTOR: vector,
+      BROADCAST: canBroadcast(plan.gpu),
+      ACCUMULATE: sizes.accumulate ?? false,
+      WX,
+      WY,
+      TM,
+      TN,
+    },
   };
   const units = vector ? n / 4 : n;
   plan.dispatch(

@@ -30,7 +30,14 @@ export function adamW(
   plan.dispatch(
     { name: "adamw", template: adamwShader, values: {} },
     [step, gradient, moments, values],
-    [values.elements, f32(options.betas[0]), f32(options.betas[1]), f32(options.epsilon)],
+    [
+      values.elements,
+      f32(options.betas[0]),
+      f32(options.betas[1]),
+      f32(1 - options.betas[0]),
+      f32(1 - options.betas[1]),
+      f32(options.epsilon),
+    ],
     linearGrid(values.elements, 64),
   );
 }

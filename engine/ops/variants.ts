@@ -24,14 +24,23 @@ export function variantFor(gpu: Gpu): Variant {
   return forced ?? (gpu.isSoftware ? "serial" : "parallel");
 }
 
-/** The register tile for a product of m rows and n columns (quads of columns for `nn`). */
-export function matmulTile(gpu: Gpu, layout: "nt" | "nn", m: number, n: number): Tile {
+/** Whether a workgroup of 8 is one subgroup, so that lanes can hand each other what they loaded. */
+export function canBroadcast(gpu: Gpu): boolean {
+  const info = gpu.adapter.info as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };
+  return variantFor(gpu) === "serial" && gpu.device.features.has("subgroups") &&
+    info.subgroupMinSize === 8 && info.subgroupMaxSize === 8;
+}
+
+/** The register tile for a product of m rows and n columns (quads of columns for `nn` where `vector`). */
+export function matmulTile(gpu: Gpu, layout: "nt" | "nn", m: number, n: number, vector: boolean): Tile {
   const rows = (most: number) => [16, 8, 4, 2, 1].find((tm) => tm <= most && tm <= Math.max(1, m)) ?? 1;
   if (variantFor(gpu) === "serial") {
     // Loads dominate, so tiles are as large as registers bear; narrower ones keep all eight lanes busy on few columns.
-    const widest = layout === "nt" ? 8 : 4;
+    const TM = rows(16);
+    const columns = TM >= 16 ? 4 : 8;
+    const widest = layout === "nn" && vector ? columns / 4 : columns;
     const TN = [8, 4, 2, 1].find((tn) => tn <= widest && tn * 8 <= Math.max(8, n))!;
-    return { WX: 8, WY: 1, TM: rows(8), TN };
+    return { WX: 8, WY: 1, TM, TN };
   }
   const TN = layout === "nt" ? 4 : 1;
   return m >= 32 ? { WX: 16, WY: 8, TM: 4, TN } : { WX: 64, WY: 1, TM: rows(8), TN: 1 };

@@ -70,7 +70,7 @@ gpuTest("slots take requests in turn, end them at stop ids and limits, and then 
 const golden = await loadGolden("llama-tiny");
 const { prompts, expected, max_new_tokens: newTokens } = golden.cases.greedy;
 
-/** Seven prompts: shared beginnings, one inside another, one of a single token, and a repeat. */
+/** Prompts with shared beginnings, one inside another, one of a single token, and a repeat. */
 const bodies: number[][] = [
   prompts[0]!,
   prompts[1]!,
@@ -79,6 +79,7 @@ const bodies: number[][] = [
   [1],
   prompts[1]!.slice(0, 12),
   prompts[0]!,
+  [...prompts[1]!.slice(0, 12), 3, 8],
 ];
 
 async function withModel(trial: Trial, body: (model: Model) => Promise<void>) {
@@ -108,7 +109,7 @@ for (const temperature of [0, 1.2]) {
         for (const batch of [1, 3]) {
           assertEquals(await generate(model, requests, { ...options, batch }), together, `batch ${batch}`);
         }
-        for (const r of [0, 3, 6]) {
+        for (const r of [1, 3, 5, 7]) {
           const alone = await generate(model, [{ ...requests[r]!, stream: r }], options);
           assertEquals(alone[0], together[r], `request ${r} alone`);
         }
@@ -136,7 +137,7 @@ gpuTest("generation ends at the first stop id, with it, or at the limit", async 
       new Set(cut.map((ids) => ids.length)).size > 2,
       "The stop ids end requests at too few lengths to tell.",
     );
-    for (const batch of [2, 7]) {
+    for (const batch of [2, 8]) {
       assertEquals(await generate(model, requests, { maxNewTokens: 20, stopTokens, batch }), cut);
     }
     const short = await generate(model, requests, { maxNewTokens: 5, stopTokens: [], batch: 2 });

@@ -94,7 +94,7 @@ export class Trial implements Disposable {
     storage: Storage = "f32",
   ): { weight: Weight; values: Float32Array<ArrayBuffer> } {
     const total = rows.reduce((a, b) => a + b, 0);
-    const { values, words } = narrow(this.randoms(total * columns), storage);
+    const { values, words } = narrow(this.randoms(total * columns), columns, storage);
     let firstRow = 0;
     const chunks = rows.map((count) => {
       const data = words(firstRow * columns, count * columns);
@@ -110,13 +110,20 @@ export class Trial implements Disposable {
   }
 }
 
-/** Values rounded to a storage format (still as float32), and slices of them packed as the kernels read them. */
-function narrow(raw: Float32Array<ArrayBuffer>, storage: Storage): {
+/**
+ * Values rounded to a storage format (still as float32), and slices of them packed as the kernels read them. A slice
+ * is followed by a row of NaN, so that a read behind a chunk shows.
+ */
+function narrow(raw: Float32Array<ArrayBuffer>, columns: number, storage: Storage): {
   values: Float32Array<ArrayBuffer>;
   words: (from: number, count: number) => Float32Array | Uint32Array;
 } {
   if (storage === "f32") {
-    return { values: raw, words: (from, count) => raw.subarray(from, from + count) };
+    return {
+      values: raw,
+      words: (from, count) =>
+        Float32Array.of(...raw.subarray(from, from + count), ...Array(columns).fill(NaN)),
+    };
   }
   let bits: Uint16Array;
   let values: Float32Array<ArrayBuffer>;
@@ -130,11 +137,11 @@ function narrow(raw: Float32Array<ArrayBuffer>, storage: Storage): {
   }
   return {
     values,
-    words: (from, count) =>
-      Uint32Array.from({ length: Math.ceil(count / 2) }, (_, i) => {
-        const high = 2 * i + 1 < count ? bits[from + 2 * i + 1]! : 0xffff; // NaN where nothing is stored
-        return bits[from + 2 * i]! + 65536 * high;
-      }),
+    words: (from, count) => {
+      const padded = new Uint16Array(2 * Math.ceil((count + columns) / 2)).fill(0xffff); // NaN in both formats
+      padded.set(bits.subarray(from, from + count));
+      return new Uint32Array(padded.buffer);
+    },
   };
 }
 

@@ -15,7 +15,7 @@ const storages: readonly Storage[] = ["f32", "f16", "bf16"];
 function sizePerTile(gpu: Gpu, layout: "nt" | "nn"): { m: number; n: number; tile: Tile }[] {
   const found = new Map<string, { m: number; n: number; tile: Tile; ragged: number }>();
   for (let m = 1; m <= 48; m++) {
-    for (let n = 1; n <= 80; n++) {
+    for (let n = 1; n <= 140; n++) {
       const tile = matmulTile(gpu, layout, m, n);
       const [height, width] = [tile.WY * tile.TM, tile.WX * tile.TN];
       const ragged = Number(m > height && m % height > 0) + Number(n > width && n % width > 0);
@@ -23,7 +23,7 @@ function sizePerTile(gpu: Gpu, layout: "nt" | "nn"): { m: number; n: number; til
       if (ragged > (found.get(key)?.ragged ?? -1)) found.set(key, { m, n, tile, ragged });
     }
   }
-  assert(found.size >= 4, `Only ${found.size} tiles were found; look further than 48 × 80.`);
+  assert(found.size >= 4, `Only ${found.size} tiles were found; look further than 48 × 140.`);
   return [...found.values()];
 }
 

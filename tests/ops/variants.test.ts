@@ -30,7 +30,7 @@ Deno.test("tiles are no taller than the matrix and no larger than a workgroup ma
           const what = `${layout} ${m} × ${n}: ${WX} × ${WY} threads of ${TM} × ${TN}`;
           assert(TM <= Math.max(1, m), what);
           assert(WX * WY <= 256 && WX * WY >= 8, what);
-          assert(TM * TN <= 64, what); // sums held in registers
+          assert(TM * TN <= 128, what); // sums held in registers
         }
       }
     }
