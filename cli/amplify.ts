@@ -1,8 +1,9 @@
 /** deno task amplify: identify → amplify → evaluate on a model and a task, the embedded ones by default. */
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { runAmplify } from "../engine/run/amplify_run.ts";
+import { describeSeeds, parseSeeds, runSeeds } from "../engine/run/seeds.ts";
 import { describeSummary } from "../engine/run/summary.ts";
-import { runCommand } from "./command.ts";
+import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
 import {
   dataFlags,
@@ -18,12 +19,35 @@ import {
 await runCommand({
   name: "amplify",
   summary: "Finds the circuit that decides a task, strengthens only it, and measures what changed.",
-  flags: [modelFlag, ...dataFlags, ...promptFlags, ...identifyFlags, ...updateFlags, ...outFlags],
+  flags: [
+    modelFlag,
+    ...dataFlags,
+    {
+      name: "seeds",
+      value: "RANGE",
+      help: "repeat for several seeds, e.g. 0-4 or 1,3, and report means",
+      type: types.text,
+    },
+    ...promptFlags,
+    ...identifyFlags,
+    ...updateFlags,
+    ...outFlags,
+  ],
   async run(values) {
     const settings = await toSettings(values);
-    const out = outFolder(values, "amplify", settings);
+    const out = outFolder(values, values.seeds ? "seeds" : "amplify", settings);
     const display = new ProgressDisplay(values.quiet === true);
     using gpu = await Gpu.open();
+    if (values.seeds) {
+      const seeds = parseSeeds(values.seeds as string);
+      const options = { out, fresh: values.fresh === true, progress: display.report };
+      const result = await runSeeds(gpu, settings, seeds, options);
+      display.finish();
+      console.log(describeSeeds(result));
+      console.log(`run folders    ${out}/seed-N`);
+      if (values.json) console.log(JSON.stringify(result));
+      return;
+    }
     const summary = await runAmplify(gpu, settings, {
       out,
       fresh: values.fresh === true,

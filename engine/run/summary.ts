@@ -4,6 +4,19 @@ import type { LocalizationExample } from "../circuit/localization.ts";
 import { bootstrapGain, flips, mcnemarExact } from "../evaluation/statistics.ts";
 import type { EvaluationRecord, RunContext, UpdateRecord } from "./stages.ts";
 
+/** A control beside the amplified model. */
+export interface ControlSummary {
+  readonly amplified: number;
+  readonly gain: number;
+  /** The step its own validation chose. */
+  readonly best_step: number;
+  readonly other_abilities: EvaluationRecord["other_abilities"];
+  /** Problems that the circuit's update gets right and the control's wrong, and the other way round. */
+  readonly flips_against: { positive: number; negative: number };
+  /** McNemar's exact p of these two numbers. */
+  readonly p: number;
+}
+
 /** The contents of summary.json; accuracies are fractions on the test split. */
 export interface Summary {
   readonly model: string;
@@ -15,16 +28,7 @@ export interface Summary {
   readonly per_template: Record<string, { base: number; amplified: number }>;
   readonly flips: { positive: number; negative: number; mcnemar_p: number };
   readonly other_abilities: Record<string, { base: number; amplified: number }>;
-  readonly controls: Record<
-    string,
-    {
-      amplified: number;
-      gain: number;
-      best_step: number;
-      other_abilities: EvaluationRecord["other_abilities"];
-      mcnemar_p: number;
-    }
-  >;
+  readonly controls: Record<string, ControlSummary>;
   readonly best_step: number;
   readonly changed_parameters_percent: number;
   readonly seconds: Record<string, number>;
@@ -43,7 +47,7 @@ export function summarize(
   const [base, amplified] = [records.base!, records.amplified!];
   const paired = flips(base.correct, amplified.correct);
   const groups = split.test.map(({ templateId }) => templateId);
-  const controls: Summary["controls"] = {};
+  const controls: Record<string, ControlSummary> = {};
   for (const name of settings.controls) {
     const control = records[name]!;
     const against = flips(control.correct, amplified.correct);
@@ -52,7 +56,8 @@ export function summarize(
       gain: control.accuracy - base.accuracy,
       best_step: control.best_step ?? 0,
       other_abilities: control.other_abilities,
-      mcnemar_p: mcnemarExact(against.positive, against.negative),
+      flips_against: against,
+      p: mcnemarExact(against.positive, against.negative),
     };
   }
   const beside = <T extends Record<string, number>>(before: T, after: T) =>
@@ -120,7 +125,7 @@ export function describeSummary(summary: Summary): string {
     lines.push(
       `control        ${name} ${name === "random" ? "mask of equal size" : "update"}: ${
         percent(control.amplified)
-      } (${points(control.gain)}${verdict}; p = ${control.mcnemar_p.toPrecision(2)} between the two)`,
+      } (${points(control.gain)}${verdict}; p = ${control.p.toPrecision(2)} between the two)`,
     );
   }
   lines.push(

@@ -160,7 +160,7 @@ gpuTest(
   async ({ gpu }) => {
     using twins = await loadTwins(gpu, "gemma2-tiny");
     const { model, examples } = twins;
-    // Three batches an epoch, of which two thirds are two steps.
+    // Three batches an epoch; half of them, rounded up, are two.
     const options = { ...course, rate: 0.02, epochs: 60, batch: 1 };
     const whole = await learnMask(model, examples, options);
     assertEquals([whole.steps, whole.stoppedEarly], [180, false]);
@@ -177,8 +177,6 @@ gpuTest(
     assertLess(stopped.steps, 180);
     assertEquals(stopped.epochs, Math.ceil(expected / 3));
     assertEquals(stopped.losses, whole.losses.slice(0, expected));
-    const shorter = await learnMask(model, examples.slice(0, 3), { ...options, patience: 0, epochs: 60 });
-    assertEquals(shorter.mask, whole.mask);
   },
 );
 
