@@ -1,5 +1,6 @@
 // Gradient of attention with respect to the keys and values of this batch's own tokens; one thread a token and
 // key/value head, walking the later queries of its sequence. Cached positions that are no tokens of the batch are constants.
+// $LAST: q, dy and stats hold only the last token of each sequence, row s for sequence s.
 // q, dy [N, H, C], stats [N, H] of (lse, delta), dkv [N, 2, K, C], cache [rows, 2, K, C] (prelude cache.wgsl); see attention.wgsl.
 struct Params {
   count: u32, // N * K
@@ -47,11 +48,20 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   //: end
   //: end
   let group_size = params.query_heads / params.key_value_heads;
+  //: if LAST
+  var m = token.z;
+  var last = m;
+  if (n < end && (params.window == 0u || end - 1u - n < params.window)) {
+    last = m + 1u;
+  }
+  //: else
+  var m = n;
   var last = end;
   if (params.window > 0u) {
     last = min(end, n + params.window);
   }
-  for (var m = n; m < last; m++) {
+  //: end
+  for (; m < last; m++) {
     for (var g = 0u; g < group_size; g++) {
       let head = m * params.query_heads + shared_head * group_size + g;
       let at = head * $UNITS;

@@ -51,7 +51,7 @@ export async function amplify(
     values: undefined,
   };
   let trainable: number;
-  {
+  try {
     using update = new SparseUpdate(model, selection, examples, options);
     trainable = update.size;
     for (let step = 1; step <= options.steps; step++) {
@@ -64,6 +64,9 @@ export async function amplify(
       if (accuracy > best.accuracy) best = { step, accuracy, values: await update.values() };
     }
     if (best.values) update.restore(best.values);
+  } catch (error) {
+    model.revert(); // a failed update leaves nothing half done behind
+    throw error;
   }
   if (!best.values) model.revert();
   return { bestStep: best.step, history, values: best.values, trainable };

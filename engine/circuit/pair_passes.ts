@@ -28,6 +28,8 @@ interface PassImage {
   readonly examples: readonly number[];
   readonly tokens: Uint32Array;
   readonly sequences: Uint32Array;
+  /** The last tokens' entries again. */
+  readonly last: Uint32Array;
   readonly gather: Uint32Array;
   readonly scatter: Uint32Array;
   readonly ids: Uint32Array;
@@ -40,7 +42,7 @@ export class PairPasses implements Disposable {
   private readonly results: Tensor;
   private readonly batch: TokenBatch;
   private readonly table: Tensor;
-  private readonly tensors: Record<"gather" | "scatter" | "ids" | "weights" | "collected", Tensor>;
+  private readonly tensors: Record<"last" | "gather" | "scatter" | "ids" | "weights" | "collected", Tensor>;
   private readonly caches: readonly Tensor[];
   private readonly images: readonly PassImage[];
   private readonly perPass: number;
@@ -64,13 +66,14 @@ export class PairPasses implements Disposable {
     this.table = gpu.upload(Uint32Array.of(0), [1], "empty cache table");
     this.batch = TokenBatch.empty(gpu, tokens, this.perPass + 1, this.table);
     this.tensors = {
+      last: gpu.tensor([this.perPass, tokenWords], "last tokens"),
       gather: gpu.tensor([this.perPass, 2], "gather last tokens"),
       scatter: gpu.tensor([this.perPass, 2], "scatter last tokens"),
       ids: gpu.tensor([this.perPass, 2], "pair ids"),
       weights: gpu.tensor([this.perPass, 1], "pair weights"),
       collected: gpu.tensor([groups.length, this.perPass, 2], "pair results"),
     };
-    const { gather, scatter, ids, weights } = this.tensors;
+    const { last, gather, scatter, ids, weights } = this.tensors;
     const keepActivations = !(options.recompute ?? tokens * activationBytes(config) > keptBytes);
     // Kept activations need every layer's keys and values; recomputed ones only their own.
     const caches = Array.from(
@@ -83,7 +86,7 @@ export class PairPasses implements Disposable {
       batch: this.batch,
       caches: Array.from({ length: config.layers }, (_, l) => caches[keepActivations ? l : 0]!),
       keepActivations,
-      chosen: { gather, scatter },
+      chosen: { tokens: last, gather, scatter },
       pairs: { ids, weights },
       objective,
       sinks,
@@ -94,10 +97,11 @@ export class PairPasses implements Disposable {
   /** Submits all passes; gradients are added to the sinks. Awaiting the result waits for the GPU. */
   async run(): Promise<PairResults> {
     const { gpu } = this.model;
-    const { gather, scatter, ids, weights, collected } = this.tensors;
+    const { last, gather, scatter, ids, weights, collected } = this.tensors;
     this.images.forEach((image, i) => {
       gpu.write(this.batch.tokens, image.tokens);
       gpu.write(this.batch.sequences, image.sequences);
+      gpu.write(last, image.last);
       gpu.write(gather, image.gather);
       gpu.write(scatter, image.scatter);
       gpu.write(ids, image.ids);
@@ -141,16 +145,18 @@ export class PairPasses implements Disposable {
     sequences.set(entries);
     sequences.set([0, 0, room - 1, 0], group.length * sequenceWords);
     const image = {
+      last: new Uint32Array(this.perPass * tokenWords),
       gather: new Uint32Array(this.perPass * 2),
       scatter: new Uint32Array(this.perPass * 2),
       ids: new Uint32Array(this.perPass * 2),
       weights: new Float32Array(this.perPass),
     };
-    let last = -1;
+    let end = -1;
     for (let b = 0; b < this.perPass; b++) {
       const example = this.examples[group[b] ?? -1];
-      if (example) last += example.prefix_ids.length;
-      const token = example ? last : room - 1;
+      if (example) end += example.prefix_ids.length;
+      const token = example ? end : room - 1;
+      image.last.set(tokens.subarray(token * tokenWords, (token + 1) * tokenWords), b * tokenWords);
       image.gather.set([token, b], b * 2);
       image.scatter.set([b, token], b * 2);
       image.ids.set([example?.desired_token ?? 0, example?.undesired_token ?? 0], b * 2);

@@ -165,6 +165,9 @@ export async function readPatch(path: string): Promise<Patch> {
     ) {
       throw new InputError(`${file} is damaged: ${name} has no delta for its rows; write the patch again.`);
     }
+    if (!delta.data.every(Number.isFinite)) {
+      throw new InputError(`${file} is damaged: ${name} holds NaN or infinity; write the patch again.`);
+    }
     return { name, rows, delta: delta.data, columns: delta.shape[1] ?? 0 };
   });
   return { tensors, base_sha256: metadata.data.base_sha256 };

@@ -53,6 +53,10 @@ export class SparseUpdate implements Disposable {
       throw new InputError("No localization examples to update on; use more problems.");
     }
     const { gpu } = model;
+    examples.forEach(({ prefix_ids, desired_token, undesired_token }) => {
+      model.checkSequence(prefix_ids);
+      model.checkSequence([desired_token, undesired_token]);
+    });
     this.rows = selectedRows(model, selection);
     if (this.rows.length === 0) {
       throw new InputError("No component is selected, so there is nothing to update.");

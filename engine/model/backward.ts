@@ -6,12 +6,12 @@ import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { attentionBackward, rotaryBackward } from "../ops/attention.ts";
 import { maskGradient, scaleByMask } from "../ops/component_mask.ts";
-import { gatedMlpBackward } from "../ops/elementwise.ts";
+import { copyRows, fill, gatedMlpBackward } from "../ops/elementwise.ts";
 import { linearBackward, weightGradient } from "../ops/matmul.ts";
 import { type Columns, type Norm, rmsNormBackward } from "../ops/norm.ts";
 import type { Weight } from "../ops/weight.ts";
 import type { TokenBatch } from "./batch.ts";
-import { attentionShape, type LayerActivations, maskSlices } from "./forward.ts";
+import { attentionShape, type LastTokens, type LayerActivations, maskSlices } from "./forward.ts";
 import type { Model } from "./model.ts";
 
 /**
@@ -43,12 +43,15 @@ export function recordLayerBackward(
 ): Tensor | undefined {
   const { config } = model;
   const weights = model.weights.layers[l]!;
+  const { last } = activations;
   const n = batch.count;
+  const tokens = last?.tokens ?? batch.tokens;
+  const rows = tokens.shape[0]!; // from the queries on; n below them
   const { hiddenSize: D, mlpWidth: F, queryHeads: H, keyValueHeads: K, headWidth: C } = config;
   const slices = sinks.mask && maskSlices(config, l, sinks.mask.values);
 
   // MLP: out = middle + afterMlp(down · neurons)
-  const dNeurons = plan.temp([n, F], "d neurons");
+  const dNeurons = plan.temp([rows, F], "d neurons");
   backThroughOutput(
     weights.afterMlp,
     weights.down,
@@ -58,7 +61,7 @@ export function recordLayerBackward(
     dNeurons,
   );
   if (slices) backThroughMask(slices.neurons, activations.neuronsUnmasked, dNeurons);
-  const dGateUp = plan.temp([n, 2 * F], "d gate and up");
+  const dGateUp = plan.temp([rows, 2 * F], "d gate and up");
   gatedMlpBackward(plan, activations.gateUp, dNeurons, dGateUp, config.activation);
   plan.recycle(dNeurons);
   const dMiddle = backThroughInput(
@@ -73,7 +76,7 @@ export function recordLayerBackward(
   if (!dMiddle) return undefined;
 
   // Attention: middle = x + afterAttention(output · attended)
-  const dAttended = plan.temp([n, H * C], "d attended");
+  const dAttended = plan.temp([rows, H * C], "d attended");
   backThroughOutput(
     weights.afterAttention,
     weights.output,
@@ -83,10 +86,15 @@ export function recordLayerBackward(
     dAttended,
   );
   const shape = attentionShape(config, l);
-  const dq = plan.temp([n, H * C], "d q");
+  let dq = plan.temp([rows, H * C], "d q");
   const dkv = plan.temp([n, 2, K * C], "d kv");
   const { q, attended: y, stats } = activations;
-  attentionBackward(plan, batch, shape, { q, cache, y, stats }, dAttended, dq, dkv);
+  attentionBackward(plan, batch, shape, { q, cache, y, stats }, dAttended, dq, dkv, tokens);
+  let dResidual = dMiddle;
+  if (last) {
+    dq = scatterRows(dq, last);
+    dResidual = scatterRows(dMiddle, last);
+  }
   const width = (H + 2 * K) * C;
   let dqkv = plan.temp([n, width], "d qkv");
   rotaryBackward(plan, batch, shape, model.angles, dq, dkv, dqkv);
@@ -106,9 +114,20 @@ export function recordLayerBackward(
     activations.x,
     activations.attentionInput,
     dqkv,
-    dMiddle,
+    dResidual,
     depth === "input",
   );
+
+  /** Rows of the last tokens back among all tokens, zero elsewhere; consumes `compact`. */
+  function scatterRows(compact: Tensor, { scatter }: LastTokens): Tensor {
+    const width = compact.shape[1]!;
+    const all = plan.temp([n, width], "d all tokens");
+    fill(plan, all, 0);
+    const whole = { stride: width, offset: 0 };
+    copyRows(plan, scatter, { tensor: compact, ...whole }, { tensor: all, ...whole }, width);
+    plan.recycle(compact);
+    return all;
+  }
 
   /** Through a norm after a branch (if any) and the branch's output matrix; leaves dBranchOut as it is. */
   function backThroughOutput(
@@ -121,7 +140,7 @@ export function recordLayerBackward(
   ) {
     let dOutput = dBranchOut;
     if (norm && output) {
-      dOutput = plan.temp([n, D], "d branch output");
+      dOutput = plan.temp([rows, D], "d branch output");
       backThroughNorm(norm, output, dBranchOut, dOutput);
     }
     linearBackward(plan, dOutput, weight, dInput);
@@ -143,12 +162,12 @@ export function recordLayerBackward(
     const gradient = sinks.weights?.get(weight);
     if (gradient && !weight.overlay) weightGradient(plan, dy, input, gradient, true);
     // Without a norm the product adds straight onto the residual's gradient.
-    const dInput = !further ? undefined : norm ? plan.temp([n, D], "d branch input") : dResidual;
+    const dInput = !further ? undefined : norm ? plan.temp([dy.shape[0]!, D], "d branch input") : dResidual;
     const taken = linearBackward(plan, dy, weight, dInput, dInput === dResidual);
     if (gradient && taken) weightGradient(plan, taken, input, gradient, true);
     plan.recycle(taken, dy);
     if (!dInput || !norm) return dInput;
-    const dx = plan.temp([n, D], "d residual stream");
+    const dx = plan.temp(dInput.shape, "d residual stream");
     backThroughNorm(norm, x, dInput, dx, undefined, dResidual);
     plan.recycle(dInput, dResidual);
     return dx;
@@ -163,7 +182,7 @@ export function recordLayerBackward(
     residual?: Tensor,
   ) {
     rmsNormBackward(plan, x, norm, dy, dx, {
-      rows: n,
+      rows: dy.shape[0]!,
       gradient: sinks.norms?.get(norm),
       ...(columns && { x: columns, y: columns }),
       ...(residual && { residual }),
@@ -171,7 +190,8 @@ export function recordLayerBackward(
   }
 
   function backThroughMask(slice: { mask: Tensor; first: number; width: number }, x: Tensor, dy: Tensor) {
-    maskGradient(plan, batch.tokens, slice, x, dy, sinks.mask!.gradient);
-    scaleByMask(plan, batch.tokens, slice, dy, dy);
+    const own = dy.shape[0] === rows ? tokens : batch.tokens;
+    maskGradient(plan, own, slice, x, dy, sinks.mask!.gradient);
+    scaleByMask(plan, own, slice, dy, dy);
   }
 }

@@ -25,11 +25,21 @@ export interface ForwardOptions {
   readonly taps?: readonly Tap[];
 }
 
+/** The last token of each sequence, in order of sequences: all that anyone reads of the top layer's output. */
+export interface LastTokens {
+  /** u32 [P, 4]: those tokens' entries. */
+  readonly tokens: Tensor;
+  /** u32 [P, 2] of (token, row), and of (row, token). */
+  readonly gather: Tensor;
+  readonly scatter: Tensor;
+}
+
 /** What a layer's backward pass needs of its forward pass. Absent norms leave their field undefined. */
 export interface LayerActivations {
-  /** Input and output of the layer, residual stream [N, D]. */
+  /** Input and output of the layer, residual stream [N, D]. With `last`, everything from `q` on has P rows instead of N. */
   readonly x: Tensor;
   readonly out: Tensor;
+  readonly last: LastTokens | undefined;
   /** Input of qkv: x or its norm [N, D]. */
   readonly attentionInput: Tensor;
   /** Projections before and after mask scaling [N, (H + 2K)·C]; the same tensor without a mask. */
@@ -139,7 +149,7 @@ function recordProjections(
   return { attentionInput, qkvUnmasked, qkv, q };
 }
 
-/** Records one layer; none of its activations are recycled. */
+/** Records one layer, with `last` only for the last tokens beyond keys and values; no activations are recycled. */
 export function recordLayer(
   plan: Plan,
   model: Model,
@@ -148,15 +158,26 @@ export function recordLayer(
   x: Tensor,
   cache: Tensor,
   options: ForwardOptions = {},
+  last?: LastTokens,
 ): LayerActivations {
   const { config } = model;
   const weights = model.weights.layers[l]!;
   const { hiddenSize: D, queryHeads: H, headWidth: C, mlpWidth: F } = config;
-  const n = batch.count;
   const projections = recordProjections(plan, model, l, batch, x, cache, options);
+  let { q } = projections;
+  let residual = x;
+  if (last) {
+    const all = q;
+    q = recordGather(plan, all, last.gather);
+    plan.recycle(all);
+    residual = recordGather(plan, x, last.gather);
+  }
+  const tokens = last?.tokens ?? batch.tokens;
+  const n = tokens.shape[0]!;
   const attended = plan.temp([n, H * C], "attended");
   const stats = plan.temp([n, H, 2], "attention stats");
-  attention(plan, batch, attentionShape(config, l), projections.q, cache, attended, stats);
+  const layout = { tokens, sequences: batch.sequences, table: batch.table };
+  attention(plan, layout, attentionShape(config, l), q, cache, attended, stats);
   recordTaps(plan, options, l, "attention_output", attended, H * C, config);
 
   const middle = plan.temp([n, D], "middle");
@@ -164,10 +185,11 @@ export function recordLayer(
   if (weights.afterAttention) {
     attentionOutput = plan.temp([n, D], "attention output");
     linear(plan, attended, weights.output, attentionOutput);
-    rmsNorm(plan, attentionOutput, weights.afterAttention, middle, { rows: n, residual: x });
+    rmsNorm(plan, attentionOutput, weights.afterAttention, middle, { rows: n, residual });
   } else {
-    linear(plan, attended, weights.output, middle, x);
+    linear(plan, attended, weights.output, middle, residual);
   }
+  if (last) plan.recycle(residual);
   let mlpInput = middle;
   if (weights.beforeMlp) {
     mlpInput = plan.temp([n, D], "mlp input");
@@ -180,7 +202,7 @@ export function recordLayer(
   let neurons = neuronsUnmasked;
   if (options.mask) {
     neurons = plan.temp([n, F], "masked neurons");
-    scaleByMask(plan, batch.tokens, maskSlices(config, l, options.mask).neurons, neuronsUnmasked, neurons);
+    scaleByMask(plan, tokens, maskSlices(config, l, options.mask).neurons, neuronsUnmasked, neurons);
   }
   recordTaps(plan, options, l, "mlp_neurons", neurons, F, config);
   const out = plan.temp([n, D], "residual stream");
@@ -204,12 +226,13 @@ export function recordLayer(
     neurons,
     mlpOutput,
   };
-  return { x, out, ...projections, ...own };
+  return { x, out, last, ...projections, q, ...own };
 }
 
 /** Recycles a layer's activations apart from `keep`. */
 export function recycleActivations(plan: Plan, activations: LayerActivations, ...keep: Tensor[]) {
-  const unique = new Set(Object.values(activations) as (Tensor | undefined)[]);
+  const { last: _, ...tensors } = activations;
+  const unique = new Set(Object.values(tensors));
   keep.forEach((tensor) => unique.delete(tensor));
   plan.recycle(...unique);
 }

@@ -11,6 +11,7 @@ import { rmsNorm, rmsNormBackward } from "../ops/norm.ts";
 import { type Depth, type GradientSinks, recordLayerBackward } from "./backward.ts";
 import type { TokenBatch } from "./batch.ts";
 import {
+  type LastTokens,
   type LayerActivations,
   type LayerCaches,
   recordEmbedding,
@@ -28,11 +29,11 @@ export interface PairTensors {
   readonly weights: Tensor;
 }
 
-/** Which tokens' final residual stream the loss reads: index tensors for gather (token, row) and scatter (row, token). */
-export interface ChosenTokens {
-  readonly gather: Tensor;
-  readonly scatter: Tensor;
-}
+/**
+ * The last tokens of the sequences, whose final residual stream the loss reads. With `tokens` the top layer is computed
+ * for them alone beyond its keys and values; without, for all tokens.
+ */
+export type ChosenTokens = Omit<LastTokens, "tokens"> & Partial<Pick<LastTokens, "tokens">>;
 
 /** What to record. */
 export interface PairPass {
@@ -58,16 +59,19 @@ export function recordPairPass(plan: Plan, model: Model, pass: PairPass): Tensor
   const mask = sinks.mask && { mask: sinks.mask.values };
   const inputs: Tensor[] = [];
   const kept: LayerActivations[] = [];
+  const { chosen } = pass;
+  const last = chosen?.tokens && { ...chosen, tokens: chosen.tokens };
+  const top = config.layers - 1;
   let x = recordEmbedding(plan, model, batch);
-  for (let l = 0; l < config.layers; l++) {
+  for (let l = 0; l <= top; l++) {
     inputs.push(x);
-    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, mask);
+    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, mask, l === top ? last : undefined);
     if (pass.keepActivations) kept.push(activations);
     else recycleActivations(plan, activations, x, activations.out);
     x = activations.out;
   }
 
-  const rows = pass.chosen ? recordGather(plan, x, pass.chosen.gather) : x;
+  const rows = chosen && !last ? recordGather(plan, x, chosen.gather) : x;
   const count = rows.shape[0]!;
   const normed = plan.temp([count, config.hiddenSize], "final norm");
   rmsNorm(plan, rows, weights.finalNorm, normed, { rows: count });
@@ -89,13 +93,13 @@ export function recordPairPass(plan: Plan, model: Model, pass: PairPass): Tensor
   plan.recycle(normed, logits, dLogits, dNormed);
 
   let dx: Tensor | undefined = dRows;
-  if (pass.chosen) {
+  if (chosen && !last) {
     dx = plan.temp([batch.count, config.hiddenSize], "d residual stream");
     fill(plan, dx, 0);
     const whole = { stride: config.hiddenSize, offset: 0 };
     copyRows(
       plan,
-      pass.chosen.scatter,
+      chosen.scatter,
       { tensor: dRows, ...whole },
       { tensor: dx, ...whole },
       config.hiddenSize,
@@ -103,8 +107,9 @@ export function recordPairPass(plan: Plan, model: Model, pass: PairPass): Tensor
     plan.recycle(rows, dRows);
   }
   const lowest = pass.lowest ?? { layer: 0, depth: "input" };
-  for (let l = config.layers - 1; l >= lowest.layer && dx; l--) {
-    const activations = kept[l] ?? recordLayer(plan, model, l, batch, inputs[l]!, caches[l]!, mask);
+  for (let l = top; l >= lowest.layer && dx; l--) {
+    const activations = kept[l] ??
+      recordLayer(plan, model, l, batch, inputs[l]!, caches[l]!, mask, l === top ? last : undefined);
     const depth = l === lowest.layer ? lowest.depth : "input";
     dx = recordLayerBackward(plan, model, l, batch, activations, caches[l]!, dx, sinks, depth);
     // A kept layer's output is the next layer's input and was recycled with it; a recomputed one's is its own.

@@ -104,7 +104,10 @@ export function attention(
   );
 }
 
-/** dq[N, H, C] and dkv[N, 2, K, C] (of this batch's own tokens) from dy[N, H, C]; y and stats as the forward left them. */
+/**
+ * dq[N, H, C] and dkv[N, 2, K, C] (of this batch's own tokens) from dy[N, H, C]; y and stats as the forward left them.
+ * With `queryTokens` [P, 4], the last token of each sequence, q, y, stats, dy and dq have only those P rows.
+ */
 export function attentionBackward(
   plan: Plan,
   layout: TokenLayout,
@@ -113,9 +116,9 @@ export function attentionBackward(
   dy: Tensor,
   dq: Tensor,
   dkv: Tensor,
+  queryTokens: Tensor = layout.tokens,
 ) {
-  const tokens = layout.tokens.shape[0]!;
-  const queries = tokens * shape.queryHeads;
+  const queries = queryTokens.shape[0]! * shape.queryHeads;
   const WG = variantFor(plan.gpu) === "parallel" ? 64 : 8;
   const values = shaderValues(shape, WG);
   plan.dispatch(
@@ -124,8 +127,7 @@ export function attentionBackward(
     [queries, shape.headWidth],
     linearGrid(queries, 64),
   );
-  const bindings = [
-    layout.tokens,
+  const rest = [
     layout.sequences,
     layout.table,
     forward.q,
@@ -135,14 +137,18 @@ export function attentionBackward(
   ];
   plan.dispatch(
     { name: "attention_backward_query", template: cachePrelude + backwardQuery, values },
-    [...bindings, dq],
+    [queryTokens, ...rest, dq],
     params(queries, shape),
     linearGrid(queries, WG),
   );
-  const keys = tokens * shape.keyValueHeads;
+  const keys = layout.tokens.shape[0]! * shape.keyValueHeads;
   plan.dispatch(
-    { name: "attention_backward_key_value", template: cachePrelude + backwardKeyValue, values },
-    [...bindings, dkv],
+    {
+      name: "attention_backward_key_value",
+      template: cachePrelude + backwardKeyValue,
+      values: { ...values, LAST: queryTokens !== layout.tokens },
+    },
+    [layout.tokens, ...rest, dkv],
     params(keys, shape),
     linearGrid(keys, WG),
   );
