@@ -31,6 +31,7 @@ export class ProgressDisplay {
       this.shown = performance.now();
       console.error(`${stage}: ${done} of ${total}, ${this.rate(done)}${note && `, ${note}`}`);
     }
+    if (done >= total) this.finish();
   };
 
   /** Ends the current stage's bar or line. */

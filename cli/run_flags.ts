@@ -172,6 +172,13 @@ export const updateFlags: readonly Flag[] = [
     fallback: d.validateEvery,
   },
   {
+    name: "patience",
+    value: "N",
+    help: "end after N validations without a new best, 0 never",
+    type: types.integer(0),
+    fallback: d.patience,
+  },
+  {
     name: "controls",
     value: "LIST",
     help: "random, unmasked, both with a comma, or none",
@@ -226,6 +233,7 @@ export async function toSettings(values: FlagValues): Promise<RunSettings> {
     weightDecay: get("weight-decay", d.weightDecay),
     steps: get("steps", d.steps),
     validateEvery: get("validate-every", d.validateEvery),
+    patience: get("patience", d.patience),
     controls: toControls(get("controls", d.controls.join(","))),
     referenceCompat: get("reference-compat", d.referenceCompat as boolean),
   };

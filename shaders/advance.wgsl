@@ -11,6 +11,7 @@ struct Params {
   stride: u32,
   first_row: u32,
   rows_per_slot: u32,
+  idle_row: u32,
 }
 struct Request {
   id: u32, // last token of the prompt; the tokens before it are in the cache
@@ -39,19 +40,18 @@ struct Slot {
 //: end
 
 fn take_request(slot: u32) {
-  let base = params.first_row + slot * params.rows_per_slot;
   let request = atomicAdd(&queue[0], 1u);
   if (request >= params.requests) {
     slots[slot] = Slot(0u, 0u);
-    tokens[slot] = vec4u(0u, 0u, slot, 0u); // an idle slot computes position 0 of nothing in its own first row
-    sequences[2u * slot] = vec4u(0u, 0u, base, 0u);
+    tokens[slot] = vec4u(0u, 0u, slot, 0u); // an idle slot computes position 0 of nothing
+    sequences[2u * slot] = vec4u(0u, 0u, params.idle_row, 0u);
     sampling[2u * slot] = vec4u(0u);
     return;
   }
   let taken = requests[request];
   slots[slot] = Slot(request, 1u);
   tokens[slot] = vec4u(taken.id, taken.position, slot, 0u);
-  sequences[2u * slot] = vec4u(taken.table, taken.position, base, 0u);
+  sequences[2u * slot] = vec4u(taken.table, taken.position, params.first_row + slot * params.rows_per_slot, 0u);
   sampling[2u * slot] = vec4u(taken.temperature, taken.top_k, taken.top_p, 0u);
   sampling[2u * slot + 1u] = vec4u(taken.stream, 0u, 0u, 0u);
   output[request * params.stride] = 0u;

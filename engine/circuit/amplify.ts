@@ -8,6 +8,8 @@ import { type RowValues, SparseUpdate, type UpdateOptions } from "./update.ts";
 export interface AmplifyOptions extends UpdateOptions {
   readonly steps: number;
   readonly validateEvery: number;
+  /** End after this many validations in a row without a new best; 0: never. */
+  readonly patience?: number;
   /** Never choose step 0, as the reference does (quirk 3). */
   readonly mustChange?: boolean;
 }
@@ -51,6 +53,7 @@ export async function amplify(
     values: undefined,
   };
   let trainable: number;
+  let fruitless = 0;
   try {
     using update = new SparseUpdate(model, selection, examples, options);
     trainable = update.size;
@@ -61,7 +64,10 @@ export async function amplify(
       if (step % options.validateEvery !== 0 && step !== options.steps) continue;
       const accuracy = await validate(step);
       history.push({ step, accuracy, loss });
-      if (accuracy > best.accuracy) best = { step, accuracy, values: await update.values() };
+      if (accuracy > best.accuracy) {
+        best = { step, accuracy, values: await update.values() };
+        fruitless = 0;
+      } else if (++fruitless === options.patience) break;
     }
     if (best.values) update.restore(best.values);
   } catch (error) {

@@ -2,11 +2,11 @@
 import { InputError } from "../errors.ts";
 import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { advance, type DecodingState, sample } from "../ops/sampling.ts";
-import { sequenceWords, TokenBatch } from "./batch.ts";
+import { advance, type AdvanceSizes, type DecodingState, sample } from "../ops/sampling.ts";
+import { sequenceWords, TokenBatch, tokenWords } from "./batch.ts";
 import { recordForward, recordLogits } from "./forward.ts";
 import type { Model } from "./model.ts";
-import { fillPrefixCache, layOutPrefixes } from "./prefix_cache.ts";
+import { fillPrefixCache, layOutPrefixes, type PrefixCache } from "./prefix_cache.ts";
 
 /** One sequence to continue. */
 export interface GenerationRequest {
@@ -108,60 +108,116 @@ async function decode(
   });
   const owned: Tensor[] = [];
   const own = (tensor: Tensor) => (owned.push(tensor), tensor);
-  using batch = TokenBatch.empty(gpu, slots, slots, cache.table);
-  gpu.write(batch.sequences, new Uint32Array(slots * sequenceWords));
-  const state: DecodingState = {
+  const shared = {
     requests: own(gpu.upload(new Uint32Array(image.buffer), [requests.length, 8], "requests")),
-    tokens: batch.tokens,
-    sequences: batch.sequences,
-    sampling: own(gpu.tensor([slots, 8], "sampling")),
-    slots: own(gpu.tensor([slots, 2], "slots")),
     queue: own(
       gpu.upload(Uint32Array.of(0, requests.length, stops.length, ...stops), [3 + stops.length], "queue"),
     ),
-    output: own(gpu.tensor([requests.length, stride], "generated ids")),
+    output: own(
+      gpu.upload(new Uint32Array(requests.length * stride), [requests.length, stride], "generated ids"),
+    ),
   };
-  gpu.write(state.output, new Uint32Array(requests.length * stride));
-  const sizes = { slots, requests: requests.length, stride, firstRow: layout.rows, rowsPerSlot };
-  using start = new Plan(gpu, "start decoding");
-  advance(start, state, sizes);
-  using step = new Plan(gpu, "decode step");
-  const x = recordForward(step, model, batch, cache.layers);
-  const { logits } = recordLogits(step, model, x);
-  const next = step.temp([slots], "next ids");
-  sample(step, logits, state.sampling, next, options.seed ?? 0);
-  advance(step, state, sizes, next);
+  const idleRow = layout.rows + slots * rowsPerSlot; // the cache's spare row, which nothing reads
+  const sizes = { requests: requests.length, stride, firstRow: layout.rows, rowsPerSlot, idleRow };
+  let group = new SlotGroup(model, cache, shared, sizes, slots, options.seed ?? 0);
   try {
-    start.run();
+    group.takeRequests();
     const cut = new Map<number, number>();
     for (let left = requests.length; left > 0;) {
-      step.run(tokensPerReadback);
-      model.decodedTokens += slots * tokensPerReadback;
+      group.step.run(tokensPerReadback);
+      model.decodedTokens += group.slots * tokensPerReadback;
       if (options.stopAt) await endEarly(await readOutput(), cut);
-      left = (await gpu.readU32(state.queue, 1, 1))[0]!;
+      left = (await gpu.readU32(shared.queue, 1, 1))[0]!;
       options.onProgress?.(requests.length - left, requests.length);
+      // With no request waiting, finished slots stay idle: move the busy ones together once half are.
+      if (left > 0 && left <= group.slots / 2) {
+        const smaller = await group.shrink(left);
+        group[Symbol.dispose]();
+        group = smaller;
+      }
     }
     return (await readOutput()).map((ids, r) => ids.slice(0, cut.get(r)));
-
-    async function readOutput() {
-      const output = await gpu.readU32(state.output);
-      return requests.map((
-        _,
-        r,
-      ) => [...output.subarray(r * stride + 1, r * stride + 1 + output[r * stride]!)]);
-    }
-    /** Requests that `stopAt` ends get a limit they have already reached, so their slot lets go of them next step. */
-    function endEarly(outputs: number[][], cut: Map<number, number>) {
-      outputs.forEach((ids, r) => {
-        if (cut.has(r) || ids.length === 0) return;
-        const length = options.stopAt!(ids);
-        if (length === undefined) return;
-        cut.set(r, length);
-        gpu.write(state.requests, Uint32Array.of(0), r * 8 + 3);
-      });
-    }
   } finally {
+    group[Symbol.dispose]();
     owned.forEach((tensor) => gpu.free(tensor));
+  }
+
+  async function readOutput() {
+    const output = await gpu.readU32(shared.output);
+    return requests.map((_, r) => [...output.subarray(r * stride + 1, r * stride + 1 + output[r * stride]!)]);
+  }
+
+  /** Requests that `stopAt` ends get a limit they have already reached, so their slot lets go of them next step. */
+  function endEarly(outputs: number[][], cut: Map<number, number>) {
+    outputs.forEach((ids, r) => {
+      const ended = ids.length === 0 || ids.length >= maxNewTokens || stops.includes(ids.at(-1)!);
+      if (ended || cut.has(r)) return;
+      const length = options.stopAt!(ids);
+      if (length === undefined) return;
+      cut.set(r, length);
+      gpu.write(shared.requests, Uint32Array.of(0), r * 8 + 3);
+    });
+  }
+}
+
+/** Slots that decode together, with the recorded step that serves them. */
+class SlotGroup implements Disposable {
+  readonly step: Plan;
+  private readonly batch: TokenBatch;
+  private readonly own: Pick<DecodingState, "sampling" | "slots">;
+  private readonly state: DecodingState;
+
+  constructor(
+    private readonly model: Model,
+    private readonly cache: PrefixCache,
+    private readonly shared: Pick<DecodingState, "requests" | "queue" | "output">,
+    private readonly sizes: AdvanceSizes,
+    readonly slots: number,
+    private readonly seed: number,
+  ) {
+    const { gpu } = model;
+    this.batch = TokenBatch.empty(gpu, slots, slots, cache.table);
+    gpu.write(this.batch.sequences, new Uint32Array(slots * sequenceWords));
+    this.own = { sampling: gpu.tensor([slots, 8], "sampling"), slots: gpu.tensor([slots, 2], "slots") };
+    this.state = { ...shared, ...this.own, tokens: this.batch.tokens, sequences: this.batch.sequences };
+    this.step = new Plan(gpu, "decode step");
+    const x = recordForward(this.step, model, this.batch, cache.layers);
+    const { logits } = recordLogits(this.step, model, x);
+    const next = this.step.temp([slots], "next ids");
+    sample(this.step, logits, this.own.sampling, next, seed);
+    advance(this.step, this.state, sizes, next);
+  }
+
+  /** Gives every slot its first request. */
+  takeRequests() {
+    using start = new Plan(this.model.gpu, "start decoding");
+    advance(start, this.state, this.sizes);
+    start.run();
+  }
+
+  /** A group of `count` slots that goes on with this group's busy ones. Their cache rows stay where they are. */
+  async shrink(count: number): Promise<SlotGroup> {
+    const { gpu } = this.model;
+    const { tokens, sequences, sampling, slots } = this.state;
+    const images = await Promise.all(
+      [tokens, sequences, sampling, slots].map((tensor) => gpu.readU32(tensor)),
+    );
+    const busy = Array.from({ length: this.slots }, (_, s) => s).filter((s) => images[3]![2 * s + 1] === 1);
+    const group = new SlotGroup(this.model, this.cache, this.shared, this.sizes, count, this.seed);
+    [tokenWords, sequenceWords, 8, 2].forEach((words, i) => {
+      const moved = new Uint32Array(count * words);
+      busy.forEach((s, to) => moved.set(images[i]!.subarray(s * words, (s + 1) * words), to * words));
+      if (words === tokenWords) busy.forEach((_, to) => moved[to * words + 2] = to);
+      const { tokens, sequences, sampling, slots } = group.state;
+      gpu.write([tokens, sequences, sampling, slots][i]!, moved);
+    });
+    return group;
+  }
+
+  [Symbol.dispose]() {
+    this.step[Symbol.dispose]();
+    this.batch[Symbol.dispose]();
+    Object.values(this.own).forEach((tensor) => this.model.gpu.free(tensor));
   }
 }
 

@@ -7,7 +7,7 @@ import nt from "../../shaders/matmul_nt.wgsl" with { type: "text" };
 import takeColumns from "../../shaders/take_columns.wgsl" with { type: "text" };
 import weights from "../../shaders/weights.wgsl" with { type: "text" };
 import { linearGrid } from "../gpu/plan.ts";
-import { canBroadcast, matmulTile } from "./variants.ts";
+import { matmulTile, variantFor } from "./variants.ts";
 import type { RowOverlay, Storage, Weight } from "./weight.ts";
 
 interface Right {
@@ -122,7 +122,7 @@ export interface NTSizes {
 export function matmulNT(plan: Plan, x: Tensor, b: Right, y: Tensor, sizes: NTSizes) {
   const { m, n, k } = sizes;
   const vector = k % 4 === 0;
-  const broadcast = k % 8 === 0 && canBroadcast(plan.gpu);
+  const broadcast = k % 8 === 0 && variantFor(plan.gpu) === "broadcast";
   const { WX, WY, TM, TN } = matmulTile(plan.gpu, "nt", m, n, vector);
   const kernel: Kernel = {
     name: "matmul_nt",
@@ -173,7 +173,7 @@ export function matmulNN(plan: Plan, a: Tensor, b: Right, y: Tensor, sizes: NNSi
     values: {
       DTYPE: b.storage,
       VECTOR: vector,
-      BROADCAST: canBroadcast(plan.gpu),
+      BROADCAST: variantFor(plan.gpu) === "broadcast",
       ACCUMULATE: sizes.accumulate ?? false,
       WX,
       WY,

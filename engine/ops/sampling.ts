@@ -28,18 +28,31 @@ export interface DecodingState {
   readonly output: Tensor;
 }
 
+/** Numbers of requests and cache rows that advance.wgsl needs to know. */
+export interface AdvanceSizes {
+  readonly requests: number;
+  /** Words per request in `output`. */
+  readonly stride: number;
+  /** First cache row of slot 0, and rows per slot. */
+  readonly firstRow: number;
+  readonly rowsPerSlot: number;
+  /** Cache row where idle slots write. */
+  readonly idleRow: number;
+}
+
 /** Appends `next` to the outputs and gives free slots new requests; without `next` only the latter. */
 export function advance(
   plan: Plan,
   state: DecodingState,
-  sizes: { slots: number; requests: number; stride: number; firstRow: number; rowsPerSlot: number },
+  sizes: AdvanceSizes,
   next?: Tensor,
 ) {
   const { requests, tokens, sequences, sampling, slots, queue, output } = state;
+  const count = tokens.shape[0]!;
   plan.dispatch(
     { name: "advance", template: advanceShader, values: { START: next === undefined } },
     [requests, tokens, sequences, sampling, slots, queue, output, ...(next ? [next] : [])],
-    [sizes.slots, sizes.requests, sizes.stride, sizes.firstRow, sizes.rowsPerSlot],
-    linearGrid(sizes.slots, 64),
+    [count, sizes.requests, sizes.stride, sizes.firstRow, sizes.rowsPerSlot, sizes.idleRow],
+    linearGrid(count, 64),
   );
 }

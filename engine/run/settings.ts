@@ -36,6 +36,7 @@ export interface RunSettings {
   readonly weightDecay: number;
   readonly steps: number;
   readonly validateEvery: number;
+  readonly patience: number;
   readonly controls: readonly ControlName[];
   readonly referenceCompat: boolean;
 }
@@ -66,6 +67,7 @@ export const settingDefaults = {
   weightDecay: 0,
   steps: 8,
   validateEvery: 2,
+  patience: 2,
   controls: ["random"],
   referenceCompat: false,
 } as const satisfies Omit<RunSettings, "model" | "data">;

@@ -178,12 +178,21 @@ async function update(
 ): Promise<Amplified> {
   const { model, settings, split, progress } = context;
   const validation: Task = { name: "validation", problems: split.validation, scoring: "number" };
-  const { objective, optimizer, rate, weightDecay, steps, validateEvery } = settings;
+  const { objective, optimizer, rate, weightDecay, steps, validateEvery, patience } = settings;
   return await amplify(
     model,
     selection,
     examples,
-    { objective, optimizer, rate, weightDecay, steps, validateEvery, mustChange: settings.referenceCompat },
+    {
+      objective,
+      optimizer,
+      rate,
+      weightDecay,
+      steps,
+      validateEvery,
+      patience,
+      mustChange: settings.referenceCompat,
+    },
     async () => (await evaluateTask(model, validation, promptOptions(context))).accuracy,
     (step, steps, loss) => progress(name, step, steps, `loss ${loss.toFixed(4)}`),
   );

@@ -1,6 +1,6 @@
 /** Traces and pivotal tokens on problems of the embedded model, against loops that do one thing at a time. */
 import { join } from "node:path";
-import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLess } from "@std/assert";
 import type { LocalizationExample } from "../../engine/circuit/localization.ts";
 import { branchingPivots, prefixPivots } from "../../engine/circuit/pivots.ts";
 import {
@@ -41,13 +41,14 @@ function assertExample(
   model: Model,
   example: LocalizationExample,
   { problem, promptIds, greedy }: ProblemTraces,
+  template = defaultTemplate,
 ) {
   assertEquals(example.template_id, problem.templateId);
   assertEquals(example.instance_id, problem.instanceId);
   assertEquals(example.greedy_correct, greedy.correct);
   assertEquals(example.prefix_ids.slice(0, promptIds.length), [...promptIds]);
   assertEquals(example.prefix, model.tokenizer.decode([...example.prefix_ids], { skipSpecialTokens: true }));
-  assert(example.prefix.startsWith(`Q: ${problem.question}\nA:`));
+  assert(example.prefix.startsWith(template.replace("{question}", problem.question)), example.prefix);
   assert(example.desired_token !== example.undesired_token);
 }
 
@@ -126,7 +127,11 @@ gpuTest("traces of which one begins the other have no pivotal token", async ({ g
 });
 
 /** Branching as the paper tells it: one greedy generation after another until the outcome flips. */
-async function branchOneByOne(model: Model, { problem, promptIds, greedy, contrast }: ProblemTraces) {
+async function branchOneByOne(
+  model: Model,
+  { problem, promptIds, greedy, contrast }: ProblemTraces,
+  options: TraceOptions,
+) {
   let continuation = greedy.ids;
   let tokens = 0;
   for (let k = 1; k <= contrast!.ids.length; k++) {
@@ -150,18 +155,32 @@ async function branchOneByOne(model: Model, { problem, promptIds, greedy, contra
 
 gpuTest("branching finds the pivots of one generation a position with far fewer tokens", async ({ gpu }) => {
   using model = await Model.load(gpu, tinyModel);
-  const traces = await tracesOf(model, 16);
-  const found = await branchingPivots(model, traces, options);
+  // A few-shot head, as real prompts have one; the temperature makes samples wander before they go wrong.
+  const shots = (await loadProblems(join(tinyModel, "math.jsonl"))).filter((_, i) => i % 240 === 7).slice(
+    0,
+    3,
+  );
+  const head = shots.map(({ question, answer }) =>
+    `Q: ${question}\nA: ${answer.replace(/\n#### (.*)/, " The answer is $1.")}\n`
+  );
+  const template = head.join("") + defaultTemplate;
+  const wandering = { ...options, template, temperatureRight: 1.6, temperatureWrong: 1.6 };
+  const traces = await addContrast(
+    model,
+    await greedyTraces(model, await someProblems(16), wandering),
+    wandering,
+  );
+  const found = await branchingPivots(model, traces, wandering);
   let tokens = 0;
   const expected: LocalizationExample[] = [];
   for (const entry of traces.filter(({ contrast }) => contrast)) {
-    const walked = await branchOneByOne(model, entry);
+    const walked = await branchOneByOne(model, entry, wandering);
     tokens += walked.tokens;
     if (!walked.pair) continue;
     const { k, ours, theirs } = walked.pair;
     const prefix_ids = [...entry.promptIds, ...entry.contrast!.ids.slice(0, k - 1)];
     const example = found.examples[expected.length]!;
-    assertExample(model, example, entry);
+    assertExample(model, example, entry, template);
     expected.push({
       ...example,
       prefix_ids,
@@ -171,11 +190,10 @@ gpuTest("branching finds the pivots of one generation a position with far fewer 
   }
   assertEquals(found.examples, expected);
   assertGreater(expected.length, 3);
-  const prefixes = prefixPivots(model, traces).examples.map(({ prefix_ids }) => prefix_ids.join());
-  assert(
-    expected.some(({ prefix_ids }) => !prefixes.includes(prefix_ids.join())),
-    "no pivot was a later one",
-  );
-  assertLess(found.forwardTokens, found.forwardTokensPerPosition / 2);
-  console.log(found.forwardTokens, found.forwardTokensPerPosition, tokens);
+  const first = prefixPivots(model, traces).examples.map(({ prefix_ids }) => prefix_ids.join());
+  assert(expected.some(({ prefix_ids }) => !first.includes(prefix_ids.join())), "no sample wandered");
+  // Walking stops at the flip, the batch does not; even so sharing the prompt takes fewer tokens.
+  assertLess(found.forwardTokens, 0.9 * tokens);
+  assertLess(found.forwardTokens, found.forwardTokensPerPosition / 3);
+  assertGreaterOrEqual(found.forwardTokensPerPosition, tokens);
 });

@@ -20,7 +20,7 @@ gpuTest("slots take requests in turn, end them at stop ids and limits, and then 
     output: trial.unwritten(3, stride),
   };
   const next = trial.upload(new Uint32Array(slots));
-  const sizes = { slots, requests: 3, stride, firstRow, rowsPerSlot };
+  const sizes = { requests: 3, stride, firstRow, rowsPerSlot, idleRow: 18 };
   trial.run((plan) => advance(plan, state, sizes));
   const step = trial.run((plan) => advance(plan, state, sizes, next), 0);
   const held = async () => {
@@ -51,7 +51,7 @@ gpuTest("slots take requests in turn, end them at stop ids and limits, and then 
     slots: [0, 1, 2, 1],
     left: 2,
   });
-  const idle = { sequences: [0, 0, 10, 0, 0, 0, 0, 0], sampling: [0, 0, 0, 0] };
+  const idle = { sequences: [0, 0, 18, 0, 0, 0, 0, 0], sampling: [0, 0, 0, 0] };
   const ended = await after(61, 52); // 61 is a stop id, and no request waits for the slot
   assertEquals(ended.tokens, [0, 0, 0, 0, 52, 3, 1, 0]);
   assertEquals(ended.sequences, [...idle.sequences, ...third]);

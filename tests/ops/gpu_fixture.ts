@@ -3,15 +3,15 @@ import { assert, assertEquals } from "@std/assert";
 import { Gpu } from "../../engine/gpu/gpu.ts";
 import { Plan } from "../../engine/gpu/plan.ts";
 import type { Tensor } from "../../engine/gpu/tensor.ts";
-import { forceVariant, type Variant } from "../../engine/ops/variants.ts";
+import { canBroadcast, forceVariant, type Variant } from "../../engine/ops/variants.ts";
 import type { Storage, Weight } from "../../engine/ops/weight.ts";
 import { seededRandom } from "../../engine/random.ts";
 
 /** Largest error of a forward kernel and of a gradient kernel, over the largest expected value. */
 export const forwardTolerance = 1e-5, gradientTolerance = 1e-4;
 
-/** Both kernel variants, for loops over tests. */
-export const variants: readonly Variant[] = ["serial", "parallel"];
+/** All kernel variants, for loops over tests. */
+export const variants: readonly Variant[] = ["serial", "parallel", "broadcast"];
 
 let opened: Promise<Gpu> | undefined;
 
@@ -24,6 +24,7 @@ export function sharedGpu(): Promise<Gpu> {
 export function gpuTest(name: string, body: (trial: Trial) => void | Promise<void>, variant?: Variant) {
   Deno.test(variant ? `${name} (${variant})` : name, async () => {
     const gpu = await sharedGpu();
+    if (variant === "broadcast" && !canBroadcast(gpu)) return; // its subgroups are not eight lanes
     const { liveBuffers, liveBytes } = gpu.memory;
     forceVariant(variant);
     try {

@@ -16,7 +16,7 @@ function sizePerTile(gpu: Gpu, layout: "nt" | "nn"): { m: number; n: number; til
   const found = new Map<string, { m: number; n: number; tile: Tile; ragged: number }>();
   for (let m = 1; m <= 48; m++) {
     for (let n = 1; n <= 140; n++) {
-      const tile = matmulTile(gpu, layout, m, n);
+      const tile = matmulTile(gpu, layout, m, n, layout === "nn");
       const [height, width] = [tile.WY * tile.TM, tile.WX * tile.TN];
       const ragged = Number(m > height && m % height > 0) + Number(n > width && n % width > 0);
       const key = JSON.stringify(tile);
@@ -54,6 +54,7 @@ async function checkNN(trial: Trial, m: number, n: number, k: number, what: stri
 gpuTestOfVariants("x · wᵀ is right in every register tile, walking four inputs at a time", async (trial) => {
   for (const { m, n, tile } of sizePerTile(trial.gpu, "nt")) {
     await checkNT(trial, m, n, 20, label(m, n, tile));
+    await checkNT(trial, m, n, 24, `${label(m, n, tile)}, eight inputs at a time`);
   }
   await checkNT(trial, 16, 32, 64, "whole tiles");
   await checkNT(trial, 64, 64, 8, "many whole tiles");
@@ -72,6 +73,7 @@ gpuTestOfVariants(
   async (trial) => {
     for (const { m, n, tile } of sizePerTile(trial.gpu, "nn")) {
       await checkNN(trial, m, 4 * n, 7, label(m, 4 * n, tile));
+      await checkNN(trial, m, 4 * n, 16, `${label(m, 4 * n, tile)}, whole eights`);
     }
     await checkNN(trial, 16, 64, 8, "whole tiles");
   },

@@ -5,11 +5,18 @@ import { forceVariant, matmulTile, variantFor } from "../../engine/ops/variants.
 import { variants } from "./gpu_fixture.ts";
 
 /** Stands in for an adapter; the choice looks at nothing else. */
-const adapter = (isSoftware: boolean) => ({ isSoftware }) as Gpu;
+const adapter = (isSoftware: boolean, subgroup = 32) =>
+  ({
+    isSoftware,
+    adapter: { info: { subgroupMinSize: subgroup, subgroupMaxSize: subgroup } },
+    device: { features: new Set(["subgroups"]) },
+  }) as unknown as Gpu;
 
 Deno.test("software Vulkan gets the serial kernels and a GPU the parallel ones, unless one is forced", () => {
   assertEquals(variantFor(adapter(true)), "serial");
   assertEquals(variantFor(adapter(false)), "parallel");
+  assertEquals(variantFor(adapter(true, 8)), "broadcast");
+  assertEquals(variantFor(adapter(false, 8)), "parallel");
   try {
     for (const variant of variants) {
       forceVariant(variant);
