@@ -10,9 +10,14 @@ const packages = ["mesa-vulkan-drivers", "libvulkan1"];
 if (!await hasAdapter()) {
   if (Deno.build.os === "linux" && !Deno.args.includes("--check")) await installSoftwareVulkan();
   // A loader that was missing when this process started stays missing in it, so a new process looks again.
-  const again = Deno.args.includes("--check")
-    ? false
-    : (await run(Deno.execPath(), ["run", "-A", import.meta.url, "--check"])).success;
+  const again = Deno.args.includes("--check") ? false : (await run(Deno.execPath(), [
+    "run",
+    "--quiet",
+    "--allow-read",
+    "--allow-env",
+    import.meta.url,
+    "--check",
+  ])).success;
   if (!again) {
     console.error(`error: No WebGPU adapter was found. ${adapterRemedy}`);
     Deno.exit(3);

@@ -259,9 +259,10 @@ function relativeError(actual: ArrayLike<number>, wanted: ArrayLike<number>): nu
   for (let i = 0; i < wanted.length; i++) {
     largest = Math.max(largest, Math.abs(wanted[i]!));
     const difference = Math.abs(actual[i]! - wanted[i]!);
-    worst = difference <= worst ? worst : difference; // NaN wins
+    if (Number.isNaN(difference)) return Infinity;
+    worst = Math.max(worst, difference);
   }
-  return Number.isNaN(worst) ? Infinity : worst / (largest || 1);
+  return worst / (largest || 1);
 }
 
 function differences(a: ArrayLike<number>, b: ArrayLike<number>): number {

@@ -24,6 +24,7 @@ export function shortRun(folder: string, changes: Partial<RunSettings> = {}): Ru
     limit: 60,
     samples: 4,
     maskEpochs: 2,
+    maskRate: 0.1,
     steps: 2,
     validateEvery: 1,
     ...changes,
