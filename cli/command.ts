@@ -22,14 +22,18 @@ const number = z.union([
   z.string().trim().regex(/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i).transform(Number),
 ]);
 
+/** A finite number for which `holds`; anything else "is not MESSAGE". */
+const numberThat = (holds: (value: number) => boolean, message: string): z.ZodType<number> =>
+  number.refine((value) => Number.isFinite(value) && holds(value), message).or(z.never(message));
+
 /** Types of flag values. */
 export const types = {
   text: z.string().min(1, "a text"),
   integer: (least: number) =>
-    number.pipe(z.int().min(least)).or(z.never(`an integer ≥ ${least}`)) as z.ZodType<number>,
-  positive: number.pipe(z.number().positive()).or(z.never("a number > 0")) as z.ZodType<number>,
-  nonNegative: number.pipe(z.number().nonnegative()).or(z.never("a number ≥ 0")) as z.ZodType<number>,
-  fraction: number.pipe(z.number().positive().max(1)).or(z.never("a number in (0, 1]")) as z.ZodType<number>,
+    numberThat((value) => Number.isSafeInteger(value) && value >= least, `an integer ≥ ${least}`),
+  positive: numberThat((value) => value > 0, "a number > 0"),
+  nonNegative: numberThat((value) => value >= 0, "a number ≥ 0"),
+  fraction: numberThat((value) => value > 0 && value <= 1, "a number in (0, 1]"),
   switch: z.boolean("true or false"),
   oneOf: <T extends string>(...options: T[]) => z.enum(options, `one of ${options.join(", ")}`),
 } as const;
@@ -132,15 +136,20 @@ export async function parseFlags(spec: CommandSpec, argv: readonly string[]) {
       if (flag.fallback !== undefined) values[flag.name] = flag.fallback;
       continue;
     }
-    values[flag.name] = flag.repeat ? [raw].flat().map((one: unknown) => check(flag, one)) : check(flag, raw);
+    const file = given[key] === undefined ? given.config as string : undefined;
+    values[flag.name] = flag.repeat
+      ? [raw].flat().map((one: unknown) => check(flag, one, file))
+      : check(flag, raw, file);
   }
   return { values, args: command.args };
 }
 
-function check(flag: Flag, raw: unknown): unknown {
+/** The setting that a value from the command line, or from config file `file`, stands for. Throws InputError. */
+function check(flag: Flag, raw: unknown, file: string | undefined): unknown {
   const parsed = flag.type.safeParse(raw);
   if (parsed.success) return parsed.data;
-  throw new InputError(`--${flag.name} ${JSON.stringify(raw)} is not ${describe(parsed.error)}.`);
+  const origin = file === undefined ? "" : ` (from config file "${file}")`;
+  throw new InputError(`--${flag.name} ${JSON.stringify(raw)}${origin} is not ${describe(parsed.error)}.`);
 }
 
 /** The message that a flag's type was given, dug out of unions. */

@@ -36,8 +36,8 @@ await runCommand({
         );
       });
     }
-    if (values.json) console.log(JSON.stringify({ passed, failed, adapter: gpu.adapterName }));
     console.log(`${passed} passed, ${failed} failed`);
+    if (values.json) console.log(JSON.stringify({ passed, failed, adapter: gpu.adapterName }));
     return failed > 0 ? 1 : 0;
   },
 });

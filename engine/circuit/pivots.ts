@@ -1,7 +1,8 @@
 /** Pivotal tokens (method section 1): where a right and a wrong trace of one problem part. */
 import { endOfAnswer } from "../evaluation/tasks.ts";
-import { generate } from "../model/generate.ts";
+import { decode, decodingRoom } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
+import { fillPrefixCache, layOutPrefixes } from "../model/prefix_cache.ts";
 import type { LocalizationExample } from "./localization.ts";
 import { type ProblemTraces, toTrace, type TraceOptions, type TraceProgress } from "./traces.ts";
 
@@ -32,8 +33,9 @@ export function prefixPivots(model: Model, traces: readonly ProblemTraces[]): Pi
 
 /**
  * Walks each sampled trace: for k = 0, 1, … completes greedily after its first k tokens; the first k at which the
- * outcome flips marks sampled token k - 1 as pivotal. All branch points of all traces decode as one batch over shared
- * prefixes (method section 6.2).
+ * outcome flips marks sampled token k - 1 as pivotal. Where that token is the greedy one, completing after it gives the
+ * same text as before it, so only the sampled tokens that depart from greedy decoding are branch points; one pass along
+ * the traces finds them, and all of them decode as one batch over shared prefixes (method section 6.2).
  */
 export async function branchingPivots(
   model: Model,
@@ -42,39 +44,35 @@ export async function branchingPivots(
   onProgress?: TraceProgress,
 ): Promise<Pivots> {
   const before = model.prefillTokens + model.decodedTokens;
-  // k = 0 is the greedy trace itself, and the whole sampled trace needs no completion: its outcome is known.
-  const branches = traces.flatMap((entry, i) =>
-    entry.contrast ? Array.from({ length: entry.contrast.ids.length - 1 }, (_, k) => ({ i, k: k + 1 })) : []
-  );
-  const generated = await generate(
-    model,
-    branches.map(({ i, k }) => ({ ids: [...traces[i]!.promptIds, ...traces[i]!.contrast!.ids.slice(0, k)] })),
-    {
-      maxNewTokens: options.maxNewTokens,
-      stopAt: endOfAnswer(model, options),
-      onProgress: (done, total) => onProgress?.("branches", done, total),
-    },
-  );
-  let perPosition = 0;
+  const walked = traces.flatMap((entry) => entry.contrast ? [{ entry, contrast: entry.contrast }] : []);
+  const along: number[][] = [];
   const completions = new Map<string, readonly number[]>();
-  branches.forEach(({ i, k }, b) => {
-    completions.set(`${i} ${k}`, generated[b]!);
-    perPosition += traces[i]!.promptIds.length + k + generated[b]!.length;
-  });
-  const examples = traces.flatMap((entry, i) => {
-    const { greedy, contrast } = entry;
-    if (!contrast) return [];
-    let continuation: readonly number[] = greedy.ids;
+  const room = decodingRoom(model, options.maxNewTokens);
+  for (let first = 0; first < walked.length;) {
+    let last = first;
+    for (let rows = 0; last < walked.length; last++) {
+      rows += walked[last]!.entry.promptIds.length + walked[last]!.contrast.ids.length;
+      if (rows > room.rows && last > first) break;
+    }
+    await walk(first, last);
+    first = last;
+    onProgress?.("branches", first, walked.length);
+  }
+  let perPosition = 0;
+  const examples = walked.flatMap(({ entry, contrast }, i) => {
+    const { promptIds, greedy } = entry;
+    let whole: readonly number[] = greedy.ids;
+    perPosition += promptIds.length + whole.length;
     for (let k = 1; k <= contrast.ids.length; k++) {
-      const completion = completions.get(`${i} ${k}`) ?? [];
-      const whole = [...contrast.ids.slice(0, k), ...completion];
-      if (toTrace(model, whole, entry.problem, options).correct !== greedy.correct) {
-        const [ours, theirs] = [continuation[0], contrast.ids[k - 1]!];
-        // Where greedy decoding had reached its token limit there is no greedy token to set against the sampled one.
-        if (ours === undefined || ours === theirs) return [];
-        return [toExample(model, entry, contrast.ids.slice(0, k - 1), ours, theirs)];
+      const before = whole;
+      if (contrast.ids[k - 1] !== along[i]![k - 1]) {
+        whole = [...contrast.ids.slice(0, k), ...completions.get(`${i} ${k}`) ?? []];
       }
-      continuation = completion;
+      perPosition += promptIds.length + whole.length;
+      if (whole === before || toTrace(model, whole, entry.problem, options).correct === greedy.correct) {
+        continue;
+      }
+      return [toExample(model, entry, contrast.ids.slice(0, k - 1), along[i]![k - 1]!, contrast.ids[k - 1]!)];
     }
     return [];
   });
@@ -83,6 +81,35 @@ export async function branchingPivots(
     forwardTokens: model.prefillTokens + model.decodedTokens - before,
     forwardTokensPerPosition: perPosition,
   };
+
+  /** Finds and completes the branch points of the traces first … last - 1 over one cache. */
+  async function walk(first: number, last: number) {
+    const part = walked.slice(first, last);
+    const layout = layOutPrefixes(
+      part.map(({ entry, contrast }) => [...entry.promptIds, ...contrast.ids.slice(0, -1)]),
+    );
+    using cache = fillPrefixCache(model, layout, room.slots * options.maxNewTokens, { withNext: true });
+    const next = await model.gpu.readU32(cache.next!);
+    const branches = part.flatMap(({ entry, contrast }, p) => {
+      const row = (position: number) => layout.table[layout.offsets[p]! + position]!;
+      const greedy = contrast.ids.map((_, at) => next[row(entry.promptIds.length - 1 + at)]!);
+      along.push(greedy);
+      // The whole sampled trace needs no completion: its outcome is known.
+      return contrast.ids.flatMap((id, at) =>
+        id !== greedy[at] && at + 1 < contrast.ids.length ? [{ p, k: at + 1 }] : []
+      );
+    });
+    const generated = await decode(
+      model,
+      cache,
+      branches.map(({ p, k }) => ({
+        ids: [...part[p]!.entry.promptIds, ...part[p]!.contrast.ids.slice(0, k)],
+      })),
+      branches.map(({ p }) => layout.offsets[p]!),
+      { maxNewTokens: options.maxNewTokens, stopAt: endOfAnswer(model, options) },
+    );
+    branches.forEach(({ p, k }, b) => completions.set(`${first + p} ${k}`, generated[b]!));
+  }
 }
 
 function toExample(

@@ -165,10 +165,10 @@ export class Gpu implements Disposable {
     this.device.queue.writeBuffer(tensor.handle, offset * 4, data as Float32Array<ArrayBuffer>);
   }
 
-  /** Copies all of `source` to element `offset` of `target`, in the order of submission. */
-  copy(source: Tensor, target: Tensor, offset = 0) {
+  /** Copies the first `count` elements of `source` to element `offset` of `target`, in the order of submission. */
+  copy(source: Tensor, target: Tensor, offset = 0, count = source.elements) {
     const encoder = this.device.createCommandEncoder();
-    encoder.copyBufferToBuffer(source.handle, 0, target.handle, offset * 4, source.elements * 4);
+    encoder.copyBufferToBuffer(source.handle, 0, target.handle, offset * 4, count * 4);
     this.device.queue.submit([encoder.finish()]);
   }
 

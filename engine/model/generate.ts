@@ -40,6 +40,13 @@ const tokensPerReadback = 16;
 /** Most bytes of K/V cache per layer that one wave of requests may take. */
 const cacheBytes = 96 * 2 ** 20;
 
+/** Sequences decoded at once unless told otherwise, and the prompt rows of a cache that leaves room for them. */
+export function decodingRoom(model: Model, maxNewTokens: number): { slots: number; rows: number } {
+  const slots = model.gpu.isSoftware ? 256 : 128;
+  const rowBytes = 8 * model.config.keyValueHeads * model.config.headWidth;
+  return { slots, rows: Math.floor(cacheBytes / rowBytes) - slots * (maxNewTokens + 1) };
+}
+
 /** The generated ids of each request in order, an ending stop token included. */
 export async function generate(
   model: Model,
@@ -58,9 +65,9 @@ export async function generate(
   const order = requests.map((_, i) => i).sort((a, b) =>
     lexicographic(requests[a]!.ids, requests[b]!.ids) || a - b
   );
-  const slots = Math.min(options.batch ?? (model.gpu.isSoftware ? 256 : 128), requests.length);
-  const rowBytes = 8 * model.config.keyValueHeads * model.config.headWidth;
-  const capacity = Math.floor(cacheBytes / rowBytes) - slots * (options.maxNewTokens + 1);
+  const room = decodingRoom(model, options.maxNewTokens);
+  const slots = Math.min(options.batch ?? room.slots, requests.length);
+  const capacity = room.rows - Math.max(0, slots - room.slots) * (options.maxNewTokens + 1);
   let done = 0;
   while (done < order.length) {
     let rows = 0;
@@ -71,36 +78,42 @@ export async function generate(
       if (rows > capacity && end > done) break;
       end++;
     }
-    const wave = order.slice(done, end);
+    const wave = order.slice(done, end).map((i) => ({ stream: i, ...requests[i]! }));
     const finished = done;
-    const generated = await decode(model, wave.map((i) => ({ stream: i, ...requests[i]! })), {
+    const layout = layOutPrefixes(wave.map(({ ids }) => ids.slice(0, -1)));
+    const extraRows = Math.min(slots, wave.length) * options.maxNewTokens;
+    using cache = fillPrefixCache(model, layout, extraRows);
+    const generated = await decode(model, cache, wave, layout.offsets, {
       ...options,
-      batch: slots,
       onProgress: (n) => options.onProgress?.(finished + n, requests.length),
     });
-    generated.forEach((ids, w) => results[wave[w]!] = ids);
+    generated.forEach((ids, w) => results[order[finished + w]!] = ids);
     done = end;
   }
   return results;
 }
 
-async function decode(
+/**
+ * Continues requests whose ids, apart from the last one, are in a cache: request r's from table offset offsets[r] on.
+ * The cache's extra rows bound the number decoded at once.
+ */
+export async function decode(
   model: Model,
-  requests: readonly (GenerationRequest & { stream: number })[],
-  options: GenerationOptions & { batch: number },
+  cache: PrefixCache,
+  requests: readonly GenerationRequest[],
+  offsets: readonly number[],
+  options: GenerationOptions,
 ): Promise<number[][]> {
   const { gpu } = model;
   const { maxNewTokens } = options;
-  const slots = Math.min(options.batch, requests.length);
   if (maxNewTokens === 0 || requests.length === 0) return requests.map(() => []);
   const rowsPerSlot = maxNewTokens;
-  const layout = layOutPrefixes(requests.map(({ ids }) => ids.slice(0, -1)));
-  using cache = fillPrefixCache(model, layout, slots * rowsPerSlot);
+  const slots = Math.min(Math.floor(cache.extraRows / rowsPerSlot), requests.length);
   const stops = options.stopTokens ?? model.config.eosTokens;
   const stride = maxNewTokens + 1;
   const image = new DataView(new ArrayBuffer(requests.length * 32));
   requests.forEach(({ ids, temperature = 0, topK = 0, topP = 1, stream }, r) => {
-    const words = [ids.at(-1)!, ids.length - 1, layout.offsets[r]!, maxNewTokens, stream];
+    const words = [ids.at(-1)!, ids.length - 1, offsets[r]!, maxNewTokens, stream ?? r];
     words.forEach((word, w) => image.setUint32(r * 32 + w * 4, word, true));
     image.setFloat32(r * 32 + 20, temperature, true);
     image.setUint32(r * 32 + 24, topK, true);
@@ -117,15 +130,22 @@ async function decode(
       gpu.upload(new Uint32Array(requests.length * stride), [requests.length, stride], "generated ids"),
     ),
   };
-  const idleRow = layout.rows + slots * rowsPerSlot; // the cache's spare row, which nothing reads
-  const sizes = { requests: requests.length, stride, firstRow: layout.rows, rowsPerSlot, idleRow };
+  const firstRow = cache.layout.rows;
+  const sizes = {
+    requests: requests.length,
+    stride,
+    firstRow,
+    rowsPerSlot,
+    idleRow: firstRow + cache.extraRows,
+  };
   let group = new SlotGroup(model, cache, shared, sizes, slots, options.seed ?? 0);
   try {
     group.takeRequests();
     const cut = new Map<number, number>();
+    let slotSteps = 0;
     for (let left = requests.length; left > 0;) {
       group.step.run(tokensPerReadback);
-      model.decodedTokens += group.slots * tokensPerReadback;
+      slotSteps += group.slots * tokensPerReadback;
       if (options.stopAt) await endEarly(await readOutput(), cut);
       left = (await gpu.readU32(shared.queue, 1, 1))[0]!;
       options.onProgress?.(requests.length - left, requests.length);
@@ -136,7 +156,11 @@ async function decode(
         group = smaller;
       }
     }
-    return (await readOutput()).map((ids, r) => ids.slice(0, cut.get(r)));
+    const output = await readOutput();
+    const decoded = output.reduce((sum, ids) => sum + ids.length, 0);
+    model.decodedTokens += decoded;
+    model.idleTokens += slotSteps - decoded;
+    return output.map((ids, r) => ids.slice(0, cut.get(r)));
   } finally {
     group[Symbol.dispose]();
     owned.forEach((tensor) => gpu.free(tensor));

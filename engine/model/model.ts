@@ -17,7 +17,7 @@ import { allParameters, loadWeights, type ModelWeights, type StorageChoice } fro
 export interface LoadOptions {
   /** Storage of weights on the GPU, default "auto". */
   readonly storage?: StorageChoice;
-  /** Longest sequence in tokens, default the model's own limit up to 8,192. */
+  /** Longest sequence in tokens, default the model's own limit up to 8,192; may exceed it at the user's risk. */
   readonly contextLength?: number;
 }
 
@@ -31,9 +31,10 @@ export interface ActivationPatch {
 
 /** See file comment. Free it with `using` or dispose. */
 export class Model implements Disposable {
-  /** Tokens whose keys and values were computed ahead of decoding, and tokens decoded (idle slots included), so far. */
+  /** So far: tokens computed ahead of decoding, tokens decoded, and steps of slots that had nothing left to decode. */
   prefillTokens = 0;
   decodedTokens = 0;
+  idleTokens = 0;
 
   private constructor(
     readonly gpu: Gpu,
@@ -55,7 +56,7 @@ export class Model implements Disposable {
     const config = await readConfig(directory);
     const hasTokenizer = await exists(`${directory}/tokenizer.json`);
     const tokenizer = hasTokenizer ? await Tokenizer.load(directory) : undefined;
-    const contextLength = Math.min(config.maxPositions, options.contextLength ?? 8192);
+    const contextLength = options.contextLength ?? Math.min(config.maxPositions, 8192);
     const weights = await loadWeights(gpu, checkpoint, config, options.storage ?? "auto");
     const angles = gpu.upload(
       rotaryAngles(config, contextLength),

@@ -6,7 +6,9 @@
 import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { sequenceWords, TokenBatch, tokenWords } from "./batch.ts";
-import { recordPrefill } from "./forward.ts";
+import { fill } from "../ops/elementwise.ts";
+import { sample } from "../ops/sampling.ts";
+import { recordForward, recordLogits, recordPrefill } from "./forward.ts";
 import type { Model } from "./model.ts";
 
 /** How a set of prefixes lies in the cache, before anything is computed. */
@@ -61,12 +63,22 @@ export interface PrefixCache extends Disposable {
   /** u32 cache rows; `layout.offsets` point into it. */
   readonly table: Tensor;
   readonly layout: PrefixLayout;
+  /** Rows behind the prefixes' own that the caller may use, and after them one that nothing reads. */
+  readonly extraRows: number;
+  /** u32 [rows]: the greedy next token after each row's position, if asked for. */
+  readonly next: Tensor | undefined;
 }
 
-const chunkTokens = 1024;
-
-/** Computes the keys and values of all prefixes, leaving `extraRows` rows behind them for the caller. */
-export function fillPrefixCache(model: Model, layout: PrefixLayout, extraRows: number): PrefixCache {
+/**
+ * Computes the keys and values of all prefixes, leaving `extraRows` rows behind them for the caller; with `withNext` the
+ * greedy next token at every position too.
+ */
+export function fillPrefixCache(
+  model: Model,
+  layout: PrefixLayout,
+  extraRows: number,
+  { withNext = false } = {},
+): PrefixCache {
   const { gpu, config } = model;
   const trash = layout.rows + extraRows; // one row where padding tokens write
   const layers = Array.from(
@@ -81,7 +93,12 @@ export function fillPrefixCache(model: Model, layout: PrefixLayout, extraRows: n
     ids.forEach((id, i) => tokens.push(id, first + i, s, 0));
   });
   sequences.set([0, 0, trash, 0], layout.pieces.length * sequenceWords);
-  const count = tokens.length / tokenWords;
+  const count = tokens.length / tokenWords; // token n fills row n: pieces take their rows in order
+  const next = withNext ? gpu.tensor([Math.max(1, count)], "next ids") : undefined;
+  // With logits at every position the vocabulary bounds the chunk.
+  const chunkTokens = withNext
+    ? Math.min(1024, Math.max(64, Math.floor(2 ** 24 / config.vocabSize / 64) * 64))
+    : 1024;
   model.prefillTokens += count;
   if (count > 0) {
     const entries = gpu.upload(
@@ -94,7 +111,14 @@ export function fillPrefixCache(model: Model, layout: PrefixLayout, extraRows: n
     const run = (size: number, starts: number[]) => {
       using batch = TokenBatch.empty(gpu, size, entries, table);
       using plan = new Plan(gpu, "prefill");
-      recordPrefill(plan, model, batch, layers);
+      let own: Tensor | undefined;
+      if (next) {
+        const { logits } = recordLogits(plan, model, recordForward(plan, model, batch, layers));
+        own = plan.temp([size], "next ids");
+        const greedy = plan.temp([size, 8], "greedy settings");
+        fill(plan, greedy, 0);
+        sample(plan, logits, greedy, own, 0);
+      } else recordPrefill(plan, model, batch, layers);
       for (const start of starts) {
         const image = new Uint32Array(size * tokenWords);
         const end = Math.min(count, start + size);
@@ -102,6 +126,7 @@ export function fillPrefixCache(model: Model, layout: PrefixLayout, extraRows: n
         for (let n = end - start; n < size; n++) image.set([0, 0, layout.pieces.length, 0], n * tokenWords);
         gpu.write(batch.tokens, image);
         plan.run();
+        if (next && own) gpu.copy(own, next, start, end - start);
       }
     };
     const full = Array.from({ length: Math.floor(count / chunkTokens) }, (_, i) => i * chunkTokens);
@@ -113,9 +138,12 @@ export function fillPrefixCache(model: Model, layout: PrefixLayout, extraRows: n
     layers,
     table,
     layout,
+    extraRows,
+    next,
     [Symbol.dispose]() {
       layers.forEach((layer) => gpu.free(layer));
       gpu.free(table);
+      if (next) gpu.free(next);
     },
   };
 }

@@ -82,7 +82,12 @@ async function stageSeconds(folder: RunFolder): Promise<Record<string, number>> 
   const seconds: Record<string, number> = { identify: 0, mask: 0, update: 0, evaluate: 0, controls: 0 };
   const lines = (await Deno.readTextFile(`${folder.path}/events.jsonl`)).trim().split("\n");
   for (const line of lines) {
-    const event = JSON.parse(line) as { type: string; stage?: string; seconds?: number };
+    let event: { type: string; stage?: string; seconds?: number };
+    try {
+      event = JSON.parse(line);
+    } catch {
+      continue; // a line that was being appended when the machine or process went down
+    }
     if (event.type === "stage") seconds[event.stage!] = (seconds[event.stage!] ?? 0) + event.seconds!;
   }
   seconds.total = Object.values(seconds).reduce((a, b) => a + b, 0);

@@ -170,6 +170,15 @@ gpuTest("a run that lost its evaluations resumes from the update", async ({ gpu 
   assertEquals(stages, ["evaluate", "evaluate", "controls"]);
 });
 
+gpuTest("an event that was half written when the machine went down does no harm", async ({ gpu }) => {
+  const path = at("again", "events.jsonl");
+  await Deno.writeTextFile(path, (await Deno.readTextFile(path)).trimEnd().slice(0, -9));
+  await Deno.remove(at("again", "summary.json"));
+  const resumed = await runAmplify(gpu, changing(), { out: at("again") });
+  assertEquals(withoutSeconds(resumed), withoutSeconds(first));
+  assertGreater(resumed.seconds.identify!, 0);
+});
+
 gpuTest("a run in which no step won ships no patch, and takes up what identify left", async ({ gpu }) => {
   const identified = await runIdentify(gpu, still(), { out: at("still") });
   const { mtime } = await Deno.stat(at("still", "mask.safetensors"));

@@ -1,0 +1,54 @@
+/** Runs commands as a user would: each in a process of its own, with the permissions that deno.json's tasks give. */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { assert, assertEquals } from "@std/assert";
+
+const folder = fileURLToPath(new URL("../../cli", import.meta.url));
+
+/** What a finished command left. */
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A command that has not been started. Progress goes to pipes, so it is plain lines. */
+export function command(
+  name: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Deno.Command {
+  const permissions = ["--allow-read", "--allow-write", "--allow-env"];
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-prompt", ...permissions, join(folder, `${name}.ts`), ...args],
+    env: { NO_COLOR: "1", ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
+}
+
+/** Runs a command to its end. */
+export async function run(
+  name: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Outcome> {
+  const { code, stdout, stderr } = await command(name, args, env).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** Demands an exit code and, on stderr, nothing but one line that begins "error:" and names all of `parts`. */
+export function assertRefused({ code, stderr }: Outcome, expected: number, ...parts: string[]) {
+  assertEquals(code, expected, stderr);
+  const lines = stderr.trimEnd().split("\n");
+  assertEquals(lines.length, 1, stderr);
+  assert(/^error: [A-Z"/-].*\.$/.test(lines[0]!), stderr);
+  for (const part of parts) assert(lines[0]!.includes(part), `"${part}" is not in: ${stderr}`);
+}
+
+/** The last line of what a command printed, as JSON. */
+export function lastLine({ stdout }: Outcome): Record<string, unknown> {
+  return JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+}
