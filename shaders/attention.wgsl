@@ -2,9 +2,10 @@
 // q [N, H, C], cache [rows, 2, K, C] (prelude cache.wgsl), y [N, H, C], stats [N, H] of (log-sum-exp, _) for the backward pass.
 // score = cap(scale * q.k), cap(s) = soft_cap * tanh(s / soft_cap) with $SOFT_CAP. A query at position p sees
 // positions max(0, p - window + 1) … p, all of them with window 0. H / K query heads share a key/value head.
-// One thread a query head: q and the sum over values stay in registers. $C4 = C/4 quads, or $C scalars without $VECTOR.
+// One thread for $SHARE query heads that share a key/value head, so that keys and values are read once for all of them;
+// q and the sums over values stay in registers, $UNITS quads (scalars without $VECTOR) a head.
 struct Params {
-  count: u32, // N * H
+  count: u32, // N * H / $SHARE
   query_heads: u32, // H
   key_value_heads: u32, // K
   window: u32,
@@ -29,20 +30,25 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (index >= params.count) {
     return;
   }
-  let head = index % params.query_heads;
-  let shared_head = head * params.key_value_heads / params.query_heads;
-  let token = tokens[index / params.query_heads];
+  let blocks = params.query_heads / $SHARE;
+  let n = index / blocks;
+  let first_head = index % blocks * $SHARE;
+  let shared_head = first_head * params.key_value_heads / params.query_heads;
+  let token = tokens[n];
   let sequence = sequences[2u * token.z];
+  //: for h in 0..SHARE
+  let head$h = n * params.query_heads + first_head + $h;
+  var top$h = -1e30;
+  var total$h = 0.0;
   //: for c in 0..UNITS
-  let q$c = q[index * $UNITS + $c] * params.scale;
+  let q$h_$c = q[head$h * $UNITS + $c] * params.scale;
   //: if VECTOR
-  var sum$c = vec4f(0.0);
+  var sum$h_$c = vec4f(0.0);
   //: else
-  var sum$c = 0.0;
+  var sum$h_$c = 0.0;
   //: end
   //: end
-  var top = -1e30;
-  var total = 0.0;
+  //: end
   var position = 0u;
   if (params.window > 0u && token.y >= params.window) {
     position = token.y - params.window + 1u;
@@ -50,33 +56,49 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   for (; position <= token.y; position++) {
     let key = (cache_row(sequence, position) * 2u * params.key_value_heads + shared_head) * $UNITS;
     let value = key + params.key_value_heads * $UNITS;
-    var score = 0.0;
+    //: for h in 0..SHARE
+    var score$h = 0.0;
+    //: end
     //: for c in 0..UNITS
-    //: if VECTOR
-    score += dot(q$c, cache[key + $c]);
-    //: else
-    score += q$c * cache[key + $c];
-    //: end
-    //: end
-    //: if SOFT_CAP
-    score = params.soft_cap * tanh(clamp(score / params.soft_cap, -20.0, 20.0));
-    //: end
-    if (score > top) {
-      let shrink = exp(top - score);
-      total *= shrink;
-      //: for c in 0..UNITS
-      sum$c *= shrink;
+    {
+      let k = cache[key + $c];
+      //: for h in 0..SHARE
+      //: if VECTOR
+      score$h += dot(q$h_$c, k);
+      //: else
+      score$h += q$h_$c * k;
       //: end
-      top = score;
+      //: end
     }
-    let p = exp(score - top);
-    total += p;
+    //: end
+    //: for h in 0..SHARE
+    //: if SOFT_CAP
+    score$h = params.soft_cap * tanh(clamp(score$h / params.soft_cap, -20.0, 20.0));
+    //: end
+    if (score$h > top$h) {
+      let shrink = exp(top$h - score$h);
+      total$h *= shrink;
+      //: for c in 0..UNITS
+      sum$h_$c *= shrink;
+      //: end
+      top$h = score$h;
+    }
+    let p$h = exp(score$h - top$h);
+    total$h += p$h;
+    //: end
     //: for c in 0..UNITS
-    sum$c += p * cache[value + $c];
+    {
+      let v = cache[value + $c];
+      //: for h in 0..SHARE
+      sum$h_$c += p$h * v;
+      //: end
+    }
     //: end
   }
+  //: for h in 0..SHARE
   //: for c in 0..UNITS
-  y[index * $UNITS + $c] = sum$c / total;
+  y[head$h * $UNITS + $c] = sum$h_$c / total$h;
   //: end
-  stats[index].x = top + log(total);
+  stats[head$h].x = top$h + log(total$h);
+  //: end
 }

@@ -1,8 +1,8 @@
-// Gradient of attention with respect to its queries; one thread a query head, probabilities recomputed from lse.
+// Gradient of attention with respect to its queries; one thread for $SHARE query heads of one key/value head, probabilities recomputed from lse.
 // q, dy, dq [N, H, C], cache [rows, 2, K, C] (prelude cache.wgsl), stats [N, H] of (lse, delta = dy.y).
 // p = exp(score - lse); dscore = p * (dy.v - delta); see attention.wgsl for the rest.
 struct Params {
-  count: u32, // N * H
+  count: u32, // N * H / $SHARE
   query_heads: u32, // H
   key_value_heads: u32, // K
   window: u32,
@@ -29,20 +29,25 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (index >= params.count) {
     return;
   }
-  let head = index % params.query_heads;
-  let shared_head = head * params.key_value_heads / params.query_heads;
-  let token = tokens[index / params.query_heads];
+  let blocks = params.query_heads / $SHARE;
+  let n = index / blocks;
+  let first_head = index % blocks * $SHARE;
+  let shared_head = first_head * params.key_value_heads / params.query_heads;
+  let token = tokens[n];
   let sequence = sequences[2u * token.z];
+  //: for h in 0..SHARE
+  let head$h = n * params.query_heads + first_head + $h;
+  let stat$h = stats[head$h];
   //: for c in 0..UNITS
-  let q$c = q[index * $UNITS + $c] * params.scale;
-  let dy$c = dy[index * $UNITS + $c];
+  let q$h_$c = q[head$h * $UNITS + $c] * params.scale;
+  let dy$h_$c = dy[head$h * $UNITS + $c];
   //: if VECTOR
-  var sum$c = vec4f(0.0);
+  var sum$h_$c = vec4f(0.0);
   //: else
-  var sum$c = 0.0;
+  var sum$h_$c = 0.0;
   //: end
   //: end
-  let stat = stats[index];
+  //: end
   var position = 0u;
   if (params.window > 0u && token.y >= params.window) {
     position = token.y - params.window + 1u;
@@ -50,29 +55,41 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   for (; position <= token.y; position++) {
     let key = (cache_row(sequence, position) * 2u * params.key_value_heads + shared_head) * $UNITS;
     let value = key + params.key_value_heads * $UNITS;
-    var score = 0.0;
-    var pull = 0.0;
+    //: for h in 0..SHARE
+    var score$h = 0.0;
+    var pull$h = 0.0;
+    //: end
     //: for c in 0..UNITS
+    let k$c = cache[key + $c];
+    let v$c = cache[value + $c];
+    //: for h in 0..SHARE
     //: if VECTOR
-    score += dot(q$c, cache[key + $c]);
-    pull += dot(dy$c, cache[value + $c]);
+    score$h += dot(q$h_$c, k$c);
+    pull$h += dot(dy$h_$c, v$c);
     //: else
-    score += q$c * cache[key + $c];
-    pull += dy$c * cache[value + $c];
+    score$h += q$h_$c * k$c;
+    pull$h += dy$h_$c * v$c;
     //: end
     //: end
-    var slope = 1.0;
-    //: if SOFT_CAP
-    let bent = tanh(clamp(score / params.soft_cap, -20.0, 20.0));
-    score = params.soft_cap * bent;
-    slope = 1.0 - bent * bent;
     //: end
-    let dscore = exp(score - stat.x) * (pull - stat.y) * slope;
-    //: for c in 0..UNITS
-    sum$c += dscore * cache[key + $c];
+    //: for h in 0..SHARE
+    {
+      var slope = 1.0;
+      //: if SOFT_CAP
+      let bent = tanh(clamp(score$h / params.soft_cap, -20.0, 20.0));
+      score$h = params.soft_cap * bent;
+      slope = 1.0 - bent * bent;
+      //: end
+      let dscore = exp(score$h - stat$h.x) * (pull$h - stat$h.y) * slope;
+      //: for c in 0..UNITS
+      sum$h_$c += dscore * k$c;
+      //: end
+    }
     //: end
   }
+  //: for h in 0..SHARE
   //: for c in 0..UNITS
-  dq[index * $UNITS + $c] = sum$c * params.scale;
+  dq[head$h * $UNITS + $c] = sum$h_$c * params.scale;
+  //: end
   //: end
 }

@@ -1,4 +1,5 @@
 /** The whole way through the public API, as a script outside of the repository would go it: mod.ts and nothing else. */
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import {
   addContrast,
@@ -26,7 +27,7 @@ import {
   writePatch,
 } from "../mod.ts";
 
-const folder = new URL("../fixtures/tiny-model", import.meta.url).pathname;
+const folder = fileURLToPath(new URL("../fixtures/tiny-model", import.meta.url));
 
 Deno.test("a script amplifies a circuit, saves the patch and applies it with mod.ts alone", async () => {
   using gpu = await Gpu.open();

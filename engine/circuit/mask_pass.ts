@@ -62,9 +62,18 @@ export class OneTokenMaskPass implements Disposable {
     });
   }
 
-  /** Writes the batch of examples with these indices; shorter batches are padded with weight 0. */
+  /** The tensors that differ between batches; `encode` yields their contents in this order. */
+  get inputs(): readonly Tensor[] {
+    return [this.batch.tokens, this.batch.sequences, this.pairs.ids, this.pairs.weights];
+  }
+
+  /** Writes the batch of examples with these indices. */
   load(indices: readonly number[]) {
-    const { gpu } = this.model;
+    this.encode(indices).forEach((data, i) => this.model.gpu.write(this.inputs[i]!, data));
+  }
+
+  /** The contents of `inputs` for the batch of examples with these indices; short batches are padded with weight 0. */
+  encode(indices: readonly number[]): readonly (Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>)[] {
     const J = this.pairsPerToken;
     const padded = Array.from({ length: this.batchSize }, (_, b) => indices[b] ?? indices[0]!);
     const { tokens, entries } = encodeSequences(padded.map((e, b) => {
@@ -87,10 +96,7 @@ export class OneTokenMaskPass implements Disposable {
         weights[b * J + j] = counts ? 1 / (indices.length * (this.crossPairs ? indices.length : 1)) : 0;
       }
     });
-    gpu.write(this.batch.tokens, tokens);
-    gpu.write(this.batch.sequences, entries);
-    gpu.write(this.pairs.ids, ids);
-    gpu.write(this.pairs.weights, weights);
+    return [tokens, entries, ids, weights];
   }
 
   [Symbol.dispose]() {

@@ -2,6 +2,7 @@
 import { InputError } from "../errors.ts";
 import { seededRandom, shuffled } from "../random.ts";
 import { Plan } from "../gpu/plan.ts";
+import { StepInputs } from "../gpu/step_inputs.ts";
 import type { Model } from "../model/model.ts";
 import { maskStep, type MaskTraining } from "../ops/component_mask.ts";
 import type { TokenPair } from "./localization.ts";
@@ -55,7 +56,7 @@ export interface LearnedMask {
 
 const betas = [0.9, 0.999] as const;
 const epsilon = 1e-8;
-const stepsPerLook = 16;
+const stepsPerSubmit = 16;
 
 /** Learns a mask on localization examples. Early stopping is decided on the GPU; the host looks every 16 steps. */
 export async function learnMask(
@@ -91,6 +92,7 @@ export async function learnMask(
     const results = pass.record(plan);
     maskStep(plan, training, results, { strength: settings.strength, patience, betas, epsilon });
     const random = seededRandom(`${settings.seed}/mask`);
+    using inputs = new StepInputs(gpu, [...pass.inputs, training.step], stepsPerSubmit);
     let step = 0;
     let state = Uint32Array.of(0, count, 0, 0);
     for (let epoch = 0; epoch < settings.epochs && !state[0]; epoch++) {
@@ -98,13 +100,13 @@ export async function learnMask(
       const order = shuffled(examples.map((_, e) => e), random);
       for (let at = 0; at < order.length && !state[0]; at += batchSize) {
         step++;
-        pass.load(order.slice(at, at + batchSize));
-        gpu.write(training.step, Float32Array.of(rate, 1 - betas[0] ** step, 1 - betas[1] ** step, 0));
-        plan.run();
-        if (step % stepsPerLook === 0 || step === steps) {
-          state = await gpu.readU32(training.state);
-          onProgress?.(state[3]!, steps, state[1]!);
-        }
+        const constants = Float32Array.of(rate, 1 - betas[0] ** step, 1 - betas[1] ** step, 0);
+        inputs.add([...pass.encode(order.slice(at, at + batchSize)), constants]);
+        if (inputs.length < stepsPerSubmit && step < steps) continue;
+        const waiting = inputs.length;
+        plan.run(waiting, inputs.upload());
+        state = await gpu.readU32(training.state);
+        onProgress?.(state[3]!, steps, state[1]!);
       }
     }
     const taken = (await gpu.readU32(training.state))[3]!;

@@ -68,15 +68,23 @@ export class Plan implements Disposable {
     this.steps.push({ kernel, bindings, params, grid });
   }
 
-  /** Submits all dispatches, `times` times over, in one command buffer. */
-  run(times = 1) {
+  /** Submits all dispatches, `times` times over, in one command buffer; `before` may record copies ahead of each time. */
+  run(times = 1, before?: (encoder: GPUCommandEncoder, time: number) => void) {
     const start = performance.now();
     const { device } = this.gpu;
     this.seal();
     const encoder = device.createCommandEncoder({ label: this.label });
-    const pass = encoder.beginComputePass({ label: this.label });
-    for (let i = 0; i < times; i++) for (const step of this.steps) encode(pass, step);
-    pass.end();
+    let pass: GPUComputePassEncoder | undefined;
+    for (let i = 0; i < times; i++) {
+      if (before) {
+        pass?.end();
+        pass = undefined;
+        before(encoder, i);
+      }
+      pass ??= encoder.beginComputePass({ label: this.label });
+      for (const step of this.steps) encode(pass, step);
+    }
+    pass?.end();
     device.queue.submit([encoder.finish()]);
     this.gpu.dispatches += times * this.steps.length;
     this.gpu.hostMs += performance.now() - start;

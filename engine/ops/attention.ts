@@ -86,10 +86,10 @@ export function attention(
   y: Tensor,
   stats: Tensor,
 ) {
-  const count = layout.tokens.shape[0]! * shape.queryHeads;
   const many = variantFor(plan.gpu) === "parallel";
   const WG = many ? 64 : 8;
   const values = shaderValues(shape, WG);
+  const count = layout.tokens.shape[0]! * shape.queryHeads / (many ? 1 : values.SHARE);
   plan.dispatch(
     many
       ? {
@@ -138,8 +138,8 @@ export function attentionBackward(
   plan.dispatch(
     { name: "attention_backward_query", template: cachePrelude + backwardQuery, values },
     [queryTokens, ...rest, dq],
-    params(queries, shape),
-    linearGrid(queries, WG),
+    params(queries / values.SHARE, shape),
+    linearGrid(queries / values.SHARE, WG),
   );
   const keys = layout.tokens.shape[0]! * shape.keyValueHeads;
   plan.dispatch(
@@ -156,9 +156,14 @@ export function attentionBackward(
 
 function shaderValues(shape: AttentionShape, WG: number) {
   const vector = shape.headWidth % 4 === 0;
+  const units = vector ? shape.headWidth / 4 : shape.headWidth;
+  const group = shape.queryHeads / shape.keyValueHeads;
+  // As many heads of a group as registers bear read keys and values together.
+  const share = [8, 4, 3, 2].find((s) => group % s === 0 && s * units <= 32) ?? 1;
   return {
     VECTOR: vector,
-    UNITS: vector ? shape.headWidth / 4 : shape.headWidth,
+    UNITS: units,
+    SHARE: share,
     SOFT_CAP: shape.softCap > 0,
     WG,
   };

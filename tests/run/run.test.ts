@@ -141,7 +141,15 @@ gpuTest("the patch gives a fresh model the accuracy that the summary states", as
 gpuTest("the same settings and seed give the same summary, another seed another split", async ({ gpu }) => {
   const again = await runAmplify(gpu, changing(), { out: at("again") });
   assertEquals(withoutSeconds(again), withoutSeconds(first));
-  for (const name of ["traces.jsonl", "localization.json", "mask.safetensors", "patch.safetensors"]) {
+  for (
+    const name of [
+      "traces.jsonl",
+      "localization.json",
+      "mask.safetensors",
+      "patch.safetensors",
+      "evaluations.json",
+    ]
+  ) {
     assertEquals(await Deno.readFile(at("again", name)), await Deno.readFile(at("first", name)), name);
   }
   const { examples } = await runIdentify(gpu, { ...changing(), seed: 1 }, { out: at("seed 1") });
