@@ -40,7 +40,12 @@ await runCommand({
     using gpu = await Gpu.open();
     if (values.seeds) {
       const seeds = parseSeeds(values.seeds as string);
-      const options = { out, fresh: values.fresh === true, progress: display.report };
+      const options = {
+        out,
+        fresh: values.fresh === true,
+        tune: !values["no-tune"],
+        progress: display.report,
+      };
       const result = await runSeeds(gpu, settings, seeds, options);
       display.finish();
       console.log(describeSeeds(result));

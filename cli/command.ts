@@ -131,7 +131,9 @@ export async function parseFlags(spec: CommandSpec, argv: readonly string[]) {
   const values: FlagValues = {};
   for (const flag of flags) {
     const key = camelCase(flag.name);
-    const raw = given[key] ?? fromFile[flag.name];
+    // commander turns --no-tune into { tune: false }
+    const negated = flag.name.startsWith("no-") && given[camelCase(flag.name.slice(3))] === false;
+    const raw = (negated ? true : given[key]) ?? fromFile[flag.name];
     if (raw === undefined) {
       if (flag.fallback !== undefined) values[flag.name] = flag.fallback;
       continue;

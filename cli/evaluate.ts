@@ -7,9 +7,10 @@ import { InputError } from "../engine/errors.ts";
 import { requireWritable, writeJson } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { Model } from "../engine/model/model.ts";
+import { tune } from "../engine/run/tuning.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { dataFlags, modelFlag, promptFlags, toSettings } from "./run_flags.ts";
+import { dataFlags, modelFlag, promptFlags, toSettings, tuneFlag } from "./run_flags.ts";
 
 await runCommand({
   name: "evaluate",
@@ -18,6 +19,7 @@ await runCommand({
     modelFlag,
     ...dataFlags,
     ...promptFlags,
+    tuneFlag,
     {
       name: "patch",
       value: "PATH",
@@ -53,6 +55,7 @@ await runCommand({
     }
     const display = new ProgressDisplay(values.quiet === true);
     using gpu = await Gpu.open();
+    if (!values["no-tune"]) await tune(gpu);
     using model = await Model.load(gpu, settings.model, { storage: settings.storage });
     if (values.patch) await applyPatch(model, await readPatch(values.patch as string));
     const options = {

@@ -5,8 +5,9 @@ import { InputError } from "../engine/errors.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { generate } from "../engine/model/generate.ts";
 import { Model } from "../engine/model/model.ts";
+import { tune } from "../engine/run/tuning.ts";
 import { runCommand, types } from "./command.ts";
-import { embeddedModel, modelFlag, promptFlags } from "./run_flags.ts";
+import { embeddedModel, modelFlag, promptFlags, tuneFlag } from "./run_flags.ts";
 
 const [template, maxNewTokens, storage] = promptFlags;
 
@@ -20,6 +21,7 @@ await runCommand({
     template!,
     { ...maxNewTokens!, help: "most tokens to generate" },
     storage!,
+    tuneFlag,
     { name: "temperature", value: "T", help: "0 is greedy", type: types.nonNegative, fallback: 0 },
     {
       name: "top-k",
@@ -49,6 +51,7 @@ await runCommand({
       throw new InputError("Give either --prompt TEXT or --question TEXT.");
     }
     using gpu = await Gpu.open();
+    if (!values["no-tune"]) await tune(gpu);
     using model = await Model.load(gpu, (values.model as string | undefined) ?? embeddedModel(), {
       storage: values.storage as "auto" | "checkpoint" | "f32",
     });

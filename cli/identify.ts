@@ -24,7 +24,7 @@ await runCommand({
     const out = outFolder(values, "amplify", settings);
     const display = new ProgressDisplay(values.quiet === true);
     using gpu = await Gpu.open();
-    const options = { out, fresh: values.fresh === true, progress: display.report };
+    const options = { out, fresh: values.fresh === true, tune: !values["no-tune"], progress: display.report };
     const { examples, selection, config } = await runIdentify(gpu, settings, options);
     display.finish();
     const components = countSelected(config, selection);

@@ -72,6 +72,14 @@ export const dataFlags: readonly Flag[] = [
   },
 ];
 
+/** How kernels are chosen. */
+export const tuneFlag: Flag = {
+  name: "no-tune",
+  help: "do not choose kernels by measurement; the same on every adapter of a kind",
+  type: types.switch,
+  fallback: false,
+};
+
 /** Settings of identify. */
 export const identifyFlags: readonly Flag[] = [
   {
@@ -189,6 +197,7 @@ export const updateFlags: readonly Flag[] = [
 
 /** Where results go. */
 export const outFlags: readonly Flag[] = [
+  tuneFlag,
   {
     name: "out",
     value: "DIR",

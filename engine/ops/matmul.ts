@@ -1,13 +1,14 @@
 /** Matrix products in the three layouts training needs. N tokens (rows), I inputs, O outputs, R overlaid rows. */
-import type { Kernel } from "../gpu/gpu.ts";
 import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import nn from "../../shaders/matmul_nn.wgsl" with { type: "text" };
 import nt from "../../shaders/matmul_nt.wgsl" with { type: "text" };
+import split from "../../shaders/matmul_split.wgsl" with { type: "text" };
 import takeColumns from "../../shaders/take_columns.wgsl" with { type: "text" };
+import tiled from "../../shaders/matmul_tiled.wgsl" with { type: "text" };
 import weights from "../../shaders/weights.wgsl" with { type: "text" };
 import { linearGrid } from "../gpu/plan.ts";
-import { matmulTile, variantFor } from "./variants.ts";
+import { type Layout, matmulTile, variantFor } from "./variants.ts";
 import type { RowOverlay, Storage, Weight } from "./weight.ts";
 
 interface Right {
@@ -118,36 +119,60 @@ export interface NTSizes {
   readonly accumulate?: boolean;
 }
 
-/** Records one matmul_nt.wgsl. */
+/** Records y[m, n] = x[m, k] · b[n, k]ᵀ with the kernel that this adapter and shape get. */
 export function matmulNT(plan: Plan, x: Tensor, b: Right, y: Tensor, sizes: NTSizes) {
-  const { m, n, k } = sizes;
+  const { m, n, k, yStride, yOffset } = sizes;
   const vector = k % 4 === 0;
-  const broadcast = k % 8 === 0 && variantFor(plan.gpu) === "broadcast";
-  const { WX, WY, TM, TN } = matmulTile(plan.gpu, "nt", m, n, vector);
-  const kernel: Kernel = {
-    name: "matmul_nt",
-    template: weights + nt,
-    values: {
-      DTYPE: b.storage,
-      VECTOR: vector,
-      BROADCAST: broadcast,
-      SCALARX: broadcast || !vector,
-      RESIDUAL: sizes.residual !== undefined,
-      SCATTER: sizes.columns !== undefined,
-      ACCUMULATE: sizes.accumulate ?? false,
-      WX,
-      WY,
-      TM,
-      TN,
-    },
+  const { kernel, WX, WY, TM, TN } = matmulTile(plan.gpu, "nt", m, n, vector);
+  const options = {
+    DTYPE: b.storage,
+    VECTOR: vector,
+    RESIDUAL: sizes.residual !== undefined,
+    SCATTER: sizes.columns !== undefined,
+    ACCUMULATE: sizes.accumulate ?? false,
+    TM,
+    TN,
   };
-  const walk = vector ? k / 4 : k;
   const extra = sizes.residual ?? sizes.columns;
+  const bindings = [b.tensor, x, y, ...(extra ? [extra] : [])];
+  const walk = vector ? k / 4 : k;
+  if (kernel === "tiled") {
+    tiledProduct(plan, options, "nt", bindings, [m, n, k, 0, k, 1, yStride, yOffset]);
+  } else if (kernel === "split") {
+    const [groups, folds] = linearGrid(Math.ceil(n / TN), 1);
+    plan.dispatch(
+      { name: "matmul_split", template: weights + split, values: { ...options, WG: WX, SUMS: TM * TN * WX } },
+      bindings,
+      [m, n, walk, walk, yStride, yOffset],
+      [groups, Math.ceil(m / TM), folds],
+    );
+  } else {
+    const broadcast = k % 8 === 0 && variantFor(plan.gpu) === "broadcast";
+    const values = { ...options, BROADCAST: broadcast, SCALARX: broadcast || !vector, WX, WY };
+    plan.dispatch(
+      { name: "matmul_nt", template: weights + nt, values },
+      bindings,
+      [m, n, walk, walk, yStride, yOffset],
+      [Math.ceil(n / (WX * TN)), Math.ceil(m / (WY * TM))],
+    );
+  }
+}
+
+/** One matmul_tiled.wgsl; params as its struct. */
+function tiledProduct(
+  plan: Plan,
+  options: Record<string, string | number | boolean> & { TM: number; TN: number },
+  layout: Layout,
+  bindings: readonly Tensor[],
+  params: readonly number[],
+) {
+  const [width, height] = [16 * options.TN, 16 * options.TM];
+  const values = { ...options, LAYOUT: layout, LEFT: 16 * height, RIGHT: 16 * width };
   plan.dispatch(
-    kernel,
-    [b.tensor, x, y, ...(extra ? [extra] : [])],
-    [m, n, walk, walk, sizes.yStride, sizes.yOffset],
-    [Math.ceil(n / (WX * TN)), Math.ceil(m / (WY * TM))],
+    { name: "matmul_tiled", template: weights + tiled, values },
+    bindings,
+    params,
+    [Math.ceil(params[1]! / width), Math.ceil(params[0]! / height)],
   );
 }
 
@@ -162,30 +187,23 @@ export interface NNSizes {
   readonly accumulate?: boolean;
 }
 
-/** Records one matmul_nn.wgsl. */
+/** Records y[m, n] = a(m, k) · b[k, n] with the kernel that this adapter and shape get. */
 export function matmulNN(plan: Plan, a: Tensor, b: Right, y: Tensor, sizes: NNSizes) {
-  const { m, n, k } = sizes;
+  const { m, n, k, aOffset, aRow, aColumn } = sizes;
   const vector = n % 4 === 0;
-  const { WX, WY, TM, TN } = matmulTile(plan.gpu, "nn", m, vector ? n / 4 : n, vector);
-  const kernel: Kernel = {
-    name: "matmul_nn",
-    template: weights + nn,
-    values: {
-      DTYPE: b.storage,
-      VECTOR: vector,
-      BROADCAST: variantFor(plan.gpu) === "broadcast",
-      ACCUMULATE: sizes.accumulate ?? false,
-      WX,
-      WY,
-      TM,
-      TN,
-    },
-  };
   const units = vector ? n / 4 : n;
+  const { kernel, WX, WY, TM, TN } = matmulTile(plan.gpu, "nn", m, units, vector);
+  const options = { DTYPE: b.storage, VECTOR: vector, ACCUMULATE: sizes.accumulate ?? false, TM, TN };
+  if (kernel === "tiled") {
+    const plain = { ...options, RESIDUAL: false, SCATTER: false };
+    tiledProduct(plan, plain, "nn", [b.tensor, a, y], [m, n, k, aOffset, aRow, aColumn, n, 0]);
+    return;
+  }
+  const values = { ...options, BROADCAST: variantFor(plan.gpu) === "broadcast", WX, WY };
   plan.dispatch(
-    kernel,
+    { name: "matmul_nn", template: weights + nn, values },
     [b.tensor, a, y],
-    [m, units, k, sizes.aOffset, sizes.aRow, sizes.aColumn],
+    [m, units, k, aOffset, aRow, aColumn],
     [Math.ceil(units / (WX * TN)), Math.ceil(m / (WY * TM))],
   );
 }

@@ -1,4 +1,4 @@
-/** Which kernel variant and tile an adapter and shape class get. Tests force every variant through `forceVariant`. */
+/** Which kernel variant and tile an adapter and shape class get. Tests force every one of them. */
 import type { Gpu } from "../gpu/gpu.ts";
 
 /**
@@ -7,24 +7,37 @@ import type { Gpu } from "../gpu/gpu.ts";
  */
 export type Variant = "parallel" | "serial" | "broadcast";
 
-/** A register tile: workgroup of WX × WY threads, each with TM rows and TN columns (or quads of columns). */
+/** The three products by what they are called with; `nt` and `nn` as in the shaders. */
+export type Layout = "nt" | "nn";
+
+/**
+ * One way to multiply. `register`: WX × WY threads, each with TM rows and TN columns (quads of columns for nn in quads).
+ * `tiled`: 16 × 16 threads and workgroup memory. `split`: WX threads share a sum (nt only).
+ */
 export interface Tile {
+  readonly kernel: "register" | "tiled" | "split";
   readonly WX: number;
   readonly WY: number;
   readonly TM: number;
   readonly TN: number;
 }
 
-let forced: Variant | undefined;
+let forcedVariant: Variant | undefined;
+let forcedTile: ((candidates: readonly Tile[]) => Tile | undefined) | undefined;
 
 /** Makes every operator use one variant (undefined: choose by adapter again). For tests and benchmarks. */
 export function forceVariant(variant: Variant | undefined) {
-  forced = variant;
+  forcedVariant = variant;
+}
+
+/** Makes every product choose among its candidates by `choose` (undefined: as tuned). For tests and tuning. */
+export function forceTile(choose: ((candidates: readonly Tile[]) => Tile | undefined) | undefined) {
+  forcedTile = choose;
 }
 
 /** The variant this adapter gets: llvmpipe runs invocations as SIMD lanes and pays dearly for loads and barriers. */
 export function variantFor(gpu: Gpu): Variant {
-  return forced ?? (!gpu.isSoftware ? "parallel" : canBroadcast(gpu) ? "broadcast" : "serial");
+  return forcedVariant ?? (!gpu.isSoftware ? "parallel" : canBroadcast(gpu) ? "broadcast" : "serial");
 }
 
 /** Whether a workgroup of 8 is one subgroup, as on llvmpipe. */
@@ -33,8 +46,29 @@ export function canBroadcast({ adapter, device }: Gpu): boolean {
   return device.features.has("subgroups") && info.subgroupMinSize === 8 && info.subgroupMaxSize === 8;
 }
 
-/** The register tile for a product of m rows and n columns (quads of columns for `nn` with `vector`). */
-export function matmulTile(gpu: Gpu, layout: "nt" | "nn", m: number, n: number, vector = false): Tile {
+/** What was measured to be best, by shape class; made by engine/ops/tuning.ts. */
+export type Tuning = Readonly<Record<string, Tile>>;
+
+const tunings = new WeakMap<Gpu, Tuning>();
+
+/** Makes products on this device follow a tuning; without one the first candidate is taken. */
+export function setTuning(gpu: Gpu, tuning: Tuning) {
+  tunings.set(gpu, tuning);
+}
+
+/** The tuning in force on this device. */
+export function tuningOf(gpu: Gpu): Tuning {
+  return tunings.get(gpu) ?? {};
+}
+
+/** Shapes that share a choice: the layout, how many rows, and whether the walk is in quads. */
+export function shapeClass(layout: Layout, m: number, vector: boolean): string {
+  const rows = m < 2 ? "1" : m < 16 ? "2-15" : m < 64 ? "16-63" : "64+";
+  return `${layout} rows ${rows}${vector ? "" : " scalar"}`;
+}
+
+/** Ways worth trying for a product of m rows and n columns (quads of columns for `nn` with `vector`), best guess first. */
+export function matmulCandidates(gpu: Gpu, layout: Layout, m: number, n: number, vector: boolean): Tile[] {
   const rows = (most: number) => [16, 8, 4, 2, 1].find((tm) => tm <= most && tm <= Math.max(1, m)) ?? 1;
   if (variantFor(gpu) !== "parallel") {
     // Loads dominate, so tiles are as large as registers bear; narrower ones keep all eight lanes busy on few columns.
@@ -42,8 +76,24 @@ export function matmulTile(gpu: Gpu, layout: "nt" | "nn", m: number, n: number, 
     const columns = TM >= 16 ? 4 : 8;
     const widest = layout === "nn" && vector ? columns / 4 : columns;
     const TN = [8, 4, 2, 1].find((tn) => tn <= widest && tn * 8 <= Math.max(8, n))!;
-    return { WX: 8, WY: 1, TM, TN };
+    return [{ kernel: "register", WX: 8, WY: 1, TM, TN }];
   }
-  const TN = layout === "nt" ? 4 : 1;
-  return m >= 32 ? { WX: 16, WY: 8, TM: 4, TN } : { WX: 64, WY: 1, TM: rows(8), TN: 1 };
+  const few: Tile = { kernel: "register", WX: 64, WY: 1, TM: rows(8), TN: 1 };
+  const many: Tile = { kernel: "register", WX: 16, WY: 8, TM: 4, TN: layout === "nt" ? 4 : 1 };
+  if (!vector) return m >= 32 ? [many] : [few];
+  const tiled = [4, 8].map((T): Tile => ({ kernel: "tiled", WX: 16, WY: 16, TM: T, TN: T }));
+  const split = [1, 4].map((TN): Tile => ({ kernel: "split", WX: 64, WY: 1, TM: rows(8), TN }));
+  if (m >= 64) return [...tiled, many];
+  if (m >= 16) return [tiled[0]!, few, ...(layout === "nt" ? split : [])];
+  return layout === "nt" ? [...split, few] : [few];
+}
+
+/** The way to multiply m rows by n columns: as forced, else as tuned, else the first candidate. */
+export function matmulTile(gpu: Gpu, layout: Layout, m: number, n: number, vector = false): Tile {
+  const candidates = matmulCandidates(gpu, layout, m, n, vector);
+  const chosen = forcedTile?.(candidates);
+  if (chosen) return chosen;
+  const tuned = tuningOf(gpu)[shapeClass(layout, m, vector)];
+  return candidates.find((tile) => tuned && tile.kernel === tuned.kernel && tile.TN === tuned.TN) ??
+    candidates[0]!;
 }

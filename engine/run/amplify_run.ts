@@ -1,6 +1,8 @@
 /** The whole path: identify, find the circuit, update it, evaluate honestly. */
+import { join } from "node:path";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Model } from "../model/model.ts";
+import { setTuning, type Tuning } from "../ops/variants.ts";
 import { RunFolder } from "./run_folder.ts";
 import type { RunSettings } from "./settings.ts";
 import {
@@ -13,6 +15,7 @@ import {
   updateCircuit,
 } from "./stages.ts";
 import { summarize, type Summary } from "./summary.ts";
+import { tune } from "./tuning.ts";
 import denoConfig from "../../deno.json" with { type: "json" };
 
 /** How a run is started. */
@@ -20,6 +23,8 @@ export interface RunOptions {
   readonly out: string;
   /** Start over instead of resuming what the folder holds. */
   readonly fresh?: boolean;
+  /** Choose kernels by measurement (default); false takes the first candidate of each shape class. */
+  readonly tune?: boolean;
   readonly progress?: Progress;
 }
 
@@ -32,7 +37,11 @@ export async function openRun(
   const { split, abilities } = await loadData(settings);
   const model = await Model.load(gpu, settings.model, { storage: settings.storage });
   try {
+    // A resumed run goes on with the kernels it began with, so that its numbers stay comparable.
+    const kernels = options.fresh ? undefined : await recordedTuning(options.out);
+    if (kernels) setTuning(gpu, kernels);
     const environment = {
+      kernels: kernels ?? (options.tune === false ? {} : await tune(gpu)),
       versions: { "circuit-amp": denoConfig.version, deno: Deno.version.deno },
       adapter: gpu.adapterName,
     };
@@ -75,6 +84,15 @@ export async function runIdentify(gpu: Gpu, settings: RunSettings, options: RunO
   const examples = await identify(context);
   const selection = await findCircuit(context, examples);
   return { examples, selection, config: context.model.config };
+}
+
+async function recordedTuning(folder: string): Promise<Tuning | undefined> {
+  const text = await Deno.readTextFile(join(folder, "config.json")).catch(() => "{}");
+  try {
+    return (JSON.parse(text) as { kernels?: Tuning }).kernels;
+  } catch {
+    return undefined; // RunFolder.open says what is wrong with it
+  }
 }
 
 /** Seconds per stage from the run's events, over all its resumptions. */

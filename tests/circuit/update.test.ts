@@ -123,8 +123,9 @@ gpuTest("nothing below the lowest selected layer is differentiated", async ({ gp
   const middle = await dispatches(1, neuron);
   const bottom = await dispatches(0, neuron);
   const topHead = await dispatches(2, 0);
+  // Every layer more is a dozen kernels more.
   assertGreater(middle - top, 10);
-  assertEquals(bottom - middle, middle - top); // every layer costs the same
+  assertGreater(bottom - middle, 10);
   assert(topHead > top && topHead < middle, `${top} ${topHead} ${middle}`);
 });
 

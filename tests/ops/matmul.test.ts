@@ -4,30 +4,48 @@ import type { Gpu } from "../../engine/gpu/gpu.ts";
 import { Plan } from "../../engine/gpu/plan.ts";
 import type { Tensor } from "../../engine/gpu/tensor.ts";
 import { linear, linearBackward, matmulNT, overlayOf, weightGradient } from "../../engine/ops/matmul.ts";
-import { matmulTile, type Tile } from "../../engine/ops/variants.ts";
+import { forceTile, type Layout, matmulCandidates, type Tile } from "../../engine/ops/variants.ts";
 import type { Storage, Weight } from "../../engine/ops/weight.ts";
 import * as twin from "../reference/ops.ts";
 import { assertDerivative, dot, gpuTest, gpuTestOfVariants, type Trial } from "./gpu_fixture.ts";
 
 const storages: readonly Storage[] = ["f32", "f16", "bf16"];
 
-/** A size [m, n] for every tile the forced variant can choose, with partial tiles at the edges wherever it has any. */
-function sizePerTile(gpu: Gpu, layout: "nt" | "nn"): { m: number; n: number; tile: Tile }[] {
+/** A size [m, n] for every tile the forced variant may choose, with partial tiles at the edges wherever it has any. */
+function sizePerTile(gpu: Gpu, layout: Layout): { m: number; n: number; tile: Tile }[] {
   const found = new Map<string, { m: number; n: number; tile: Tile; ragged: number }>();
-  for (let m = 1; m <= 48; m++) {
+  for (const m of [...Array(48).keys(), 66, 130]) {
     for (let n = 1; n <= 140; n++) {
-      const tile = matmulTile(gpu, layout, m, n, layout === "nn");
-      const [height, width] = [tile.WY * tile.TM, tile.WX * tile.TN];
-      const ragged = Number(m > height && m % height > 0) + Number(n > width && n % width > 0);
-      const key = JSON.stringify(tile);
-      if (ragged > (found.get(key)?.ragged ?? -1)) found.set(key, { m, n, tile, ragged });
+      for (const tile of matmulCandidates(gpu, layout, m + 1, n, true)) {
+        const [height, width] = [tile.WY * tile.TM, tile.kernel === "split" ? tile.TN : tile.WX * tile.TN];
+        const ragged = Number(m + 1 > height && (m + 1) % height > 0) + Number(n > width && n % width > 0);
+        const key = JSON.stringify(tile);
+        if (ragged > (found.get(key)?.ragged ?? -1)) found.set(key, { m: m + 1, n, tile, ragged });
+      }
     }
   }
-  assert(found.size >= 4, `Only ${found.size} tiles were found; look further than 48 × 140.`);
+  assert(found.size >= 4, `Only ${found.size} tiles were found.`);
   return [...found.values()];
 }
 
-const label = (m: number, n: number, { TM, TN }: Tile) => `[${m}, ${n}] in tiles of ${TM} × ${TN}`;
+/** Runs `body` with every product computed in this tile. */
+async function inTile(tile: Tile, body: () => Promise<void>) {
+  let used = 0;
+  forceTile((candidates) => {
+    const own = candidates.find((candidate) => JSON.stringify(candidate) === JSON.stringify(tile));
+    if (own) used++;
+    return own;
+  });
+  try {
+    await body();
+  } finally {
+    forceTile(undefined);
+  }
+  assert(used > 0, `${JSON.stringify(tile)} was not used.`);
+}
+
+const label = (m: number, n: number, { kernel, TM, TN }: Tile) =>
+  `[${m}, ${n}] in ${kernel} tiles of ${TM} × ${TN}`;
 
 /** y[m, n] = x · wᵀ over k inputs. */
 async function checkNT(trial: Trial, m: number, n: number, k: number, what: string) {
@@ -53,8 +71,10 @@ async function checkNN(trial: Trial, m: number, n: number, k: number, what: stri
 
 gpuTestOfVariants("x · wᵀ is right in every register tile, walking four inputs at a time", async (trial) => {
   for (const { m, n, tile } of sizePerTile(trial.gpu, "nt")) {
-    await checkNT(trial, m, n, 20, label(m, n, tile));
-    await checkNT(trial, m, n, 24, `${label(m, n, tile)}, eight inputs at a time`);
+    await inTile(tile, async () => {
+      await checkNT(trial, m, n, 20, label(m, n, tile));
+      await checkNT(trial, m, n, 24, `${label(m, n, tile)}, eight inputs at a time`);
+    });
   }
   await checkNT(trial, 16, 32, 64, "whole tiles");
   await checkNT(trial, 64, 64, 8, "many whole tiles");
@@ -72,8 +92,10 @@ gpuTestOfVariants(
   "dy · w and dyᵀ · x are right in every register tile, four columns at a time",
   async (trial) => {
     for (const { m, n, tile } of sizePerTile(trial.gpu, "nn")) {
-      await checkNN(trial, m, 4 * n, 7, label(m, 4 * n, tile));
-      await checkNN(trial, m, 4 * n, 16, `${label(m, 4 * n, tile)}, whole eights`);
+      await inTile(tile, async () => {
+        await checkNN(trial, m, 4 * n, 7, label(m, 4 * n, tile));
+        await checkNN(trial, m, 4 * n, 16, `${label(m, 4 * n, tile)}, whole eights`);
+      });
     }
     await checkNN(trial, 16, 64, 8, "whole tiles");
   },
