@@ -22,7 +22,7 @@ import denoConfig from "../../deno.json" with { type: "json" };
 /** Rows that stand for each shape class. */
 const rowsToMeasure: Readonly<Record<Layout, readonly number[]>> = { nt: [1, 8, 32, 512], nn: [8, 32, 512] };
 /** Width and depth of the products measured: a layer of a small language model. */
-const size = 2048;
+const layerSize = 2048;
 const shortestMs = 20;
 
 const tileSchema = z.object({
@@ -39,11 +39,11 @@ const fileSchema = z.object({
 });
 
 /** Puts the tuning of this adapter in force, from the cache folder if it is there, else measured and stored. */
-export async function tune(gpu: Gpu, folder: string | undefined = cacheFolder()): Promise<Tuning> {
+export async function tune(gpu: Gpu, folder = cacheFolder(), size = layerSize): Promise<Tuning> {
   const slug = gpu.adapterName.toLowerCase().replace(/[^a-z0-9]+/g, "-");
   const path = folder && join(folder, `tuning-${slug}.json`);
   const stored = path && await readTuning(path, gpu.adapterName);
-  const tuning = stored || await measureTuning(gpu);
+  const tuning = stored || await measureTuning(gpu, size);
   if (!stored && path && Object.keys(tuning).length > 0) {
     // A folder that cannot be written only means measuring again next time.
     await Deno.mkdir(folder, { recursive: true })
@@ -55,14 +55,14 @@ export async function tune(gpu: Gpu, folder: string | undefined = cacheFolder())
 }
 
 /** Times every candidate of every shape class and keeps the fastest. */
-export async function measureTuning(gpu: Gpu): Promise<Tuning> {
+export async function measureTuning(gpu: Gpu, size = layerSize): Promise<Tuning> {
   const tuning: Record<string, Tile> = {};
   for (const layout of ["nt", "nn"] as const) {
     for (const m of rowsToMeasure[layout]) {
       const candidates = matmulCandidates(gpu, layout, m, layout === "nn" ? size / 4 : size, true);
       if (candidates.length < 2) continue;
       const times: number[] = [];
-      for (const tile of candidates) times.push(await timeTile(gpu, layout, m, tile));
+      for (const tile of candidates) times.push(await timeTile(gpu, layout, m, size, tile));
       tuning[shapeClass(layout, m, true)] = candidates[times.indexOf(Math.min(...times))]!;
     }
   }
@@ -70,7 +70,7 @@ export async function measureTuning(gpu: Gpu): Promise<Tuning> {
 }
 
 /** Milliseconds of one product in this tile, the best of three measurements. */
-async function timeTile(gpu: Gpu, layout: Layout, m: number, tile: Tile): Promise<number> {
+async function timeTile(gpu: Gpu, layout: Layout, m: number, size: number, tile: Tile): Promise<number> {
   const x = gpu.tensor([m, size], "tuning input");
   const y = gpu.tensor([m, size], "tuning output");
   const matrix = gpu.tensor([size, size], "tuning weight");

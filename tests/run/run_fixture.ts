@@ -25,6 +25,8 @@ export function shortRun(folder: string, changes: Partial<RunSettings> = {}): Ru
     samples: 4,
     maskEpochs: 2,
     maskRate: 0.1,
+    maskStrength: 0.03,
+    rate: 0.3,
     steps: 2,
     validateEvery: 1,
     ...changes,

@@ -6,6 +6,7 @@ import type { Variant } from "../../ops/variants.ts";
 import type { Storage, Weight } from "../../ops/weight.ts";
 import { bytesOf } from "../../ops/weight.ts";
 import { seededRandom } from "../../random.ts";
+import type { AdamStep } from "./twins.ts";
 
 /** What other libraries are asked to do; all arrays row-major f32. */
 export type PeerWork =
@@ -31,25 +32,25 @@ export type PeerWork =
     readonly headWidth: number;
     readonly scale: number;
   }
-  /** One AdamW step on values with gradient; moments are zero before it. */
+  /** One AdamW step. */
   | {
     readonly kind: "adamw";
     readonly values: Float32Array<ArrayBuffer>;
     readonly gradient: Float32Array<ArrayBuffer>;
-    readonly rate: number;
-    readonly weightDecay: number;
-    readonly betas: readonly [number, number];
-    readonly epsilon: number;
+    readonly first: Float32Array<ArrayBuffer>;
+    readonly second: Float32Array<ArrayBuffer>;
+    readonly step: AdamStep;
   };
 
-/** An output to compare: element `at` must be `expected(at)` up to `tolerance` of the largest expected value. */
-export interface Expectation {
-  readonly output: Tensor;
-  readonly expected: (at: number) => number;
-  readonly tolerance: number;
-  /** The output holds u32, of which `expected` gets the value too and yields 0 for a right one. */
-  readonly verdict?: (at: number, value: number) => number;
-}
+/** What an output must hold: f32 close to the twin's, or u32 that the twin accepts. */
+export type Expectation =
+  | {
+    readonly output: Tensor;
+    readonly expected: (at: number) => number;
+    /** Of the largest expected value. */
+    readonly tolerance: number;
+  }
+  | { readonly output: Tensor; readonly accepts: (at: number, value: number) => boolean };
 
 /** A case made ready on the GPU. */
 export interface Work {
@@ -112,7 +113,11 @@ export class Workbench implements Disposable {
   }
 
   /** A random weight [rows, columns] in one chunk, and its exact values. */
-  weight(rows: number, columns: number, storage: Storage): { weight: Weight; values: Float32Array<ArrayBuffer> } {
+  weight(
+    rows: number,
+    columns: number,
+    storage: Storage,
+  ): { weight: Weight; values: Float32Array<ArrayBuffer> } {
     const raw = this.randoms(rows * columns);
     const [values, words] = narrow(raw, storage);
     const tensor = this.upload(words, rows * columns * bytesOf(storage) / 4);

@@ -12,10 +12,10 @@ export interface SlotSampling {
 
 const slack = 1e-3;
 
-/** 0 when `chosen` is what the slot must draw from `logits` (first draw of its stream), else 1. */
-export function misdrawn(logits: Float32Array, slot: SlotSampling, seed: number, chosen: number): 0 | 1 {
+/** Whether `chosen` is what the slot must draw from `logits` (first draw of its stream). */
+export function isDrawn(logits: Float32Array, slot: SlotSampling, seed: number, chosen: number): boolean {
   const top = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  if (slot.temperature === 0) return logits.indexOf(top) === chosen ? 0 : 1;
+  if (slot.temperature === 0) return logits.indexOf(top) === chosen;
   const weights = Float64Array.from(logits, (logit) => Math.exp((logit - top) / slot.temperature));
   const descending = weights.toSorted((a, b) => b - a);
   const kept = slot.topK > 0 ? Math.min(slot.topK, descending.length) : descending.length;
@@ -29,7 +29,7 @@ export function misdrawn(logits: Float32Array, slot: SlotSampling, seed: number,
   for (let v = 0; v < chosen; v++) if (weights[v]! >= edge) before += weights[v]!;
   const weight = weights[chosen] ?? 0;
   const inside = target >= before - slack * total && target <= before + weight + slack * total;
-  return inside && weight >= edge * (1 - slack) ? 0 : 1;
+  return inside && weight >= edge * (1 - slack);
 }
 
 /** The uniform number of draw 0 of a stream: Philox4x32-10 of counter (0, stream, 0, 0) and key (seed, 0). */
@@ -42,7 +42,12 @@ function uniform(stream: number, seed: number): number {
   for (let round = 0; round < 10; round++) {
     const first = product(0xd2511f53, c0);
     const second = product(0xcd9e8d57, c2);
-    [c0, c1, c2, c3] = [(high(second) ^ c1 ^ k0) >>> 0, low(second), (high(first) ^ c3 ^ k1) >>> 0, low(first)];
+    [c0, c1, c2, c3] = [
+      (high(second) ^ c1 ^ k0) >>> 0,
+      low(second),
+      (high(first) ^ c3 ^ k1) >>> 0,
+      low(first),
+    ];
     [k0, k1] = [(k0 + 0x9e3779b9) >>> 0, (k1 + 0xbb67ae85) >>> 0];
   }
   return ((c0 >>> 8) + 0.5) / 2 ** 24;

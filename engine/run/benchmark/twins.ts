@@ -43,19 +43,25 @@ export function logSumExp(row: Float32Array): number {
   return top + Math.log(row.reduce((sum, value) => sum + Math.exp(value - top), 0));
 }
 
-/** Value after one AdamW step from zero moments. */
+/** Constants of one AdamW step. */
+export interface AdamStep {
+  /** 1, 2, … */
+  readonly t: number;
+  readonly rate: number;
+  readonly weightDecay: number;
+  readonly betas: readonly [number, number];
+  readonly epsilon: number;
+}
+
+/** A value after an AdamW step, from its gradient and the moments before the step. */
 export function adamW(
   value: number,
   gradient: number,
-  { rate, weightDecay, betas, epsilon }: {
-    rate: number;
-    weightDecay: number;
-    betas: readonly [number, number];
-    epsilon: number;
-  },
+  moments: readonly [number, number],
+  { t, rate, weightDecay, betas, epsilon }: AdamStep,
 ): number {
-  const first = (1 - betas[0]) * gradient / (1 - betas[0]);
-  const second = (1 - betas[1]) * gradient ** 2 / (1 - betas[1]);
+  const first = (betas[0] * moments[0] + (1 - betas[0]) * gradient) / (1 - betas[0] ** t);
+  const second = (betas[1] * moments[1] + (1 - betas[1]) * gradient ** 2) / (1 - betas[1] ** t);
   return value * (1 - rate * weightDecay) - rate * first / (Math.sqrt(second) + epsilon);
 }
 
@@ -88,7 +94,12 @@ export class AttentionTwin {
   /** Element `at` of dkv [N, 2, K, C] where token n's own key is row n and every query m ≥ n sees rows 0 … m. */
   keyValueGradient(dy: Numbers, tokens: number, at: number): number {
     const { queryHeads: H, keyValueHeads: K, headWidth: C, scale } = this.sizes;
-    const [n, part, head, c] = [Math.floor(at / (2 * K * C)), Math.floor(at / (K * C)) % 2, Math.floor(at / C) % K, at % C];
+    const [n, part, head, c] = [
+      Math.floor(at / (2 * K * C)),
+      Math.floor(at / (K * C)) % 2,
+      Math.floor(at / C) % K,
+      at % C,
+    ];
     let sum = 0;
     for (let m = n; m < tokens; m++) {
       for (let h = head * H / K; h < (head + 1) * H / K; h++) {
@@ -115,7 +126,10 @@ export class AttentionTwin {
     if (known) return known;
     const { headWidth: C, scale } = this.sizes;
     const keys = this.keyRows(this.token(row));
-    const scores = Float64Array.from(keys, (key) => scale * dot(this.q, this.cache, C, [row * C, 1], [this.index(key, 0, row), 1]));
+    const scores = Float64Array.from(
+      keys,
+      (key) => scale * dot(this.q, this.cache, C, [row * C, 1], [this.index(key, 0, row), 1]),
+    );
     const top = scores.reduce((a, b) => Math.max(a, b), -Infinity);
     const total = scores.reduce((sum, score) => sum + Math.exp(score - top), 0);
     const probabilities = scores.map((score) => Math.exp(score - top) / total);
