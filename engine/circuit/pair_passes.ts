@@ -10,7 +10,7 @@ import type { ModelConfig } from "../model/architecture.ts";
 import type { Model } from "../model/model.ts";
 import { recordPairPass } from "../model/training_pass.ts";
 import type { Objective } from "../ops/loss.ts";
-import { type TokenPair } from "./localization.ts";
+import type { TokenPair } from "./localization.ts";
 
 /** What one pass over the examples computes besides gradients. */
 export interface PairResults {

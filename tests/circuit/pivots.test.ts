@@ -92,7 +92,7 @@ gpuTest(
 
 gpuTest("the prefix method takes the first tokens in which the two traces differ", async ({ gpu }) => {
   using model = await Model.load(gpu, tinyModel);
-  const traces = await tracesOf(model, 16);
+  const traces = await tracesOf(model, 12);
   const found = prefixPivots(model, traces);
   assertEquals([found.forwardTokens, found.forwardTokensPerPosition], [0, 0]);
   const contrasted = traces.filter(({ contrast }) => contrast);

@@ -217,7 +217,7 @@ Deno.test("verify ends on its count, and with exit code 1 when a check fails", a
 
 Deno.test("an interrupted amplify ends with exit code 130 and resumes where it was", async () => {
   await using folder = await temporaryFolder();
-  await writeSmallTask(folder.path, 8);
+  await writeSmallTask(folder.path, 6);
   const out = join(folder.path, "run");
   const settings = { limit: 30, samples: 2, "mask-epochs": 1, steps: 1, controls: "none" };
   const config = join(folder.path, "settings.json");
@@ -227,10 +227,12 @@ Deno.test("an interrupted amplify ends with exit code 130 and resumes where it w
   await using child = command("amplify", args).spawn();
   const finished = Promise.all([child.status, child.stdout.text(), child.stderr.text()]);
   const localization = join(out, "localization.json");
-  while (!await Deno.stat(localization).then(() => true, () => false)) {
+  let ended = false;
+  finished.then(() => ended = true);
+  while (!ended && !await Deno.stat(localization).then(() => true, () => false)) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  child.kill("SIGINT");
+  if (!ended) child.kill("SIGINT");
   const [status, stdout, stderr] = await finished;
   assertEquals([status.code, stdout], [130, ""]);
   assertStringIncludes(stderr, "Interrupted; the same command resumes.");

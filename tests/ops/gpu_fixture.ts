@@ -17,7 +17,11 @@ let opened: Promise<Gpu> | undefined;
 
 /** The Gpu of this test file, opened on first use. */
 export function sharedGpu(): Promise<Gpu> {
-  return opened ??= Gpu.open();
+  return opened ??= Gpu.open().then((gpu) => {
+    // A driver that is still at work when its process ends may crash it, and with it a passed test run.
+    globalThis.addEventListener("unload", () => gpu.close());
+    return gpu;
+  });
 }
 
 /** Registers a test that gets a Trial, with one variant forced if given; afterwards nothing may be left on the GPU. */

@@ -31,7 +31,7 @@ const still = () => shortRun(work.path, { rate: 1e-12, controls: [], abilities: 
 
 Deno.test.beforeAll(async () => {
   work = await temporaryFolder();
-  await writeSmallTask(work.path, 8);
+  await writeSmallTask(work.path, 6);
   first = await runAmplify(await sharedGpu(), changing(), { out: at("first") });
 });
 Deno.test.afterAll(async () => await work[Symbol.asyncDispose]());
@@ -77,7 +77,7 @@ gpuTest("traces, examples and mask in the run folder belong together", async () 
   const traces = await jsonLines<Record<string, unknown>>(at("first", "traces.jsonl"));
   const examples = await readJson("first", "localization.json") as Record<string, unknown>[];
   const samples = traces.filter(({ kind }) => kind === "sample");
-  assertEquals(traces.length - samples.length, 48); // four of eight instances of each of 12 templates
+  assertEquals(traces.length - samples.length, 36); // three of six instances of each of 12 templates
   assertGreater(examples.length, 10);
   assert(examples.length <= samples.length);
   assertEquals(examples.length, first.localization_examples);
@@ -108,8 +108,8 @@ gpuTest("the summary has every field of the contract, and they agree", () => {
   for (const fraction of [accuracy.base, accuracy.amplified]) assert(fraction >= 0 && fraction <= 1);
   assertAlmostEquals(accuracy.gain, accuracy.amplified - accuracy.base, 1e-12);
   assert(accuracy.ci95[0] <= accuracy.gain && accuracy.gain <= accuracy.ci95[1]);
-  // 12 templates of equally many test problems, 36 in all.
-  assertAlmostEquals(accuracy.gain, (flips.positive - flips.negative) / 36, 1e-9);
+  // 12 templates of equally many test problems, 24 in all.
+  assertAlmostEquals(accuracy.gain, (flips.positive - flips.negative) / 24, 1e-9);
   assert(flips.mcnemar_p > 0 && flips.mcnemar_p <= 1);
   assertEquals(Object.keys(first.other_abilities), ["fact"]);
   assertEquals(Object.keys(first.other_abilities.fact!).sort(), ["amplified", "base"]);

@@ -1,11 +1,10 @@
 /** What this adapter reaches at best: multiply-adds in registers, and copying. Everything else is a share of these. */
 import type { Gpu } from "../../gpu/gpu.ts";
 import { f32, linearGrid, Plan } from "../../gpu/plan.ts";
-import type { Tensor } from "../../gpu/tensor.ts";
 import copyShader from "./ceiling_copy.wgsl" with { type: "text" };
 import fmaShader from "./ceiling_fma.wgsl" with { type: "text" };
 import type { BenchResult } from "./result.ts";
-import { type Effort, measure, runAndWait } from "./timing.ts";
+import { type Effort, measure, runAndWait, type Timing } from "./timing.ts";
 
 /** Measured ceilings in GFLOP/s and GB/s (bytes read plus bytes written), and the measurements behind them. */
 export interface Ceilings {
@@ -54,31 +53,23 @@ export async function measureCeilings(gpu: Gpu, effort: Effort): Promise<Ceiling
   gpu.free(sums);
   for (const mib of gpu.isSoftware ? [1, 16] : [16, 128]) {
     const count = mib * 2 ** 16;
-    const buffers: Tensor[] = [
-      gpu.tensor([4 * count], "ceiling from"),
-      gpu.tensor([4 * count], "ceiling to"),
-    ];
-    for (const PER of [1, 4]) {
-      const timing = await time((plan) =>
-        plan.dispatch(
-          { name: "ceiling_copy", template: copyShader, values: { PER, WG: 64 } },
-          buffers,
-          [count],
-          linearGrid(count, 64 * PER),
-        )
-      );
-      const variant = `${PER} a thread`;
+    const from = gpu.tensor([4 * count], "ceiling from");
+    const to = gpu.tensor([4 * count], "ceiling to");
+    const add = (variant: string, timing: Timing) => {
       const gbps = 32 * count / 1e6 / timing.ms;
-      results.push({
-        name: "ceiling-copy",
-        shape: `${mib} MiB`,
-        variant,
-        ...timing,
-        gbps,
-        adapter: gpu.adapterName,
-      });
+      results.push({ name: "ceiling-copy", shape: `${mib} MiB`, variant, ...timing, gbps, adapter: gpu.adapterName });
+    };
+    for (const PER of [1, 4]) {
+      const kernel = { name: "ceiling_copy", template: copyShader, values: { PER, WG: 64 } };
+      const timing = await time((plan) => plan.dispatch(kernel, [from, to], [count], linearGrid(count, 64 * PER)));
+      add(`kernel, ${PER} a thread`, timing);
     }
-    buffers.forEach((buffer) => gpu.free(buffer));
+    const copies = await measure(effort, async (repeats) => {
+      for (let i = 0; i < repeats; i++) gpu.copy(from, to);
+      await gpu.fence();
+    });
+    add("buffer copy", copies);
+    [from, to].forEach((buffer) => gpu.free(buffer));
   }
   const best = (values: (number | undefined)[]) => Math.max(...values.map((value) => value ?? 0));
   return {

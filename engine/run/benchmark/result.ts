@@ -5,7 +5,10 @@ import type { Gpu } from "../../gpu/gpu.ts";
 /** One measurement. Fields up to `adapter` are the contract of `deno task bench --json`; the rest say more. */
 export interface BenchResult {
   readonly name: string;
-  /** Sizes joined by ×, written "x": rows x columns x inner for a product; the prefix length for a mask step. */
+  /**
+   * Sizes joined by "x": rows, columns, inner of a product; tokens (or slots + cached positions), query/key-value heads,
+   * head width of attention; slots of decoding; the prefix length of a mask step.
+   */
   readonly shape: string;
   /** Kernel variant, and where it matters the storage of weights or the kind of work. */
   readonly variant: string;
@@ -58,7 +61,7 @@ export function round(result: BenchResult): BenchResult {
   return tidy(result) as BenchResult;
 }
 
-const columns = [20, 18, 20, 10, 9, 8, 7] as const;
+const columns = [21, 16, 25, 9, 8, 7, 6] as const;
 
 /** The table's heading. */
 export const tableHead = row(["name", "shape", "variant", "ms", "GFLOP/s", "GB/s", "share"], "");

@@ -14,7 +14,7 @@ interface Heads {
 }
 
 const described = ({ queryHeads, keyValueHeads, headWidth }: Heads) =>
-  `${queryHeads}/${keyValueHeads} heads x${headWidth}`;
+  `${queryHeads}/${keyValueHeads}x${headWidth}`;
 
 const constants = (heads: Heads) => ({
   ...heads,
@@ -54,7 +54,7 @@ function prefillCase(heads: Heads, tokens: number, options: Partial<KernelCase> 
   const { queryHeads: H, keyValueHeads: K, headWidth: C } = heads;
   return {
     name: "attention",
-    shape: `${tokens}, ${described(heads)}`,
+    shape: `${tokens}x${described(heads)}`,
     variants,
     flops: 4 * C * H * tokens * (tokens + 1) / 2,
     bytes: 8 * tokens * (H + K) * C,
@@ -91,7 +91,7 @@ function backwardCase(heads: Heads, tokens: number, options: Partial<KernelCase>
   const { queryHeads: H, keyValueHeads: K, headWidth: C } = heads;
   return {
     name: "attention-backward",
-    shape: `${tokens}, ${described(heads)}`,
+    shape: `${tokens}x${described(heads)}`,
     variants,
     flops: 10 * C * H * tokens * (tokens + 1) / 2, // five products of the size of q·k; what is recomputed counts once
     bytes: 16 * tokens * (H + K) * C,
@@ -126,7 +126,7 @@ function decodeCase(heads: Heads, slots: number, cached: number, options: Partia
   const length = cached + 1;
   return {
     name: "attention",
-    shape: `${slots} over ${cached}, ${described(heads)}`,
+    shape: `${slots}+${cached}x${described(heads)}`,
     detail: "decode",
     variants,
     flops: 4 * C * H * slots * length,
