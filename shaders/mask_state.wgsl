@@ -6,10 +6,11 @@ struct Params {
   pairs: u32,
   strength: f32,
   patience: u32,
+  initial: u32, // number selected at the start
 }
 struct State {
   stopped: u32,
-  selected: u32, // initially all
+  selected: u32,
   unchanged: u32,
   steps: u32,
 }
@@ -51,7 +52,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     state.unchanged = 0u;
   }
   state.selected = selected;
-  if (state.unchanged >= params.patience && selected != params.count) {
+  if (state.unchanged >= params.patience && selected != params.initial) {
     state.stopped = 1u;
   }
 }

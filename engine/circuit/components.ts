@@ -20,8 +20,23 @@ export function kindCounts(config: ModelConfig): Record<ComponentKind, number> {
   return { q: config.queryHeads, k: config.keyValueHeads, v: config.keyValueHeads, mlp: config.mlpWidth };
 }
 
-/** The component of an index into a mask: its layer, kind and number among its kind. */
-export function componentAt(config: ModelConfig, index: number) {
+/** One component: its layer, kind, and number among its kind in that layer. */
+export interface Component {
+  readonly layer: number;
+  readonly kind: ComponentKind;
+  readonly number: number;
+}
+
+/** How many components are selected of how many. */
+export interface SelectedCount {
+  readonly selected: number;
+  readonly total: number;
+  readonly percent: number;
+  readonly by_kind: Readonly<Record<ComponentKind, number>>;
+}
+
+/** The component of an index into a mask. */
+export function componentAt(config: ModelConfig, index: number): Component {
   const counts = kindCounts(config);
   const perLayer = componentKinds.reduce((sum, kind) => sum + counts[kind], 0);
   let rest = index % perLayer;
@@ -38,7 +53,7 @@ export function selectComponents(mask: Float32Array): Selection {
 }
 
 /** How many components are selected, in total and by kind. */
-export function countSelected(config: ModelConfig, selection: Selection) {
+export function countSelected(config: ModelConfig, selection: Selection): SelectedCount {
   const by_kind: Record<ComponentKind, number> = { q: 0, k: 0, v: 0, mlp: 0 };
   selection.forEach((selected, i) => {
     if (selected) by_kind[componentAt(config, i).kind]++;

@@ -78,19 +78,20 @@ export async function learnMask(
     : 0xffffffff;
   using pass = new OneTokenMaskPass(model, examples, batchSize, settings.crossPairs);
   const count = pass.mask.elements;
+  const initial = settings.initial > 0.5 ? count : 0;
   gpu.write(pass.mask, new Float32Array(count).fill(settings.initial));
   const training: MaskTraining = {
     mask: pass.mask,
     gradient: pass.gradient,
     moments: gpu.upload(new Float32Array(count * 2), [count, 2], "mask moments"),
     step: gpu.tensor([4], "mask step"),
-    state: gpu.upload(Uint32Array.of(0, settings.initial > 0.5 ? count : 0, 0, 0), [4], "mask state"),
+    state: gpu.upload(Uint32Array.of(0, initial, 0, 0), [4], "mask state"),
     history: gpu.tensor([steps, 2], "mask history"),
   };
   try {
     using plan = new Plan(gpu, "mask step");
     const results = pass.record(plan);
-    maskStep(plan, training, results, { strength: settings.strength, patience, betas, epsilon });
+    maskStep(plan, training, results, { strength: settings.strength, patience, initial, betas, epsilon });
     const random = seededRandom(`${settings.seed}/mask`);
     using inputs = new StepInputs(gpu, [...pass.inputs, training.step], stepsPerSubmit);
     let step = 0;

@@ -57,7 +57,7 @@ export interface MaskTraining {
   readonly moments: Tensor;
   /** (rate, 1 - beta1^t, 1 - beta2^t, 0): write before every step. */
   readonly step: Tensor;
-  /** u32 (stopped, selected, unchanged, steps); selected starts as count. */
+  /** u32 (stopped, selected, unchanged, steps); selected starts as `initial`. */
   readonly state: Tensor;
   /** [steps, 2] of (loss with L1, number selected). */
   readonly history: Tensor;
@@ -68,7 +68,13 @@ export function maskStep(
   plan: Plan,
   training: MaskTraining,
   results: Tensor,
-  options: { strength: number; patience: number; betas: readonly [number, number]; epsilon: number },
+  options: {
+    strength: number;
+    patience: number;
+    initial: number;
+    betas: readonly [number, number];
+    epsilon: number;
+  },
 ) {
   const count = training.mask.elements;
   const norm = plan.temp([threads], "mask norm");
@@ -95,7 +101,7 @@ export function maskStep(
   plan.dispatch(
     { name: "mask_state", template: stateShader, values: { WG: threads } },
     [training.mask, results, training.state, training.history, norm],
-    [count, results.elements / 2, f32(options.strength), options.patience],
+    [count, results.elements / 2, f32(options.strength), options.patience, options.initial],
     [1],
   );
   plan.recycle(norm);

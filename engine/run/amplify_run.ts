@@ -1,6 +1,9 @@
 /** The whole path: identify, find the circuit, update it, evaluate honestly. */
 import { join } from "node:path";
+import type { Selection } from "../circuit/components.ts";
+import type { LocalizationExample } from "../circuit/localization.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { ModelConfig } from "../model/architecture.ts";
 import { Model } from "../model/model.ts";
 import { setTuning, type Tuning } from "../ops/variants.ts";
 import { RunFolder } from "./run_folder.ts";
@@ -79,7 +82,11 @@ export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOp
 }
 
 /** Runs identify and the mask only; what `amplify` on the same folder takes up from. */
-export async function runIdentify(gpu: Gpu, settings: RunSettings, options: RunOptions) {
+export async function runIdentify(
+  gpu: Gpu,
+  settings: RunSettings,
+  options: RunOptions,
+): Promise<{ examples: LocalizationExample[]; selection: Selection; config: ModelConfig }> {
   using context = await openRun(gpu, settings, options);
   const examples = await identify(context);
   const selection = await findCircuit(context, examples);

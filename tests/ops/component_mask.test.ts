@@ -113,7 +113,7 @@ class Training {
       history: trial.upload(new Float32Array(2 * steps).fill(-1), steps, 2),
     };
     this.results = trial.unwritten(3, 1, 2);
-    const options = { strength, patience, betas, epsilon };
+    const options = { strength, patience, initial: count, betas, epsilon };
     this.plan = trial.run((plan) => maskStep(plan, this.tensors, this.results, options), 0);
   }
 

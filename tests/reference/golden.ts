@@ -133,7 +133,8 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
   let [error, size] = [0, 0];
   for (let i = 0; i < expected.length; i++) {
     const difference = Math.abs(actual[i]! - expected[i]!);
-    if (!(difference <= error)) error = difference; // lets NaN through
+    if (Number.isNaN(difference)) return NaN; // no limit is above it
+    error = Math.max(error, difference);
     size = Math.max(size, Math.abs(expected[i]!));
   }
   return error === 0 ? 0 : error / size;

@@ -47,7 +47,13 @@ function wholeSequence(bench: Workbench, heads: Heads, tokens: number) {
   const { values, forward } = tensors(bench, heads, tokens, tokens);
   const seen = range(tokens).map((n) => range(n + 1));
   const shape = constants(heads);
-  return { layout, values, forward, shape, twin: new AttentionTwin(values.q, values.cache, shape, (n) => seen[n]!) };
+  return {
+    layout,
+    values,
+    forward,
+    shape,
+    twin: new AttentionTwin(values.q, values.cache, shape, (n) => seen[n]!),
+  };
 }
 
 function prefillCase(heads: Heads, tokens: number, options: Partial<KernelCase> = {}): KernelCase {
@@ -121,7 +127,12 @@ function backwardCase(heads: Heads, tokens: number, options: Partial<KernelCase>
 }
 
 /** One new token in each of S slots, over cached rows of its own that are found through the table. */
-function decodeCase(heads: Heads, slots: number, cached: number, options: Partial<KernelCase> = {}): KernelCase {
+function decodeCase(
+  heads: Heads,
+  slots: number,
+  cached: number,
+  options: Partial<KernelCase> = {},
+): KernelCase {
   const { queryHeads: H, keyValueHeads: K, headWidth: C } = heads;
   const length = cached + 1;
   return {
@@ -134,7 +145,9 @@ function decodeCase(heads: Heads, slots: number, cached: number, options: Partia
     ...options,
     prepare(bench) {
       const rows = slots * length;
-      const rowsOf = range(slots).map((s) => range(length).map((p) => p < cached ? s * cached + p : slots * cached + s));
+      const rowsOf = range(slots).map((s) =>
+        range(length).map((p) => p < cached ? s * cached + p : slots * cached + s)
+      );
       const table = bench.upload(Uint32Array.from(range(slots * cached)));
       const layout = bench.own(TokenBatch.of(
         bench.gpu,

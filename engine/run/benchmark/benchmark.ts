@@ -48,7 +48,9 @@ export async function runBenchmark(
     return (!options.quick || quick) && (!filter || filter.test(name) || filter.test(`${name} ${shape}`));
   };
   const software = gpu.isSoftware;
-  const kernels = [...matmulCases(software), ...attentionCases(software), ...rowCases(software)].filter(wanted);
+  const kernels = [...matmulCases(software), ...attentionCases(software), ...rowCases(software)].filter(
+    wanted,
+  );
   const stages = stageList(options, progress).filter(wanted);
   const total = kernels.length + stages.length + 1;
   const failures: string[] = [];

@@ -57,11 +57,20 @@ export async function measureCeilings(gpu: Gpu, effort: Effort): Promise<Ceiling
     const to = gpu.tensor([4 * count], "ceiling to");
     const add = (variant: string, timing: Timing) => {
       const gbps = 32 * count / 1e6 / timing.ms;
-      results.push({ name: "ceiling-copy", shape: `${mib} MiB`, variant, ...timing, gbps, adapter: gpu.adapterName });
+      results.push({
+        name: "ceiling-copy",
+        shape: `${mib} MiB`,
+        variant,
+        ...timing,
+        gbps,
+        adapter: gpu.adapterName,
+      });
     };
     for (const PER of [1, 4]) {
       const kernel = { name: "ceiling_copy", template: copyShader, values: { PER, WG: 64 } };
-      const timing = await time((plan) => plan.dispatch(kernel, [from, to], [count], linearGrid(count, 64 * PER)));
+      const timing = await time((plan) =>
+        plan.dispatch(kernel, [from, to], [count], linearGrid(count, 64 * PER))
+      );
       add(`kernel, ${PER} a thread`, timing);
     }
     const copies = await measure(effort, async (repeats) => {

@@ -19,7 +19,9 @@ export async function check(gpu: Gpu, what: string, expectation: Expectation): P
     const values = await gpu.readU32(output);
     const bad = places.find((at) => !expectation.accepts(at, values[at]!));
     if (bad === undefined) return 0;
-    throw new CheckError(`${what} is wrong: element ${bad} is ${values[bad]}, which its float64 twin rejects.`);
+    throw new CheckError(
+      `${what} is wrong: element ${bad} is ${values[bad]}, which its float64 twin rejects.`,
+    );
   }
   const values = await gpu.read(output);
   const expected = places.map(expectation.expected);

@@ -1,7 +1,14 @@
 /** Runs kernel cases: checks each against its float64 twin, then times it, on every variant asked for. */
 import type { Gpu } from "../../gpu/gpu.ts";
 import { Plan } from "../../gpu/plan.ts";
-import { canBroadcast, forceTile, forceVariant, type Tile, type Variant, variantFor } from "../../ops/variants.ts";
+import {
+  canBroadcast,
+  forceTile,
+  forceVariant,
+  type Tile,
+  type Variant,
+  variantFor,
+} from "../../ops/variants.ts";
 import { type Ceilings, shareOf } from "./ceiling.ts";
 import { check, CheckError } from "./check.ts";
 import { type KernelCase, Workbench } from "./kernel_case.ts";
@@ -37,7 +44,9 @@ export async function* runKernel(
       throw error;
     }
   };
-  const others = variants.filter((variant) => variant !== own && (variant !== "broadcast" || canBroadcast(gpu)));
+  const others = variants.filter((variant) =>
+    variant !== own && (variant !== "broadcast" || canBroadcast(gpu))
+  );
   for (const variant of [own, ...(compare ? others : [])]) {
     const choice: Choice = { variant, own: variant === own, offered: [] };
     yield await measured(choice);
@@ -80,7 +89,9 @@ async function runChoice(
     for (const expectation of work.expectations) {
       error = Math.max(error, await check(gpu, `${kernel.name} ${kernel.shape} (${label})`, expectation));
     }
-    const output = own && work.peer && peers.length ? await gpu.read(work.expectations[0]!.output) : undefined;
+    const output = own && work.peer && peers.length
+      ? await gpu.read(work.expectations[0]!.output)
+      : undefined;
     const timing = await measure(effort, (repeats) => runAndWait(plan, repeats));
     const compared = output && await timePeers(peers, work.peer!, output, effort, timing.ms);
     const { flops, bytes } = kernel;

@@ -35,6 +35,7 @@ function recordMaskStep(plan: Plan, mask: Tensor, gradient: Tensor, results: Ten
   maskStep(plan, training, results, {
     strength: 0.01,
     patience: 0xffffffff,
+    initial: count,
     betas: [0.9, 0.999],
     epsilon: 1e-8,
   });

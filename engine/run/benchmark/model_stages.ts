@@ -18,7 +18,10 @@ export function prefillStage(sequences: number, length: number, quick = false): 
     async run(context) {
       const { gpu, model, effort } = context;
       using batch = TokenBatch.wholeSequences(gpu, randomIds(context, Array(sequences).fill(length)));
-      const caches = Array.from({ length: model.config.layers }, () => model.cache(batch.count, "prefill cache"));
+      const caches = Array.from(
+        { length: model.config.layers },
+        () => model.cache(batch.count, "prefill cache"),
+      );
       using plan = new Plan(gpu, "prefill");
       recordPrefill(plan, model, batch, caches);
       const timing = await measure(effort, (repeats) => runAndWait(plan, repeats));
@@ -45,7 +48,9 @@ export function decodeStage(slots: number, quick = false): Stage {
         const before = gpu.hostMs;
         for (let i = 0; i < repeats; i++) {
           decoding.restart();
-          for (let step = 0; step < decodeSteps; step += stepsPerReadback) await decoding.decode(stepsPerReadback);
+          for (let step = 0; step < decodeSteps; step += stepsPerReadback) {
+            await decoding.decode(stepsPerReadback);
+          }
         }
         hostMs = gpu.hostMs - before;
         steps = repeats * decodeSteps;

@@ -51,7 +51,9 @@ function assertSame(name: string, theirs: ArrayLike<number>, ours: Float32Array)
   const bad = theirs.length === ours.length
     ? ours.findIndex((value, i) => !(Math.abs(value - theirs[i]!) <= tolerance * size))
     : 0;
-  if (bad >= 0) throw new Error(`${name} and we disagree: element ${bad} is ${theirs[bad]} there and ${ours[bad]} here.`);
+  if (bad >= 0) {
+    throw new Error(`${name} and we disagree: element ${bad} is ${theirs[bad]} there and ${ours[bad]} here.`);
+  }
 }
 
 /** What is used of a jax-js array. Functions consume their arguments; `ref` keeps one for later. */
@@ -121,7 +123,9 @@ async function load(name: keyof typeof versions): Promise<unknown> {
     return await import(`npm:${name}@${versions[name]}`);
   } catch (error) {
     throw new InputError(
-      `${name} cannot be loaded (${(error as Error).message.split("\n")[0]}); connect to the npm registry once, or leave out --peers.`,
+      `${name} cannot be loaded (${
+        (error as Error).message.split("\n")[0]
+      }); connect to the npm registry once, or leave out --peers.`,
     );
   }
 }
@@ -129,7 +133,9 @@ async function load(name: keyof typeof versions): Promise<unknown> {
 async function loadTensorFlow(): Promise<Peer> {
   const tf = await load("@tensorflow/tfjs-core") as TensorFlow;
   await load("@tensorflow/tfjs-backend-webgpu");
-  if (!await tf.setBackend("webgpu")) throw new InputError("TensorFlow.js found no WebGPU; leave out --peers.");
+  if (!await tf.setBackend("webgpu")) {
+    throw new InputError("TensorFlow.js found no WebGPU; leave out --peers.");
+  }
   await tf.ready();
   return {
     name: "tfjs",
@@ -155,7 +161,9 @@ async function loadTensorFlow(): Promise<Peer> {
 
 async function loadJax(): Promise<Peer> {
   const jax = await load("@jax-js/jax") as Jax;
-  if (!(await jax.init("webgpu")).includes("webgpu")) throw new InputError("jax-js found no WebGPU; leave out --peers.");
+  if (!(await jax.init("webgpu")).includes("webgpu")) {
+    throw new InputError("jax-js found no WebGPU; leave out --peers.");
+  }
   jax.defaultDevice("webgpu");
   const { numpy: np } = jax;
   /** A compiled function of fixed inputs; the first of its results is the one compared. */

@@ -162,7 +162,12 @@ function adamWCase(count: number): KernelCase {
   };
 }
 
-function sampleCase(slots: number, vocabulary: number, detail: string, setting: Omit<SlotSampling, "stream">): KernelCase {
+function sampleCase(
+  slots: number,
+  vocabulary: number,
+  detail: string,
+  setting: Omit<SlotSampling, "stream">,
+): KernelCase {
   const seed = 7;
   return {
     name: "sample",

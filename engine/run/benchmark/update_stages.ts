@@ -110,7 +110,9 @@ export const fullUpdateStage: Stage = {
       keepActivations: true,
       pairs: {
         ids: own(gpu.upload(pairIds(pairs), [examples, 2], "pair ids")),
-        weights: own(gpu.upload(new Float32Array(examples).fill(1 / examples), [examples, 1], "pair weights")),
+        weights: own(
+          gpu.upload(new Float32Array(examples).fill(1 / examples), [examples, 1], "pair weights"),
+        ),
       },
       objective,
       sinks: { weights, norms: gains },
