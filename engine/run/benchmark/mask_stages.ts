@@ -1,7 +1,6 @@
 /** One step of mask learning on eight examples: at the cost of one token each, and over whole prefixes. */
 import { OneTokenMaskPass, pairIds } from "../../circuit/mask_pass.ts";
 import type { TokenPair } from "../../circuit/localization.ts";
-import type { Gpu } from "../../gpu/gpu.ts";
 import { Plan } from "../../gpu/plan.ts";
 import { StepInputs } from "../../gpu/step_inputs.ts";
 import type { Tensor } from "../../gpu/tensor.ts";
