@@ -37,14 +37,21 @@ export interface GenerationOptions {
 }
 
 const tokensPerReadback = 16;
-/** Most bytes of K/V cache per layer that one wave of requests may take. */
-const cacheBytes = 96 * 2 ** 20;
+/** Most bytes of K/V cache, over all layers, that one wave of requests takes. */
+const cacheBytes = 2 ** 31;
 
-/** Sequences decoded at once unless told otherwise, and the prompt rows of a cache that leaves room for them. */
+/**
+ * Sequences decoded at once unless told otherwise, and the prompt rows of a cache that leaves room for them. Bounded by
+ * what the cache may take and by what one binding holds of a layer's cache and of the logits.
+ */
 export function decodingRoom(model: Model, maxNewTokens: number): { slots: number; rows: number } {
-  const slots = model.gpu.isSoftware ? 256 : 128;
-  const rowBytes = 8 * model.config.keyValueHeads * model.config.headWidth;
-  return { slots, rows: Math.floor(cacheBytes / rowBytes) - slots * (maxNewTokens + 1) };
+  const { layers, keyValueHeads, headWidth, vocabSize } = model.config;
+  const binding = model.gpu.device.limits.maxStorageBufferBindingSize * 7 / 8; // buffer sizes are rounded up
+  const rows = Math.floor(Math.min(cacheBytes / layers, binding) / (8 * keyValueHeads * headWidth));
+  const wanted = model.gpu.isSoftware ? 256 : 128;
+  const logits = Math.floor(binding / (4 * vocabSize));
+  const slots = Math.max(1, Math.min(wanted, logits, Math.floor(rows / 2 / (maxNewTokens + 1))));
+  return { slots, rows: rows - slots * (maxNewTokens + 1) };
 }
 
 /** The generated ids of each request in order, an ending stop token included. */
@@ -67,7 +74,7 @@ export async function generate(
   );
   const room = decodingRoom(model, options.maxNewTokens);
   const slots = Math.min(options.batch ?? room.slots, requests.length);
-  const capacity = room.rows - Math.max(0, slots - room.slots) * (options.maxNewTokens + 1);
+  const capacity = room.rows - (slots - room.slots) * (options.maxNewTokens + 1);
   let done = 0;
   while (done < order.length) {
     let rows = 0;

@@ -14,7 +14,7 @@ import { check, CheckError } from "./check.ts";
 import { type KernelCase, Workbench } from "./kernel_case.ts";
 import { type Peer, timePeers } from "./peers.ts";
 import type { BenchResult } from "./result.ts";
-import { type Effort, measure, runAndWait } from "./timing.ts";
+import { type Effort, gpuTime, measure, runAndWait } from "./timing.ts";
 
 /** What kernel benchmarks share. */
 export interface KernelOptions {
@@ -85,15 +85,18 @@ async function runChoice(
     using plan = new Plan(gpu, kernel.name);
     work.record(plan);
     plan.run();
+    const what = `${kernel.name} ${kernel.shape} (${label})`;
     let error = 0;
     for (const expectation of work.expectations) {
-      error = Math.max(error, await check(gpu, `${kernel.name} ${kernel.shape} (${label})`, expectation));
+      error = Math.max(error, await check(gpu, what, expectation));
     }
     const output = own && work.peer && peers.length
       ? await gpu.read(work.expectations[0]!.output)
       : undefined;
     const timing = await measure(effort, (repeats) => runAndWait(plan, repeats));
-    const compared = output && await timePeers(peers, work.peer!, output, effort, timing.ms);
+    const compared = output && await timePeers(what, peers, work.peer!, output, effort, timing.ms);
+    // On a GPU the wall clock of small kernels is the host's; on software Vulkan both are the same processor.
+    const gpuMs = gpu.isSoftware ? undefined : await gpuTime(plan, Math.min(64, timing.repeats));
     const { flops, bytes } = kernel;
     return {
       name: kernel.name,
@@ -103,6 +106,7 @@ async function runChoice(
       ...(flops > 0 && { gflops: flops / 1e6 / timing.ms }),
       gbps: bytes / 1e6 / timing.ms,
       share: shareOf(ceilings, flops, bytes, timing.ms),
+      ...(gpuMs !== undefined && { gpu_ms: gpuMs }),
       ...compared,
       error,
       adapter: gpu.adapterName,

@@ -39,7 +39,7 @@ function recordMaskStep(plan: Plan, mask: Tensor, gradient: Tensor, results: Ten
     epsilon: 1e-8,
   });
   const { moments, step, state, history } = training;
-  return { step, free: () => [moments, step, state, history].forEach((tensor) => gpu.free(tensor)) };
+  return { step, state, free: () => [moments, step, state, history].forEach((tensor) => gpu.free(tensor)) };
 }
 
 /** The engine's own step: keys and values of earlier positions cached, 16 steps a submit with their own batches. */
@@ -54,7 +54,7 @@ export function oneTokenStage(length: number, quick = false): Stage {
       const start = performance.now();
       using pass = new OneTokenMaskPass(model, examplesAround(context, length), batchSize);
       using plan = new Plan(gpu, "mask step");
-      const { step, free } = recordMaskStep(plan, pass.mask, pass.gradient, pass.record(plan));
+      const { step, state, free } = recordMaskStep(plan, pass.mask, pass.gradient, pass.record(plan));
       using inputs = new StepInputs(gpu, [...pass.inputs, step], stepsPerSubmit);
       const order = Array.from({ length: batchSize }, (_, b) => b);
       const constants = Float32Array.of(0, 0.1, 0.001, 0);
@@ -67,13 +67,13 @@ export function oneTokenStage(length: number, quick = false): Stage {
           const count = Math.min(left, stepsPerSubmit);
           for (let i = 0; i < count; i++) inputs.add([...pass.encode(order), constants]);
           plan.run(count, inputs.upload());
+          await gpu.readU32(state); // training looks whether to stop
         }
-        await gpu.fence();
         hostMs = (gpu.hostMs - before) / repeats;
       });
       const slow = gradients.get(`mask ${length}`)?.get("mask");
       const error = slow && gradientError(`${this.name} ${length}`, await gpu.read(pass.gradient), slow);
-      const gpuMs = await gpuTime(plan);
+      const gpuMs = await gpuTime(plan, stepsPerSubmit);
       free();
       return stepResult(context, this, timing, {
         gpuMs,

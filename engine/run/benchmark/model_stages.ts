@@ -25,7 +25,7 @@ export function prefillStage(sequences: number, length: number, quick = false): 
       using plan = new Plan(gpu, "prefill");
       recordPrefill(plan, model, batch, caches);
       const timing = await measure(effort, (repeats) => runAndWait(plan, repeats));
-      const gpuMs = await gpuTime(plan);
+      const gpuMs = await gpuTime(plan, 3);
       caches.forEach((cache) => gpu.free(cache));
       return stepResult(context, this, timing, { gpuMs, tokens: batch.count });
     },
@@ -57,7 +57,7 @@ export function decodeStage(slots: number, quick = false): Stage {
       });
       decoding.restart();
       await decoding.decode(decodeSteps / 2); // half way, where a step costs what the average one does
-      const gpuMs = await gpuTime(decoding.step);
+      const gpuMs = await gpuTime(decoding.step, stepsPerReadback);
       model.decodedTokens += slots * steps;
       const perStep = { ...timing, ms: timing.ms / decodeSteps, repeats: timing.repeats * decodeSteps };
       return stepResult(context, this, perStep, { gpuMs, hostMs: hostMs / steps, tokens: slots });
@@ -76,7 +76,7 @@ class Decoding implements Disposable {
     const { gpu, model } = context;
     const prompts = randomIds(context, Array(slots).fill(promptLength));
     const layout = layOutPrefixes(prompts.map((ids) => ids.slice(0, -1)));
-    const rowsPerSlot = decodeSteps + 8; // gpuTime takes a few more steps
+    const rowsPerSlot = decodeSteps + 1; // none ends while it is measured
     const cache = fillPrefixCache(model, layout, slots * rowsPerSlot);
     const requests = prompts.flatMap((ids, r) => {
       return [ids.at(-1)!, ids.length - 1, layout.offsets[r]!, rowsPerSlot, r, 0, 0, 0];

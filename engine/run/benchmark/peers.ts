@@ -1,5 +1,6 @@
 /** The same work through other libraries on the same adapter: TensorFlow.js and jax-js. Loaded only when asked for. */
 import { InputError } from "../../errors.ts";
+import { CheckError } from "./check.ts";
 import type { PeerWork } from "./kernel_case.ts";
 import type { BenchResult } from "./result.ts";
 import { type Effort, measure } from "./timing.ts";
@@ -21,6 +22,7 @@ const tolerance = 1e-4;
 
 /** Milliseconds per library, each checked against our `output` first, and their ratios to our `ms`. */
 export async function timePeers(
+  what: string,
   peers: readonly Peer[],
   work: PeerWork,
   output: Float32Array,
@@ -31,7 +33,7 @@ export async function timePeers(
   for (const peer of peers) {
     for (const run of peer.prepare(work)) {
       try {
-        assertSame(peer.name, await run.run(1), output);
+        compare(what, peer.name, await run.run(1), output);
         const timing = await measure(effort, run.run);
         times[peer.name] = Math.min(times[peer.name] ?? Infinity, timing.ms);
       } finally {
@@ -46,14 +48,15 @@ export async function timePeers(
   };
 }
 
-function assertSame(name: string, theirs: ArrayLike<number>, ours: Float32Array) {
+function compare(what: string, name: string, theirs: ArrayLike<number>, ours: Float32Array) {
   const size = ours.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   const bad = theirs.length === ours.length
     ? ours.findIndex((value, i) => !(Math.abs(value - theirs[i]!) <= tolerance * size))
     : 0;
-  if (bad >= 0) {
-    throw new Error(`${name} and we disagree: element ${bad} is ${theirs[bad]} there and ${ours[bad]} here.`);
-  }
+  if (bad < 0) return;
+  throw new CheckError(
+    `${what}: ${name} differs: element ${bad} is ${theirs[bad]} there and ${ours[bad]} here.`,
+  );
 }
 
 /** What is used of a jax-js array. Functions consume their arguments; `ref` keeps one for later. */

@@ -49,15 +49,31 @@ export async function runAndWait(plan: Plan, repeats: number): Promise<void> {
   await plan.gpu.fence();
 }
 
-/** Median GPU milliseconds of one run of a plan by timestamps; undefined where the adapter has none. */
-export async function gpuTime(plan: Plan, runs = 3): Promise<number | undefined> {
-  const totals: number[] = [];
-  for (let i = 0; i < runs; i++) {
-    const times = await plan.profile();
-    if (!times) return undefined;
-    totals.push(times.reduce((sum, { ms }) => sum + ms, 0));
-  }
-  return median(totals);
+/** GPU milliseconds of one of `runs` runs of a plan by its own clock; undefined where the adapter has no timestamps. */
+export async function gpuTime(plan: Plan, runs: number): Promise<number | undefined> {
+  const { gpu } = plan;
+  const { device } = gpu;
+  if (!device.features.has("timestamp-query")) return undefined;
+  const querySet = device.createQuerySet({ type: "timestamp", count: 2 });
+  const resolved = device.createBuffer({
+    size: 16,
+    usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+  });
+  const stamps = gpu.tensor([4], "timestamps");
+  // Empty passes before the first run and after the last but one: a pass per dispatch would cost more than small kernels.
+  plan.run(runs + 1, (encoder, time) => {
+    if (time > 0 && time < runs) return;
+    const beginningOfPassWriteIndex = time === 0 ? 0 : 1;
+    encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex } }).end();
+    if (time === 0) return;
+    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, stamps.handle, 0, 16);
+  });
+  const [from, to] = new BigUint64Array(await gpu.readBytes(stamps));
+  gpu.free(stamps);
+  querySet.destroy();
+  resolved.destroy();
+  return to! > from! ? Number(to! - from!) / 1e6 / runs : undefined;
 }
 
 /** The middle value, or the mean of the middle two. */
