@@ -15,7 +15,10 @@ export interface Ceilings {
 
 const bufferCopy = "buffer copy";
 
-/** Share of the ceilings that work of so many operations and bytes reaches in `ms`. */
+/**
+ * Share of the ceilings that work of so many operations and bytes reaches in `ms`. It can exceed 1 a little where a kernel
+ * reads much more than it writes, which copying does not.
+ */
 export function shareOf({ gflops, gbps }: Ceilings, flops: number, bytes: number, ms: number): number {
   return Math.max(flops / gflops, bytes / gbps) / 1e6 / ms;
 }

@@ -1,4 +1,4 @@
-// y = x, quads; x and y [count]. Each thread copies $PER quads that lie $WG apart.
+// y = x, quads; x and y [count]. Each thread copies $PER neighbouring quads.
 struct Params {
   count: u32,
 }
@@ -12,10 +12,11 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let first = (group.x + group.y * groups.x) * ($WG * $PER) + lane;
-  //: for i in 0..PER
-  if (first + $i * $WG < params.count) {
-    y[first + $i * $WG] = x[first + $i * $WG];
+  let first = ((group.x + group.y * groups.x) * $WG + lane) * $PER;
+  if (first + $PER > params.count) {
+    return;
   }
+  //: for i in 0..PER
+  y[first + $i] = x[first + $i];
   //: end
 }
