@@ -175,6 +175,7 @@ async function update(
   name: string,
   selection: Selection,
   examples: readonly LocalizationExample[],
+  baseAccuracy?: number,
 ): Promise<Amplified> {
   const { model, settings, split, progress } = context;
   const validation: Task = { name: "validation", problems: split.validation, scoring: "number" };
@@ -193,7 +194,10 @@ async function update(
       patience,
       mustChange: settings.referenceCompat,
     },
-    async () => (await evaluateTask(model, validation, promptOptions(context))).accuracy,
+    async (step) => {
+      if (step === 0 && baseAccuracy !== undefined) return baseAccuracy;
+      return (await evaluateTask(model, validation, promptOptions(context))).accuracy;
+    },
     (step, steps, loss) => progress(name, step, steps, `loss ${loss.toFixed(4)}`),
   );
 }
@@ -291,7 +295,9 @@ export async function evaluateAll(
   for (const control of settings.controls) {
     await evaluate(control, async () => {
       const chosen = controlSelection(context, control, selection);
-      return (await update(context, `control ${control}`, chosen, examples)).bestStep;
+      // All updates start from the same unchanged model, which is validated once.
+      const base = updated.history[0]?.accuracy;
+      return (await update(context, `control ${control}`, chosen, examples, base)).bestStep;
     });
   }
   await restore();

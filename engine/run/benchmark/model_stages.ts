@@ -1,12 +1,11 @@
 /** Whole-model stages on the embedded model: prefill and decoding. S slots, T tokens. */
 import { Plan } from "../../gpu/plan.ts";
-import { TokenBatch } from "../../model/batch.ts";
+import { sequenceWords, TokenBatch } from "../../model/batch.ts";
 import { recordForward, recordLogits, recordPrefill } from "../../model/forward.ts";
-import { sequenceWords } from "../../model/batch.ts";
 import { fillPrefixCache, layOutPrefixes } from "../../model/prefix_cache.ts";
 import { advance, sample } from "../../ops/sampling.ts";
 import { randomIds, type Stage, type StageContext, stepResult } from "./stage.ts";
-import { gpuTime, measure, runAndWait } from "./timing.ts";
+import { gpuTime, measure, median, runAndWait } from "./timing.ts";
 
 /** Keys and values of S sequences of T tokens. */
 export function prefillStage(sequences: number, length: number, quick = false): Stage {
@@ -41,9 +40,9 @@ export function decodeStage(slots: number, quick = false): Stage {
     shape: `${slots}`,
     quick,
     async run(context) {
-      const { gpu, model, effort } = context;
+      const { gpu, effort } = context;
       using decoding = new Decoding(context, slots);
-      let hostMs = 0, steps = 0;
+      let hostMs = 0;
       const timing = await measure(effort, async (repeats) => {
         const before = gpu.hostMs;
         for (let i = 0; i < repeats; i++) {
@@ -52,15 +51,17 @@ export function decodeStage(slots: number, quick = false): Stage {
             await decoding.decode(stepsPerReadback);
           }
         }
-        hostMs = gpu.hostMs - before;
-        steps = repeats * decodeSteps;
+        hostMs = (gpu.hostMs - before) / (repeats * decodeSteps);
       });
-      decoding.restart();
-      await decoding.decode(decodeSteps / 2); // half way, where a step costs what the average one does
-      const gpuMs = await gpuTime(decoding.step, stepsPerReadback);
-      model.decodedTokens += slots * steps;
+      const gpuTimes: number[] = [];
+      for (let i = 0; i < 3; i++) {
+        decoding.restart();
+        await decoding.decode((decodeSteps - stepsPerReadback) / 2); // then come steps that cost what the average one does
+        gpuTimes.push(await gpuTime(decoding.step, stepsPerReadback) ?? NaN);
+      }
+      const gpuMs = Number.isNaN(gpuTimes[0]) ? undefined : median(gpuTimes);
       const perStep = { ...timing, ms: timing.ms / decodeSteps, repeats: timing.repeats * decodeSteps };
-      return stepResult(context, this, perStep, { gpuMs, hostMs: hostMs / steps, tokens: slots });
+      return stepResult(context, this, perStep, { gpuMs, hostMs, tokens: slots });
     },
   };
 }
