@@ -8,7 +8,10 @@ import { variantFor } from "./variants.ts";
 /** next u32 [S] from logits [S, V]; sampling u32 [S, 8] of (temperature bits, top_k, top_p bits, 0, stream, draw, 0, 0). */
 export function sample(plan: Plan, logits: Tensor, sampling: Tensor, next: Tensor, seed: number) {
   const [slots, width] = [logits.shape[0]!, logits.shape[1]!];
-  const WG = variantFor(plan.gpu) === "parallel" ? 256 : 16;
+  // llvmpipe ends all loops of an invocation after 65,535 iterations, without a word; top-k and top-p together take up to
+  // 67 passes of width / WG, so wide vocabularies get wide workgroups there.
+  const widest = Math.min(512, plan.gpu.device.limits.maxComputeInvocationsPerWorkgroup);
+  const WG = variantFor(plan.gpu) === "parallel" ? 256 : width <= 8192 ? 16 : widest;
   plan.dispatch(
     { name: "sample", template: sampleShader, values: { WG } },
     [logits, sampling, next],

@@ -195,3 +195,21 @@ gpuTestOfVariants(
     });
   },
 );
+
+gpuTestOfVariants("a wide vocabulary with top-k and top-p together is searched to its end", async (trial) => {
+  // llvmpipe cuts an invocation's loops off after 65,535 iterations; then every slot would get the largest logit.
+  const [slots, width] = [32, 32_768];
+  const logits = trial.upload(new Float32Array(slots * width), slots, width);
+  const words = new DataView(new ArrayBuffer(slots * 32));
+  for (let slot = 0; slot < slots; slot++) {
+    words.setFloat32(slot * 32, 1, true);
+    words.setUint32(slot * 32 + 4, width - 1, true);
+    words.setFloat32(slot * 32 + 8, 0.99, true);
+    words.setUint32(slot * 32 + 16, slot, true);
+  }
+  const sampling = trial.upload(new Uint32Array(words.buffer), slots, 8);
+  const next = trial.unwritten(slots);
+  trial.run((plan) => sample(plan, logits, sampling, next, 3));
+  const drawn = new Set(await trial.gpu.readU32(next));
+  assert(drawn.size > slots / 2, `only ${drawn.size} different ids in ${slots} draws from equal logits`);
+});
