@@ -71,7 +71,7 @@ const configSchema = z.object({
   eos_token_id: eosTokens,
 });
 
-const generationSchema = z.object({ eos_token_id: eosTokens });
+const eosSchema = z.object({ eos_token_id: eosTokens });
 
 /** An object as it stands in a JSON file, and that file's path for messages. */
 interface JsonFile {
@@ -117,6 +117,14 @@ export async function readConfig(dir: string): Promise<ModelConfig> {
   if (object === undefined) {
     throw new InputError(`File "${path}" does not exist; pass a model folder in Hugging Face layout.`);
   }
+  return { ...modelConfig(object, path), eosTokens: await readEosTokens(dir, object, path) };
+}
+
+/**
+ * The configuration that the object of a config.json describes; `path` names it in messages. Throws InputError like
+ * readConfig.
+ */
+export function modelConfig(object: Record<string, unknown>, path: string): ModelConfig {
   const architecture = readArchitecture({ path, object });
   const file = { path, object: { ...absentKeys[architecture.modelType], ...object } };
   const raw = parse(configSchema, file);
@@ -160,7 +168,7 @@ export async function readConfig(dir: string): Promise<ModelConfig> {
     slidingWindow: windowed ? raw.sliding_window ?? 0 : 0,
     activation: readActivation(file),
     tiedEmbedding: raw.tie_word_embeddings ?? false,
-    eosTokens: [...new Set([...raw.eos_token_id, ...await generationEosTokens(dir)])],
+    eosTokens: raw.eos_token_id,
   };
 }
 
@@ -195,10 +203,15 @@ function checkLayerTypes(file: JsonFile, types: readonly string[] | null | undef
   }
 }
 
-async function generationEosTokens(dir: string): Promise<number[]> {
-  const path = join(dir, "generation_config.json");
-  const object = await readJsonObject(path);
-  return object ? parse(generationSchema, { path, object }).eos_token_id : [];
+/** The ids that end a generation, by config.json and, where there is one, generation_config.json. */
+async function readEosTokens(dir: string, object: Record<string, unknown>, path: string): Promise<number[]> {
+  const generation = join(dir, "generation_config.json");
+  const generationObject = await readJsonObject(generation);
+  const own = parse(eosSchema, { path, object }).eos_token_id;
+  const further = generationObject
+    ? parse(eosSchema, { path: generation, object: generationObject }).eos_token_id
+    : [];
+  return [...new Set([...own, ...further])];
 }
 
 /** Applies a schema and turns its first complaint into an InputError. */
