@@ -56,7 +56,7 @@ export interface LearnedMask {
 
 const betas = [0.9, 0.999] as const;
 const epsilon = 1e-8;
-const stepsPerSubmit = 16;
+const mostStepsPerSubmit = 16;
 
 /** Learns a mask on localization examples. Early stopping is decided on the GPU; the host looks every 16 steps. */
 export async function learnMask(
@@ -76,7 +76,10 @@ export async function learnMask(
   const patience = settings.patience > 0
     ? Math.max(1, Math.ceil(settings.patience * stepsPerEpoch))
     : 0xffffffff;
+  await gpu.fence(); // what earlier stages held is free for this one
   using pass = new OneTokenMaskPass(model, examples, batchSize, settings.crossPairs);
+  // Recomputed prefixes serve the step they were computed for.
+  const stepsPerSubmit = pass.prefixes.keepsAll ? mostStepsPerSubmit : 1;
   const count = pass.mask.elements;
   const initial = settings.initial > 0.5 ? count : 0;
   gpu.write(pass.mask, new Float32Array(count).fill(settings.initial));

@@ -20,8 +20,8 @@ export interface MemoryUse {
 
 /** How to open the device. */
 export interface OpenOptions {
-  /** Largest buffer and binding to use, in bytes, where the adapter allows more; a test's way to force splitting. */
-  readonly bindingBytes?: number;
+  /** Most bytes in one buffer of what can be split by rows, where the adapter allows more; tests force splitting by it. */
+  readonly splitBytes?: number;
 }
 
 /** Most bytes of unused buffers that are kept for reuse; what is above goes back at the next fence or readback. */
@@ -119,8 +119,12 @@ export class Gpu implements Disposable {
   /** Bytes that one buffer can hold and one binding can show: what a tensor may take. A multiple of 256. */
   get bindingBytes(): number {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.device.limits;
-    const most = Math.min(maxBufferSize, maxStorageBufferBindingSize, this.options.bindingBytes ?? Infinity);
-    return Math.floor(most / 256) * 256;
+    return Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / 256) * 256;
+  }
+
+  /** Bytes that one buffer may take of what is split by rows: weights, their gradients, logits, caches. */
+  get splitBytes(): number {
+    return Math.min(this.bindingBytes, this.options.splitBytes ?? Infinity);
   }
 
   /**

@@ -7,6 +7,7 @@ import { sequenceWords, TokenBatch, tokenWords } from "./batch.ts";
 import { recordForward, recordLogits } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { fillPrefixCache, layOutPrefixes, type PrefixCache } from "./prefix_cache.ts";
+import { cacheRows, logitRows } from "./room.ts";
 
 /** One sequence to continue. */
 export interface GenerationRequest {
@@ -37,20 +38,15 @@ export interface GenerationOptions {
 }
 
 const tokensPerReadback = 16;
-/** Most bytes of K/V cache, over all layers, that one wave of requests takes. */
-const cacheBytes = 2 ** 31;
 
 /**
  * Sequences decoded at once unless told otherwise, and the prompt rows of a cache that leaves room for them. Bounded by
  * what the cache may take and by what one binding holds of a layer's cache and of the logits.
  */
 export function decodingRoom(model: Model, maxNewTokens: number): { slots: number; rows: number } {
-  const { layers, keyValueHeads, headWidth, vocabSize } = model.config;
-  const binding = model.gpu.device.limits.maxStorageBufferBindingSize * 7 / 8; // buffer sizes are rounded up
-  const rows = Math.floor(Math.min(cacheBytes / layers, binding) / (8 * keyValueHeads * headWidth));
+  const rows = cacheRows(model);
   const wanted = model.gpu.isSoftware ? 256 : 128;
-  const logits = Math.floor(binding / (4 * vocabSize));
-  const slots = Math.max(1, Math.min(wanted, logits, Math.floor(rows / 2 / (maxNewTokens + 1))));
+  const slots = Math.max(1, Math.min(wanted, logitRows(model), Math.floor(rows / 2 / (maxNewTokens + 1))));
   return { slots, rows: rows - slots * (maxNewTokens + 1) };
 }
 
@@ -73,10 +69,11 @@ export async function generate(
     lexicographic(requests[a]!.ids, requests[b]!.ids) || a - b
   );
   const room = decodingRoom(model, options.maxNewTokens);
-  const slots = Math.min(options.batch ?? room.slots, requests.length);
+  const slots = Math.min(options.batch ?? room.slots, logitRows(model), requests.length);
   const capacity = room.rows - (slots - room.slots) * (options.maxNewTokens + 1);
   let done = 0;
   while (done < order.length) {
+    await model.gpu.fence(); // what the wave before held is free for this one
     let rows = 0;
     let end = done;
     while (end < order.length) {

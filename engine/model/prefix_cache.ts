@@ -10,6 +10,7 @@ import { fill } from "../ops/elementwise.ts";
 import { sample } from "../ops/sampling.ts";
 import { recordForward, recordLogits, recordPrefill } from "./forward.ts";
 import type { Model } from "./model.ts";
+import { logitRows, passTokens } from "./room.ts";
 
 /** How a set of prefixes lies in the cache, before anything is computed. */
 export interface PrefixLayout {
@@ -70,71 +71,21 @@ export interface PrefixCache extends Disposable {
 }
 
 /**
- * Computes the keys and values of all prefixes, leaving `extraRows` rows behind them for the caller; with `withNext` the
- * greedy next token at every position too.
+ * Computes the keys and values of all prefixes, leaving `extraRows` rows behind them for the caller and `extraTable`
+ * entries behind the table's own; with `withNext` the greedy next token at every position too.
  */
 export function fillPrefixCache(
   model: Model,
   layout: PrefixLayout,
   extraRows: number,
-  { withNext = false } = {},
+  { withNext = false, extraTable = 0 } = {},
 ): PrefixCache {
   const { gpu, config } = model;
-  const trash = layout.rows + extraRows; // one row where padding tokens write
-  const layers = Array.from(
-    { length: config.layers },
-    (_, l) => model.cache(trash + 1, `cache of layer ${l}`),
-  );
-  const table = gpu.upload(layout.table, [layout.table.length], "cache table");
-  const sequences = new Uint32Array((layout.pieces.length + 1) * sequenceWords);
-  const tokens: number[] = [];
-  layout.pieces.forEach(({ ids, first, table, base }, s) => {
-    sequences.set([table, first, base, 0], s * sequenceWords);
-    ids.forEach((id, i) => tokens.push(id, first + i, s, 0));
-  });
-  sequences.set([0, 0, trash, 0], layout.pieces.length * sequenceWords);
-  const count = tokens.length / tokenWords; // token n fills row n: pieces take their rows in order
-  const next = withNext ? gpu.tensor([Math.max(1, count)], "next ids") : undefined;
-  // With logits at every position the vocabulary bounds the chunk.
-  const chunkTokens = withNext
-    ? Math.min(1024, Math.max(64, Math.floor(2 ** 24 / config.vocabSize / 64) * 64))
-    : 1024;
-  model.prefillTokens += count;
-  if (count > 0) {
-    const entries = gpu.upload(
-      sequences,
-      [sequences.length / sequenceWords, sequenceWords],
-      "prefill sequences",
-    );
-    // One plan serves all full chunks, a second one the rest: positions attend only to rows of their own or earlier chunks.
-    const rest = count % chunkTokens;
-    const run = (size: number, starts: number[]) => {
-      using batch = TokenBatch.empty(gpu, size, entries, table);
-      using plan = new Plan(gpu, "prefill");
-      let own: Tensor | undefined;
-      if (next) {
-        const { logits } = recordLogits(plan, model, recordForward(plan, model, batch, layers));
-        own = plan.temp([size], "next ids");
-        const greedy = plan.temp([size, 8], "greedy settings");
-        fill(plan, greedy, 0);
-        sample(plan, logits, greedy, own, 0);
-      } else recordPrefill(plan, model, batch, layers);
-      for (const start of starts) {
-        const image = new Uint32Array(size * tokenWords);
-        const end = Math.min(count, start + size);
-        image.set(tokens.slice(start * tokenWords, end * tokenWords));
-        for (let n = end - start; n < size; n++) image.set([0, 0, layout.pieces.length, 0], n * tokenWords);
-        gpu.write(batch.tokens, image);
-        plan.run();
-        if (next && own) gpu.copy(own, next, start, end - start);
-      }
-    };
-    const full = Array.from({ length: Math.floor(count / chunkTokens) }, (_, i) => i * chunkTokens);
-    if (full.length) run(chunkTokens, full);
-    if (rest) run(Math.ceil(rest / 64) * 64, [count - rest]);
-    gpu.free(entries);
-  }
-  return {
+  const rows = layout.rows + extraRows + 1; // the last is where padding tokens write
+  const layers = Array.from({ length: config.layers }, (_, l) => model.cache(rows, `cache of layer ${l}`));
+  const table = gpu.upload(layout.table, [layout.table.length + extraTable], "cache table");
+  const next = withNext ? gpu.tensor([Math.max(1, layout.rows)], "next ids") : undefined;
+  const cache = {
     layers,
     table,
     layout,
@@ -146,6 +97,67 @@ export function fillPrefixCache(
       if (next) gpu.free(next);
     },
   };
+  prefill(model, cache, layout.pieces, next);
+  return cache;
+}
+
+/**
+ * Computes the keys and values of pieces whose earlier positions are in the cache, in chunks that bound the activations.
+ * `next` (u32, as many as there are tokens) takes the greedy next token after each.
+ */
+export function prefill(
+  model: Model,
+  { layers, table, layout, extraRows }: PrefixCache,
+  pieces: PrefixLayout["pieces"],
+  next?: Tensor,
+) {
+  const { gpu } = model;
+  const sequences = new Uint32Array((pieces.length + 1) * sequenceWords);
+  const tokens: number[] = [];
+  pieces.forEach(({ ids, first, table, base }, s) => {
+    sequences.set([table, first, base, 0], s * sequenceWords);
+    ids.forEach((id, i) => tokens.push(id, first + i, s, 0));
+  });
+  sequences.set([0, 0, layout.rows + extraRows, 0], pieces.length * sequenceWords);
+  const count = tokens.length / tokenWords;
+  if (count === 0) return;
+  model.prefillTokens += count;
+  // With logits at every position the vocabulary bounds the chunk.
+  const within = (most: number) => most < 64 ? most : most - most % 64;
+  const wide = Math.max(64, Math.floor(2 ** 24 / model.config.vocabSize));
+  const chunkTokens = within(Math.min(passTokens(model), next ? Math.min(wide, logitRows(model)) : 1024));
+  const entries = gpu.upload(
+    sequences,
+    [sequences.length / sequenceWords, sequenceWords],
+    "prefill sequences",
+  );
+  // One plan serves all full chunks, a second one the rest: positions attend only to rows of their own or earlier chunks.
+  const rest = count % chunkTokens;
+  const run = (size: number, starts: number[]) => {
+    using batch = TokenBatch.empty(gpu, size, entries, table);
+    using plan = new Plan(gpu, "prefill");
+    let own: Tensor | undefined;
+    if (next) {
+      const { logits } = recordLogits(plan, model, recordForward(plan, model, batch, layers));
+      own = plan.temp([size], "next ids");
+      const greedy = plan.temp([size, 8], "greedy settings");
+      fill(plan, greedy, 0);
+      sample(plan, logits, greedy, own, 0);
+    } else recordPrefill(plan, model, batch, layers);
+    for (const start of starts) {
+      const image = new Uint32Array(size * tokenWords);
+      const end = Math.min(count, start + size);
+      image.set(tokens.slice(start * tokenWords, end * tokenWords));
+      for (let n = end - start; n < size; n++) image.set([0, 0, pieces.length, 0], n * tokenWords);
+      gpu.write(batch.tokens, image);
+      plan.run();
+      if (next && own) gpu.copy(own, next, start, end - start);
+    }
+  };
+  const full = Array.from({ length: Math.floor(count / chunkTokens) }, (_, i) => i * chunkTokens);
+  if (full.length) run(chunkTokens, full);
+  if (rest) run(Math.min(chunkTokens, Math.ceil(rest / 64) * 64), [count - rest]);
+  gpu.free(entries);
 }
 
 /** Lexicographic order of token sequences, longer before shorter where one begins the other. */

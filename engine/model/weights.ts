@@ -2,7 +2,7 @@
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Norm } from "../ops/norm.ts";
-import { bytesOf, freeWeight, type RowChunk, type Storage, type Weight } from "../ops/weight.ts";
+import { bytesOf, freeWeight, splitRows, type Storage, type Weight } from "../ops/weight.ts";
 import type { ModelConfig } from "./architecture.ts";
 import { type Checkpoint, type FloatType, type TensorInfo, widenToFloat32 } from "./safetensors.ts";
 
@@ -154,6 +154,13 @@ export function allParameters(weights: ModelWeights): { matrices: Weight[]; norm
   return { matrices: [...matrices], norms };
 }
 
+/** Bytes that weights and norms take on the GPU, overlays apart. */
+export function gpuBytes(weights: ModelWeights): number {
+  const { matrices, norms } = allParameters(weights);
+  const tensors = [...matrices.flatMap(({ chunks }) => chunks.map(({ tensor }) => tensor))];
+  return [...tensors, ...norms.map(({ weight }) => weight)].reduce((sum, { handle }) => sum + handle.size, 0);
+}
+
 async function loadMatrix(
   gpu: Gpu,
   checkpoint: WeightSource,
@@ -169,13 +176,14 @@ async function loadMatrix(
   const storage: Storage = packed ? (only === "F16" ? "f16" : "bf16") : "f32";
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
   const rowBytes = columns * bytesOf(storage);
-  const chunkRows = Math.floor(gpu.bindingBytes / rowBytes);
-  const chunks: RowChunk[] = [];
-  for (let firstRow = 0; firstRow < rows; firstRow += chunkRows) {
-    const count = Math.min(chunkRows, rows - firstRow);
-    const shape = [Math.ceil(count * rowBytes / 4)];
-    chunks.push({ tensor: gpu.tensor(shape, parts[0]!.name, { exact: true }), firstRow, rows: count });
-  }
+  const name = parts[0]!.name;
+  const chunks = splitRows(
+    gpu,
+    rows,
+    rowBytes,
+    (count) => gpu.tensor([Math.ceil(count * rowBytes / 4)], name, { exact: true }),
+  );
+  const chunkRows = chunks[0]!.rows;
   const pieceRows = Math.max(1, Math.floor(pieceBytes / (columns * 4)));
   let waiting = 0;
   // Written bytes wait in host memory until a submit takes them and the GPU is done with it.
@@ -205,7 +213,7 @@ async function loadMatrix(
     chunks.forEach(({ tensor }) => gpu.free(tensor));
     throw error;
   }
-  return { name: parts[0]!.name, rows, columns, storage, chunks };
+  return { name, rows, columns, storage, chunks };
 }
 
 async function readFinite(checkpoint: WeightSource, info: TensorInfo, from: number, count: number) {
