@@ -7,6 +7,7 @@ import { InputError } from "../engine/errors.ts";
 import { requireWritable, writeJson } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { Model } from "../engine/model/model.ts";
+import { loadOptions } from "../engine/run/settings.ts";
 import { tune } from "../engine/run/tuning.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
@@ -56,7 +57,7 @@ await runCommand({
     const display = new ProgressDisplay(values.quiet === true);
     using gpu = await Gpu.open();
     if (!values["no-tune"]) await tune(gpu);
-    using model = await Model.load(gpu, settings.model, { storage: settings.storage });
+    using model = await Model.load(gpu, settings.model, loadOptions(settings));
     if (values.patch) await applyPatch(model, await readPatch(values.patch as string));
     const options = {
       template: settings.promptTemplate,

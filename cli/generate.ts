@@ -5,9 +5,10 @@ import { InputError } from "../engine/errors.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { generate } from "../engine/model/generate.ts";
 import { Model } from "../engine/model/model.ts";
+import { loadOptions } from "../engine/run/settings.ts";
 import { tune } from "../engine/run/tuning.ts";
 import { runCommand, types } from "./command.ts";
-import { embeddedModel, modelFlag, promptFlags, tuneFlag } from "./run_flags.ts";
+import { cacheFlag, embeddedModel, modelFlag, promptFlags, tuneFlag } from "./run_flags.ts";
 
 const [template, maxNewTokens, storage] = promptFlags;
 
@@ -21,6 +22,7 @@ await runCommand({
     template!,
     { ...maxNewTokens!, help: "most tokens to generate" },
     storage!,
+    cacheFlag,
     tuneFlag,
     { name: "temperature", value: "T", help: "0 is greedy", type: types.nonNegative, fallback: 0 },
     {
@@ -53,7 +55,10 @@ await runCommand({
     using gpu = await Gpu.open();
     if (!values["no-tune"]) await tune(gpu);
     using model = await Model.load(gpu, (values.model as string | undefined) ?? embeddedModel(), {
-      storage: values.storage as "auto" | "checkpoint" | "f32",
+      ...loadOptions({
+        storage: values.storage as "auto" | "checkpoint" | "f32",
+        cacheMemory: values["cache-memory"] as number,
+      }),
     });
     if (values.patch) await applyPatch(model, await readPatch(values.patch as string));
     const ids = values.prompt !== undefined

@@ -22,6 +22,15 @@ export const modelFlag: Flag = {
   type: types.text,
 };
 
+/** How much memory caches may take. */
+export const cacheFlag: Flag = {
+  name: "cache-memory",
+  value: "GIB",
+  help: "most GiB of keys and values on the GPU, 0 for a quarter of the weights but at least 2",
+  type: types.nonNegative,
+  fallback: d.cacheMemory,
+};
+
 /** How the model is asked. */
 export const promptFlags: readonly Flag[] = [
   {
@@ -45,6 +54,7 @@ export const promptFlags: readonly Flag[] = [
     type: types.oneOf("auto", "checkpoint", "f32"),
     fallback: d.storage,
   },
+  cacheFlag,
 ];
 
 /** What is measured. */
@@ -227,6 +237,7 @@ export async function toSettings(values: FlagValues): Promise<RunSettings> {
     promptTemplate: get<string>("prompt-template", d.promptTemplate).replaceAll("\\n", "\n"),
     maxNewTokens: get("max-new-tokens", d.maxNewTokens),
     storage: get("storage", d.storage as RunSettings["storage"]),
+    cacheMemory: get("cache-memory", d.cacheMemory as number),
     limit: get("limit", d.limit),
     pivot: get("pivot", d.pivot as RunSettings["pivot"]),
     samples: get("samples", d.samples),

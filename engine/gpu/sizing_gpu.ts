@@ -3,7 +3,7 @@
  * zero. The engine's own stages run on it in no time and tell what they would hold.
  */
 import { Gpu } from "./gpu.ts";
-import { Tensor } from "./tensor.ts";
+import type { Tensor } from "./tensor.ts";
 
 /** The limits of an adapter that sizes depend on, in bytes. */
 export interface BufferLimits {

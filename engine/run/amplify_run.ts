@@ -7,7 +7,7 @@ import type { ModelConfig } from "../model/architecture.ts";
 import { Model } from "../model/model.ts";
 import { setTuning, type Tuning } from "../ops/variants.ts";
 import { RunFolder } from "./run_folder.ts";
-import type { RunSettings } from "./settings.ts";
+import { loadOptions, type RunSettings } from "./settings.ts";
 import {
   evaluateAll,
   findCircuit,
@@ -38,7 +38,7 @@ export async function openRun(
   options: RunOptions,
 ): Promise<RunContext & Disposable> {
   const { split, abilities } = await loadData(settings);
-  const model = await Model.load(gpu, settings.model, { storage: settings.storage });
+  const model = await Model.load(gpu, settings.model, loadOptions(settings));
   try {
     // A resumed run goes on with the kernels it began with, so that its numbers stay comparable.
     const kernels = options.fresh ? undefined : await recordedTuning(options.out);

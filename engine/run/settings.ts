@@ -4,6 +4,7 @@ import type { PivotMethod } from "../circuit/pivots.ts";
 import { traceDefaults } from "../circuit/traces.ts";
 import type { OptimizerName } from "../circuit/update.ts";
 import { defaultTemplate } from "../evaluation/tasks.ts";
+import type { LoadOptions } from "../model/model.ts";
 import type { StorageChoice } from "../model/weights.ts";
 import type { Objective } from "../ops/loss.ts";
 
@@ -20,6 +21,8 @@ export interface RunSettings {
   readonly promptTemplate: string;
   readonly maxNewTokens: number;
   readonly storage: StorageChoice;
+  /** GiB of keys and values that a stage holds at once; 0 for a quarter of the weights, at least 2. */
+  readonly cacheMemory: number;
   /** Most training problems to trace; 0 for all. */
   readonly limit: number;
   readonly pivot: PivotMethod;
@@ -54,6 +57,7 @@ export const settingDefaults = {
   promptTemplate: defaultTemplate,
   maxNewTokens: 48,
   storage: "auto",
+  cacheMemory: 0,
   limit: 0,
   pivot: "prefix",
   ...traceDefaults,
@@ -71,3 +75,10 @@ export const settingDefaults = {
   controls: ["random"],
   referenceCompat: false,
 } as const satisfies Omit<RunSettings, "model" | "data">;
+
+/** How to load the model that the settings name. */
+export function loadOptions(
+  { storage, cacheMemory }: Pick<RunSettings, "storage" | "cacheMemory">,
+): LoadOptions {
+  return { storage, ...(cacheMemory > 0 && { cacheBytes: cacheMemory * 2 ** 30 }) };
+}
