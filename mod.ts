@@ -20,7 +20,7 @@ export { DeviceError, InputError, NoAdapterError } from "./engine/errors.ts";
 
 // The GPU
 export { Gpu } from "./engine/gpu/gpu.ts";
-export type { Kernel, MemoryUse } from "./engine/gpu/gpu.ts";
+export type { Kernel, MemoryUse, OpenOptions } from "./engine/gpu/gpu.ts";
 export { Plan } from "./engine/gpu/plan.ts";
 export { Tensor } from "./engine/gpu/tensor.ts";
 export { forceVariant } from "./engine/ops/variants.ts";
@@ -29,10 +29,12 @@ export type { Variant } from "./engine/ops/variants.ts";
 // The model
 export { architectures } from "./engine/model/architecture.ts";
 export type { Architecture, ModelConfig } from "./engine/model/architecture.ts";
+export { modelConfig, readConfig } from "./engine/model/config.ts";
 export { Model } from "./engine/model/model.ts";
 export type { ActivationPatch, LoadOptions } from "./engine/model/model.ts";
 export { siteKinds } from "./engine/model/sites.ts";
 export type { SiteKind, SiteName } from "./engine/model/sites.ts";
+export { publishedShapes } from "./engine/model/published_shapes.ts";
 export { Tokenizer } from "./engine/model/tokenizer.ts";
 export { generate } from "./engine/model/generate.ts";
 export type { GenerationOptions, GenerationRequest } from "./engine/model/generate.ts";
@@ -65,6 +67,22 @@ export type { Objective } from "./engine/ops/loss.ts";
 export { fullGradient } from "./engine/circuit/full_gradient.ts";
 export { applyPatch, extractPatch, readPatch, writePatch } from "./engine/circuit/patch.ts";
 export type { Patch, PatchTensor } from "./engine/circuit/patch.ts";
+
+export {
+  memoryParts,
+  memoryStages,
+  planMemory,
+  whatWouldFit,
+  workloadDefaults,
+} from "./engine/circuit/memory_plan.ts";
+export type {
+  MemoryPart,
+  MemoryPlan,
+  MemoryStage,
+  PlanRequest,
+  StagePlan,
+  Workload,
+} from "./engine/circuit/memory_plan.ts";
 
 // Evaluation
 export { loadProblems, requireNumericAnswers, splitProblems } from "./engine/evaluation/data.ts";

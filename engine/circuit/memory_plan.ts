@@ -210,11 +210,15 @@ export async function whatWouldFit(request: PlanRequest): Promise<string> {
     shorter,
     fewer,
   ];
-  for (const change of kinds.flat()) if (await fits([change])) return change.remedy;
   let chosen = kinds.flatMap((changes) => changes.slice(-1));
   if (!await fits(chosen)) return "another adapter only";
-  // Take back what is not needed, and of the rest as much as can be.
   for (const changes of kinds) {
+    const furthest = changes.at(-1);
+    if (!furthest || !await fits([furthest])) continue;
+    for (const milder of changes) if (milder === furthest || await fits([milder])) return milder.remedy;
+  }
+  // Take back what is not needed, and of the rest as much as can be; what costs the user most goes first.
+  for (const changes of kinds.toReversed()) {
     const others = chosen.filter((change) => !changes.includes(change));
     for (const milder of [[], ...changes.map((change) => [change])]) {
       if (await fits([...others, ...milder])) {

@@ -120,7 +120,7 @@ Deno.test("weights of published models take their parameters' bytes, and twice a
 });
 
 Deno.test("a buffer above the adapter's limit is named, with its need and what would fit", async () => {
-  const request = published("gemma-2-9b", software);
+  const request = { ...published("gemma-2-9b", software), workload: { prompts: 100, examples: 60 } };
   const { problem, stages } = await planMemory(request);
   assertStringIncludes(problem!, 'update needs one buffer of 140 MiB for "gate and up" [1281,28672]');
   assertStringIncludes(problem!, "allows 128 MiB");
@@ -128,13 +128,14 @@ Deno.test("a buffer above the adapter's limit is named, with its need and what w
   assertEquals([stages.generate.problems, stages.mask.problems], [[], []]);
   const remedy = await whatWouldFit(request);
   assertMatch(remedy, /^a shorter context, prompts of 576 tokens/);
-  const { newTokens, promptTokens, sharedTokens } = { newTokens: 128, promptTokens: 576, sharedTokens: 512 };
-  const shorter = { ...request, workload: { newTokens, promptTokens, sharedTokens } };
+  const lengths = { newTokens: 128, promptTokens: 576, sharedTokens: 512 };
+  const shorter = { ...request, workload: { ...request.workload, ...lengths } };
   assertEquals((await planMemory(shorter)).problem, undefined);
 });
 
 Deno.test("too little GPU memory is named, with the change that suffices or all that are needed", async () => {
-  const request = { ...published("gemma-2-2b"), gpuMemory: 7 * GiB };
+  const workload = { prompts: 100, examples: 60 };
+  const request = { ...published("gemma-2-2b"), gpuMemory: 7 * GiB, workload };
   assertMatch(
     (await planMemory(request)).problem!,
     /^generate needs \d+ MiB of GPU memory and there are 7168 MiB$/,
@@ -154,4 +155,34 @@ Deno.test("prompts longer than the context are refused in words, and by default 
   assertEquals((await planMemory(request)).problem, undefined);
   const { problem } = await planMemory({ ...request, workload: { promptTokens: 500, newTokens: 101 } });
   assertMatch(problem!, /^generate is refused: .*exceeds the context of 600/);
+});
+
+/** The rows of the table in engine/README.md. */
+async function documentedRows(): Promise<string[]> {
+  const gibibytes = (bytes: number) => (bytes / GiB).toFixed(1);
+  const rows = [];
+  for (const name of ["gemma-2-2b", "gemma-2-9b", "olmo-2-7b", "olmo-2-13b"]) {
+    const { stages } = await planMemory(published(name));
+    const { generate, mask, update } = stages;
+    const updated = update.parts.rows + update.parts.gradients + update.parts.moments;
+    const cells = [
+      generate.parts.weights,
+      generate.parts.cache,
+      ...[generate, mask, update].map(({ bytes }) => bytes),
+      update.parts.activations,
+      updated,
+    ];
+    const largest = [generate, mask, update].map(({ largest }) => largest)
+      .reduce((a, b) => b.bytes > a.bytes ? b : a);
+    rows.push(
+      `| ${name} | ${cells.map(gibibytes).join(" | ")} | ${Math.round(largest.bytes / 2 ** 20)} MiB |`,
+    );
+  }
+  return rows;
+}
+
+Deno.test("the memory table in engine/README.md is what the planner computes", async () => {
+  const text = await Deno.readTextFile(new URL("../../engine/README.md", import.meta.url));
+  const rows = text.split("\n").filter((line) => /^\| (gemma|olmo)-/.test(line));
+  assertEquals(rows, await documentedRows());
 });
