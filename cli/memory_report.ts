@@ -109,7 +109,7 @@ export async function reportMemory(values: FlagValues, gpu: Gpu): Promise<Memory
     return {
       plan,
       refusal: plan.problem &&
-        `${name} does not fit: ${plan.problem}; it would fit with ${await whatWouldFit(request)}.`,
+        `"${name}" does not fit: ${plan.problem}; it would fit with ${await whatWouldFit(request)}.`,
     };
   };
   const shape = publishedShapes[name];

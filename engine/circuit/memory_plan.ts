@@ -227,7 +227,8 @@ export async function whatWouldFit(request: PlanRequest): Promise<string> {
       }
     }
   }
-  return `${chosen.map(({ remedy }) => remedy).join(" and ")} together`;
+  const remedies = kinds.flat().filter((change) => chosen.includes(change)).map(({ remedy }) => remedy);
+  return `${remedies.join(" and ")} together`;
 
   async function fits(changes: readonly Change[]): Promise<boolean> {
     const changed: Partial<PlanRequest> = Object.assign({}, ...changes.map(({ changed }) => changed));

@@ -30,7 +30,7 @@ Deno.test("doctor refuses a model that cannot fit in one sentence that says what
     "20",
   ];
   const outcome = await run("doctor", ["--model", "gemma-2-2b", "--gpu-memory", "4", ...small, "--json"]);
-  assertRefused(outcome, 2, "gemma-2-2b does not fit", "4096 MiB", "another adapter only");
+  assertRefused(outcome, 2, '"gemma-2-2b" does not fit', "4096 MiB", "another adapter only");
   const report = lastLine(outcome);
   assertEquals(report.exit_code, 2);
   assert(outcome.stderr.includes(report.error as string));
