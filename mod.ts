@@ -64,7 +64,10 @@ export type { OptimizerName, UpdateOptions } from "./engine/circuit/update.ts";
 export type { Objective } from "./engine/ops/loss.ts";
 export { fullGradient } from "./engine/circuit/full_gradient.ts";
 export { applyPatch, extractPatch, readPatch, writePatch } from "./engine/circuit/patch.ts";
-export type { Patch, PatchTensor } from "./engine/circuit/patch.ts";
+export type { Patch, PatchTensor, RowChange } from "./engine/circuit/patch.ts";
+export { Fusion } from "./engine/circuit/fusion.ts";
+export type { MatrixSurvival, Survival } from "./engine/circuit/fusion.ts";
+export type { Rounding } from "./engine/model/rounding.ts";
 
 // Evaluation
 export { loadProblems, requireNumericAnswers, splitProblems } from "./engine/evaluation/data.ts";
@@ -85,6 +88,8 @@ export { runAmplify, runIdentify } from "./engine/run/amplify_run.ts";
 export type { RunOptions } from "./engine/run/amplify_run.ts";
 export { defaultRates, settingDefaults } from "./engine/run/settings.ts";
 export type { ControlName, RunSettings } from "./engine/run/settings.ts";
+export { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "./engine/run/patched_checkpoint.ts";
+export type { FuseReport } from "./engine/run/patched_checkpoint.ts";
 export { describeSummary } from "./engine/run/summary.ts";
 export type { Summary } from "./engine/run/summary.ts";
 export { limits, verifyGolden } from "./engine/run/verify.ts";
