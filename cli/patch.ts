@@ -39,7 +39,7 @@ await runCommand({
       );
     }
     const out = () => {
-      if (!values.out) throw new InputError(`patch ${action} needs --out DIR to write to.`);
+      if (!values.out) throw new InputError(`--out is missing; patch ${action} needs a folder to write to.`);
       return values.out as string;
     };
     const model = (values.model as string | undefined) ?? embeddedModel();

@@ -27,7 +27,7 @@ const halfStep = (format: Format) =>
   formats[format].largest * 2 ** -formats[format].digits / (2 - 2 ** (1 - formats[format].digits));
 
 function nearest(value: number, format: Format): number {
-  const { digits, largest } = formats[format];
+  const { largest } = formats[format];
   const [near, far] = neighbours(value, format);
   if (Math.abs(value) >= largest + halfStep(format)) return Math.sign(value) * Infinity;
   const [toNear, toFar] = [Math.abs(value - near), Math.abs(far - value)];
