@@ -3,9 +3,12 @@ import { join } from "node:path";
 import { readPatch, writePatch } from "../engine/circuit/patch.ts";
 import { InputError } from "../engine/errors.ts";
 import { requireWritable } from "../engine/files.ts";
+import { resolveModel } from "../engine/model/hub.ts";
+import { downloadProgress } from "../engine/run/load_model.ts";
 import { patchCheckpoint, revertCheckpoint } from "../engine/run/patched_checkpoint.ts";
 import { runCommand, types } from "./command.ts";
-import { embeddedModel } from "./run_flags.ts";
+import { ProgressDisplay } from "./progress.ts";
+import { embeddedModel, modelFlags } from "./run_flags.ts";
 
 await runCommand({
   name: "patch",
@@ -14,12 +17,7 @@ await runCommand({
     "revert DIR: writes the original back from a patched copy. export PATCH: copies the patch alone to a folder.",
   arguments: "info|apply|revert|export PATCH",
   flags: [
-    {
-      name: "model",
-      value: "DIR",
-      help: "model to apply to (default: the embedded model)",
-      type: types.text,
-    },
+    ...modelFlags,
     { name: "out", value: "DIR", help: "folder to write to", type: types.text },
   ],
   async run(values, [action, path, ...rest]) {
@@ -56,11 +54,14 @@ await runCommand({
       case "apply": {
         const target = out();
         await requireWritable(target);
-        await patchCheckpoint(
-          (values.model as string | undefined) ?? embeddedModel(),
-          await readPatch(path),
-          target,
-        );
+        const patch = await readPatch(path);
+        const display = new ProgressDisplay(values.quiet === true);
+        const { folder } = await resolveModel((values.model as string | undefined) ?? embeddedModel(), {
+          revision: values.revision as string | undefined,
+          offline: values.offline === true,
+          onDownload: downloadProgress(display.report),
+        });
+        await patchCheckpoint(folder, patch, target);
         console.log(`patched model in ${target}`);
         break;
       }

@@ -8,14 +8,15 @@ import { type ModelConfig, ropeOf } from "./architecture.ts";
 import { TokenBatch } from "./batch.ts";
 import { readConfig } from "./config.ts";
 import { componentsPerLayer, recordForward, recordGather, recordLogits } from "./forward.ts";
+import { resolveModel, type SourceOptions } from "./hub.ts";
 import { Checkpoint } from "./safetensors.ts";
 import { type Rope, ropeAngles } from "./rope.ts";
 import { parseSite, type SiteName, siteWidth, type Tap } from "./sites.ts";
 import { Tokenizer } from "./tokenizer.ts";
 import { allParameters, loadWeights, type ModelWeights, type StorageChoice } from "./weights.ts";
 
-/** How to load a model. */
-export interface LoadOptions {
+/** How to find and load a model. */
+export interface LoadOptions extends SourceOptions {
   /** Storage of weights on the GPU, default "auto". */
   readonly storage?: StorageChoice;
   /** Longest sequence in tokens, default the model's own limit up to 8,192; may exceed it at the user's risk. */
@@ -39,7 +40,10 @@ export class Model implements Disposable {
 
   private constructor(
     readonly gpu: Gpu,
+    /** The folder it was loaded from. */
     readonly directory: string,
+    /** The commit it is, when it came from the Hugging Face hub. */
+    readonly commit: string | undefined,
     readonly config: ModelConfig,
     readonly weights: ModelWeights,
     /** f32 [contextLength, C/2, 2] of (cos, sin), one for each kind of rotary positions the layers have. */
@@ -49,10 +53,11 @@ export class Model implements Disposable {
   ) {}
 
   /**
-   * Loads a folder in Hugging Face layout: config.json, safetensors, and tokenizer.json if there is one.
-   * Throws InputError naming what is wrong with it.
+   * Loads a folder in Hugging Face layout, or a Hugging Face id (see resolveModel): config.json, safetensors, and
+   * tokenizer.json if there is one. Throws InputError naming what is wrong with it.
    */
-  static async load(gpu: Gpu, directory: string, options: LoadOptions = {}): Promise<Model> {
+  static async load(gpu: Gpu, source: string, options: LoadOptions = {}): Promise<Model> {
+    const { folder: directory, commit } = await resolveModel(source, options);
     using checkpoint = await Checkpoint.open(directory);
     const config = await readConfig(directory);
     const hasTokenizer = await exists(`${directory}/tokenizer.json`);
@@ -66,7 +71,7 @@ export class Model implements Disposable {
       const shape = [contextLength, config.headWidth / 2, 2];
       angles.set(rope, gpu.upload(ropeAngles(rope, config.headWidth, contextLength), shape, "rotary angles"));
     }
-    return new Model(gpu, directory, config, weights, angles, contextLength, tokenizer);
+    return new Model(gpu, directory, commit, config, weights, angles, contextLength, tokenizer);
   }
 
   /** The tokenizer; throws InputError when the folder has none. */

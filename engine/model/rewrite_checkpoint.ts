@@ -17,9 +17,11 @@ export async function rewriteCheckpoint(
   replacements: ReadonlyMap<string, Replacement>,
   omit: readonly string[] = [],
 ): Promise<void> {
-  for await (const { name, isFile } of Deno.readDir(source)) {
-    if (!isFile || omit.includes(name)) continue;
+  for await (const { name } of Deno.readDir(source)) {
     const [from, to] = [join(source, name), join(target, name)];
+    // In a snapshot of the Hugging Face hub files are links.
+    const isFile = await Deno.stat(from).then((info) => info.isFile, () => false);
+    if (!isFile || omit.includes(name)) continue;
     if (name.endsWith(".safetensors")) await rewriteFile(from, `${to}.part`, replacements);
     else await Deno.copyFile(from, `${to}.part`);
     await Deno.rename(`${to}.part`, to);
