@@ -85,11 +85,13 @@ export class HubRepository {
     // Git hashes a file together with its size.
     if (hash.length === 40) contents.update(`blob ${size}\0`);
     let at = 0;
-    // Left by something else.
-    if ((await output.stat()).size > size) await writing(() => output.truncate());
-    for await (const piece of (await Deno.open(path)).readable) {
-      contents.update(piece);
-      at += piece.length;
+    const { size: left } = await output.stat();
+    if (left > size) await writing(() => output.truncate()); // left by something else
+    else if (left > 0) {
+      for await (const piece of (await Deno.open(path)).readable) {
+        contents.update(piece);
+        at += piece.length;
+      }
     }
     for (let failures = 0, why: unknown; at < size;) {
       report(at);
