@@ -107,7 +107,10 @@ export function serveHub(repositories: Record<string, ServedRepository>): HubSer
     const content = repositories[id!]!.files[commit!]![name!]!;
     // A glance at the first byte is never cut.
     const cut = request.headers.get("Range") === "bytes=0-0" ? undefined : cuts.get(name!)?.shift();
-    return transfer(content, request, `"${hashOf(name!, content)}"`, cut);
+    const response = transfer(content, request, `"${hashOf(name!, content)}"`, cut);
+    // The library goes straight to such a server the second time.
+    response.headers.set("X-Cache", "Miss from cloudfront");
+    return response;
   });
   const hub = Deno.serve(options, (request) => {
     const path = note("hub", request);
