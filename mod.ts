@@ -31,6 +31,8 @@ export { architectures } from "./engine/model/architecture.ts";
 export type { Architecture, ModelConfig } from "./engine/model/architecture.ts";
 export { Model } from "./engine/model/model.ts";
 export type { ActivationPatch, LoadOptions } from "./engine/model/model.ts";
+export { resolveModel } from "./engine/model/hub.ts";
+export type { DownloadProgress, ResolvedSource, SourceOptions } from "./engine/model/hub.ts";
 export { siteKinds } from "./engine/model/sites.ts";
 export type { SiteKind, SiteName } from "./engine/model/sites.ts";
 export { Tokenizer } from "./engine/model/tokenizer.ts";

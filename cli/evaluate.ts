@@ -7,19 +7,20 @@ import { evaluateTask, type Task } from "../engine/evaluation/tasks.ts";
 import { InputError } from "../engine/errors.ts";
 import { requireWritable, writeJson } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
-import { Model } from "../engine/model/model.ts";
+import type { Model } from "../engine/model/model.ts";
 import { type Rounding, roundings } from "../engine/model/rounding.ts";
 import { Checkpoint } from "../engine/model/safetensors.ts";
+import { loadModel } from "../engine/run/load_model.ts";
 import { tune } from "../engine/run/tuning.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { dataFlags, modelFlag, promptFlags, toSettings, tuneFlag } from "./run_flags.ts";
+import { dataFlags, modelFlags, promptFlags, toSettings, tuneFlag } from "./run_flags.ts";
 
 await runCommand({
   name: "evaluate",
   summary: "Measures greedy accuracy on a task, per template, and on other abilities.",
   flags: [
-    modelFlag,
+    ...modelFlags,
     ...dataFlags,
     ...promptFlags,
     tuneFlag,
@@ -70,7 +71,10 @@ await runCommand({
     const display = new ProgressDisplay(values.quiet === true);
     using gpu = await Gpu.open();
     if (!values["no-tune"]) await tune(gpu);
-    using model = await Model.load(gpu, settings.model, { storage: settings.storage });
+    using model = await loadModel(gpu, settings, {
+      offline: values.offline === true,
+      progress: display.report,
+    });
     const fusion = values.patch
       ? await applyRounded(model, values.patch as string, rounding, settings.seed)
       : undefined;
@@ -104,6 +108,7 @@ await runCommand({
     const { task, ...other_abilities } = accuracy;
     const report = {
       model: settings.model,
+      ...(model.commit && { model_commit: model.commit }),
       data: settings.data,
       patch: values.patch ?? null,
       rounding,

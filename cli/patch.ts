@@ -4,10 +4,13 @@ import { describeSurvival } from "../engine/circuit/fusion.ts";
 import { readPatch, writePatch } from "../engine/circuit/patch.ts";
 import { InputError } from "../engine/errors.ts";
 import { requireWritable } from "../engine/files.ts";
+import { resolveModel } from "../engine/model/hub.ts";
 import { type Rounding, roundings } from "../engine/model/rounding.ts";
+import { downloadProgress } from "../engine/run/load_model.ts";
 import { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "../engine/run/patched_checkpoint.ts";
 import { runCommand, types } from "./command.ts";
-import { embeddedModel } from "./run_flags.ts";
+import { ProgressDisplay } from "./progress.ts";
+import { embeddedModel, modelFlags } from "./run_flags.ts";
 
 await runCommand({
   name: "patch",
@@ -17,12 +20,7 @@ await runCommand({
     "revert DIR: writes the original back from an applied copy. export PATCH: copies the patch alone to a folder.",
   arguments: "info|fuse|apply|revert|export PATCH",
   flags: [
-    {
-      name: "model",
-      value: "DIR",
-      help: "model to fuse or apply to (default: the embedded model)",
-      type: types.text,
-    },
+    ...modelFlags,
     { name: "out", value: "DIR", help: "folder to write to", type: types.text },
     {
       name: "rounding",
@@ -42,7 +40,14 @@ await runCommand({
       if (!values.out) throw new InputError(`--out is missing; patch ${action} needs a folder to write to.`);
       return values.out as string;
     };
-    const model = (values.model as string | undefined) ?? embeddedModel();
+    const modelFolder = async () => {
+      const { folder } = await resolveModel((values.model as string | undefined) ?? embeddedModel(), {
+        revision: values.revision as string | undefined,
+        offline: values.offline === true,
+        onDownload: downloadProgress(new ProgressDisplay(values.quiet === true).report),
+      });
+      return folder;
+    };
     const [rounding, seed] = [values.rounding as Rounding | undefined, values.seed as number | undefined];
     for (const name of ["rounding", "seed"]) {
       if (action === "fuse" || values[name] === undefined) continue;
@@ -70,7 +75,9 @@ await runCommand({
         return;
       }
       case "fuse": {
-        const report = await fuseCheckpoint(model, await readPatch(path), out(), rounding, seed);
+        const patch = await readPatch(path);
+        const model = await modelFolder();
+        const report = await fuseCheckpoint(model, patch, out(), rounding, seed);
         for (const { name, dtype, rows, ...survives } of report.matrices) {
           console.log(`${name}: ${rows} rows ${dtype}, ${describeSurvival(survives)}`);
         }
@@ -85,7 +92,8 @@ await runCommand({
         return;
       }
       case "apply": {
-        mention(await patchCheckpoint(model, await readPatch(path), out()));
+        const patch = await readPatch(path);
+        mention(await patchCheckpoint(await modelFolder(), patch, out()));
         console.log(`patched model in ${values.out}`);
         break;
       }
