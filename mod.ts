@@ -32,6 +32,8 @@ export type { Architecture, ModelConfig } from "./engine/model/architecture.ts";
 export { modelConfig, readConfig } from "./engine/model/config.ts";
 export { Model } from "./engine/model/model.ts";
 export type { ActivationPatch, LoadOptions } from "./engine/model/model.ts";
+export { resolveModel } from "./engine/model/hub.ts";
+export type { DownloadProgress, ResolvedSource, SourceOptions } from "./engine/model/hub.ts";
 export { siteKinds } from "./engine/model/sites.ts";
 export type { SiteKind, SiteName } from "./engine/model/sites.ts";
 export { publishedShapes } from "./engine/model/published_shapes.ts";
@@ -66,7 +68,10 @@ export type { OptimizerName, UpdateOptions } from "./engine/circuit/update.ts";
 export type { Objective } from "./engine/ops/loss.ts";
 export { fullGradient } from "./engine/circuit/full_gradient.ts";
 export { applyPatch, extractPatch, readPatch, writePatch } from "./engine/circuit/patch.ts";
-export type { Patch, PatchTensor } from "./engine/circuit/patch.ts";
+export type { Patch, PatchTensor, RowChange } from "./engine/circuit/patch.ts";
+export { Fusion } from "./engine/circuit/fusion.ts";
+export type { MatrixSurvival, Survival } from "./engine/circuit/fusion.ts";
+export type { Rounding } from "./engine/model/rounding.ts";
 
 export {
   memoryParts,
@@ -103,6 +108,8 @@ export { runAmplify, runIdentify } from "./engine/run/amplify_run.ts";
 export type { RunOptions } from "./engine/run/amplify_run.ts";
 export { defaultRates, settingDefaults } from "./engine/run/settings.ts";
 export type { ControlName, RunSettings } from "./engine/run/settings.ts";
+export { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "./engine/run/patched_checkpoint.ts";
+export type { FuseReport } from "./engine/run/patched_checkpoint.ts";
 export { describeSummary } from "./engine/run/summary.ts";
 export type { Summary } from "./engine/run/summary.ts";
 export { limits, verifyGolden } from "./engine/run/verify.ts";

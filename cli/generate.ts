@@ -4,24 +4,25 @@ import { encodePrompt } from "../engine/evaluation/tasks.ts";
 import { InputError } from "../engine/errors.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { generate } from "../engine/model/generate.ts";
-import { Model } from "../engine/model/model.ts";
-import { loadOptions } from "../engine/run/settings.ts";
+import { loadModel } from "../engine/run/load_model.ts";
+import type { StorageChoice } from "../engine/model/weights.ts";
 import { tune } from "../engine/run/tuning.ts";
 import { runCommand, types } from "./command.ts";
-import { cacheFlag, embeddedModel, modelFlag, promptFlags, tuneFlag } from "./run_flags.ts";
+import { ProgressDisplay } from "./progress.ts";
+import { cacheFlag, embeddedModel, modelFlags, promptFlags, tuneFlag } from "./run_flags.ts";
 
-const [template, maxNewTokens, storage] = promptFlags;
+const [template, maxNewTokens, storageFlag] = promptFlags;
 
 await runCommand({
   name: "generate",
   summary: "Prints a model's completion of a prompt.",
   flags: [
-    modelFlag,
+    ...modelFlags,
     { name: "prompt", value: "TEXT", help: "the prompt, as it is", type: types.text },
     { name: "question", value: "TEXT", help: "a question, put into the prompt template", type: types.text },
     template!,
     { ...maxNewTokens!, help: "most tokens to generate" },
-    storage!,
+    storageFlag!,
     cacheFlag,
     tuneFlag,
     { name: "temperature", value: "T", help: "0 is greedy", type: types.nonNegative, fallback: 0 },
@@ -54,12 +55,21 @@ await runCommand({
     }
     using gpu = await Gpu.open();
     if (!values["no-tune"]) await tune(gpu);
-    using model = await Model.load(gpu, (values.model as string | undefined) ?? embeddedModel(), {
-      ...loadOptions({
-        storage: values.storage as "auto" | "checkpoint" | "f32",
-        cacheMemory: values["cache-memory"] as number,
-      }),
-    });
+    const { model: source = embeddedModel(), revision, storage } = values as {
+      model?: string;
+      revision?: string;
+      storage: StorageChoice;
+    };
+    const cacheMemory = values["cache-memory"] as number;
+    const display = new ProgressDisplay(values.quiet === true);
+    using model = await loadModel(
+      gpu,
+      { model: source, ...(revision && { revision }), storage, cacheMemory },
+      {
+        offline: values.offline === true,
+        progress: display.report,
+      },
+    );
     if (values.patch) await applyPatch(model, await readPatch(values.patch as string));
     const ids = values.prompt !== undefined
       ? model.tokenizer.encode((values.prompt as string).replaceAll("\\n", "\n"))

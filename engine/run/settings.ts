@@ -4,7 +4,6 @@ import type { PivotMethod } from "../circuit/pivots.ts";
 import { traceDefaults } from "../circuit/traces.ts";
 import type { OptimizerName } from "../circuit/update.ts";
 import { defaultTemplate } from "../evaluation/tasks.ts";
-import type { LoadOptions } from "../model/model.ts";
 import type { StorageChoice } from "../model/weights.ts";
 import type { Objective } from "../ops/loss.ts";
 
@@ -13,7 +12,10 @@ export type ControlName = "random" | "unmasked";
 
 /** Settings of identify, amplify and evaluate; names are those of the command-line flags. */
 export interface RunSettings {
+  /** A folder or a Hugging Face id. */
   readonly model: string;
+  /** Branch, tag or commit of a Hugging Face id. */
+  readonly revision?: string;
   readonly data: string;
   /** Other tasks, by name, whose accuracy must not suffer. */
   readonly abilities: Readonly<Record<string, string>>;
@@ -75,10 +77,3 @@ export const settingDefaults = {
   controls: ["random"],
   referenceCompat: false,
 } as const satisfies Omit<RunSettings, "model" | "data">;
-
-/** How to load the model that the settings name. */
-export function loadOptions(
-  { storage, cacheMemory }: Pick<RunSettings, "storage" | "cacheMemory">,
-): LoadOptions {
-  return { storage, ...(cacheMemory > 0 && { cacheBytes: cacheMemory * 2 ** 30 }) };
-}
