@@ -204,7 +204,7 @@ export async function whatWouldFit(request: PlanRequest): Promise<string> {
     remedy: `${(100 * work.selected / part).toPrecision(2)} % of the components`,
   }));
   const kinds = [
-    wide ? [{ changed: narrow, remedy: "16-bit storage" }] : [],
+    wide ? [{ changed: narrow, remedy: "16-bit storage (--storage checkpoint)" }] : [],
     caches,
     batches,
     shorter,
