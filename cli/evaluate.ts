@@ -2,11 +2,13 @@
 import { join } from "node:path";
 import { applyPatch, readPatch } from "../engine/circuit/patch.ts";
 import { loadProblems, requireNumericAnswers, splitProblems } from "../engine/evaluation/data.ts";
+import { promptHead } from "../engine/evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../engine/evaluation/tasks.ts";
 import { InputError } from "../engine/errors.ts";
 import { requireWritable, writeJson } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { Model } from "../engine/model/model.ts";
+import { promptOptions } from "../engine/run/prompt_settings.ts";
 import { tune } from "../engine/run/tuning.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
@@ -58,11 +60,8 @@ await runCommand({
     if (!values["no-tune"]) await tune(gpu);
     using model = await Model.load(gpu, settings.model, { storage: settings.storage });
     if (values.patch) await applyPatch(model, await readPatch(values.patch as string));
-    const options = {
-      template: settings.promptTemplate,
-      maxNewTokens: settings.maxNewTokens,
-      referenceCompat: settings.referenceCompat,
-    };
+    using head = promptHead(model, promptOptions(settings));
+    const options = { ...promptOptions(settings), head };
     const accuracy: Record<string, number> = {};
     let perTemplate: Record<string, number> = {};
     for (const task of tasks) {
@@ -91,6 +90,13 @@ await runCommand({
       patch: values.patch ?? null,
       split: part,
       seed: settings.seed,
+      prompt: {
+        template: settings.promptTemplate,
+        shots: settings.shots,
+        chat: settings.chat,
+        stop: settings.stop,
+        max_new_tokens: settings.maxNewTokens,
+      },
       accuracy: task!,
       per_template: perTemplate,
       other_abilities,

@@ -9,6 +9,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { encodeSequences, TokenBatch } from "../model/batch.ts";
 import type { Model } from "../model/model.ts";
 import { fillPrefixCache, layOutPrefixes, type PrefixCache } from "../model/prefix_cache.ts";
+import type { SharedHead } from "../model/shared_head.ts";
 import { lastTokens, type PairTensors, recordPairPass } from "../model/training_pass.ts";
 import type { TokenPair } from "./localization.ts";
 
@@ -22,12 +23,16 @@ export class OneTokenMaskPass implements Disposable {
   private readonly pairs: PairTensors;
   private readonly pairsPerToken: number;
 
-  /** With `crossPairs` each position is scored on the pairs of the whole batch (the reference's quirk 1). */
+  /**
+   * With `crossPairs` each position is scored on the pairs of the whole batch (the reference's quirk 1). `head` holds what
+   * the prefixes begin with, computed already.
+   */
   constructor(
     private readonly model: Model,
     private readonly examples: readonly TokenPair[],
     readonly batchSize: number,
     private readonly crossPairs = false,
+    head?: SharedHead,
   ) {
     examples.forEach(({ prefix_ids, desired_token, undesired_token }) => {
       model.checkSequence(prefix_ids);
@@ -36,7 +41,7 @@ export class OneTokenMaskPass implements Disposable {
     const { gpu } = model;
     this.cache = fillPrefixCache(
       model,
-      layOutPrefixes(examples.map(({ prefix_ids }) => prefix_ids.slice(0, -1))),
+      layOutPrefixes(examples.map(({ prefix_ids }) => prefix_ids.slice(0, -1)), head),
       batchSize,
     );
     this.batch = TokenBatch.empty(gpu, batchSize, batchSize, this.cache.table);

@@ -87,6 +87,7 @@ export async function branchingPivots(
     const part = walked.slice(first, last);
     const layout = layOutPrefixes(
       part.map(({ entry, contrast }) => [...entry.promptIds, ...contrast.ids.slice(0, -1)]),
+      options.head,
     );
     using cache = fillPrefixCache(model, layout, room.slots * options.maxNewTokens, { withNext: true });
     const next = await model.gpu.readU32(cache.next!);
