@@ -10,8 +10,9 @@ export interface ChatMessage {
   readonly content: string;
 }
 
-// Templates that state today's date would give another prompt every day; all of them get this one.
-const fixedDate = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}";
+// Templates that state today's date would give another prompt every day; all of them get this one. The line's end is the
+// block's, by the rules chat templates are read by, so what follows is as if nothing stood before it.
+const fixedDate = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}\n";
 
 const specialTokens = ["bos_token", "eos_token", "pad_token", "unk_token"] as const;
 
