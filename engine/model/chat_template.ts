@@ -21,7 +21,8 @@ export class ChatTemplate {
   private parsed: Template | undefined;
 
   private constructor(
-    private readonly source: string,
+    /** Looked at when first used: a model that is never chatted with need not have a good one. */
+    private readonly source: unknown,
     /** The file it stands in. */
     private readonly path: string,
     private readonly variables: Readonly<Record<string, string>>,
@@ -53,7 +54,7 @@ export class ChatTemplate {
       const [path, object] of [[settingsPath, settings], [beside, await readJsonObject(beside)]] as const
     ) {
       if (object?.chat_template === undefined || object.chat_template === null) continue;
-      return new ChatTemplate(templateText(object.chat_template, path), path, variables);
+      return new ChatTemplate(object.chat_template, path, variables);
     }
     return undefined;
   }
@@ -63,8 +64,9 @@ export class ChatTemplate {
    * Throws InputError when the template cannot be read or refuses the conversation.
    */
   render(messages: readonly ChatMessage[]): string {
+    const text = templateText(this.source, this.path);
     try {
-      this.parsed ??= new Template(fixedDate + this.source);
+      this.parsed ??= new Template(fixedDate + text);
       return this.parsed.render({
         messages,
         add_generation_prompt: true,

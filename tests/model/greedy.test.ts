@@ -110,6 +110,9 @@ gpuTest("stopAt keeps as many tokens as it says and frees the slot early", async
   );
   assertEquals(cut.ids, [whole.ids[0]!.slice(0, 3), whole.ids[1]!.slice(0, 20)]);
   assertLess(cut.tokens, whole.tokens / 2);
+  // Sequences at their limit before the first look are cut as well: when anyone looks decides nothing.
+  const short = await generate(model, six.slice(0, 2), { maxNewTokens: 8, stopTokens: [], stopAt: () => 3 });
+  assertEquals(short, whole.ids.map((ids) => ids.slice(0, 3)));
 });
 
 gpuTest("positions that prompts share are computed once", async ({ gpu }) => {

@@ -1,9 +1,6 @@
 /** The shared head of prompts: computed once, for all waves and calls, and without a trace in the results. */
 import { join } from "node:path";
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
-import { learnMask } from "../../engine/circuit/mask_training.ts";
-import { branchingPivots } from "../../engine/circuit/pivots.ts";
-import { addContrast, greedyTraces, traceDefaults } from "../../engine/circuit/traces.ts";
 import { loadProblems } from "../../engine/evaluation/data.ts";
 import { encodePrompt, plainTemplate, promptHead } from "../../engine/evaluation/prompt.ts";
 import { evaluateTask, type PromptOptions } from "../../engine/evaluation/tasks.ts";
@@ -57,37 +54,7 @@ gpuTest("many waves compute the beginning of their prompts once", async ({ gpu }
 });
 
 gpuTest(
-  "the whole of identify computes the shots once, with the same traces, pivots and mask",
-  async ({ gpu }) => {
-    using model = await Model.load(gpu, tinyModel);
-    const base = { ...traceDefaults, ...prompt, seed: 3, temperatureRight: 1.6, temperatureWrong: 1.2 };
-    const chosen = some(10);
-    let rounds = new Set<string>();
-    const identify = async (head?: SharedHead) => {
-      rounds = new Set();
-      const options = { ...base, ...(head && { head }) };
-      const greedy = await greedyTraces(model, chosen, options, (stage) => rounds.add(stage));
-      const traces = await addContrast(model, greedy, options, (stage) => rounds.add(stage));
-      const { examples } = await branchingPivots(model, traces, options);
-      const mask = await learnMask(model, examples, { epochs: 2, patience: 0, ...(head && { head }) });
-      return { traces, examples, mask };
-    };
-    const without = await prefilled(model, () => identify());
-    using head = promptHead(model, prompt);
-    const withHead = await prefilled(model, () => identify(head));
-    assertEquals(withHead.result.traces, without.result.traces);
-    assertEquals(withHead.result.examples, without.result.examples);
-    assertEquals(withHead.result.mask, without.result.mask);
-    assertGreater(without.result.examples.length, 2);
-    // One cache for the greedy traces and for each round of samples, one for the branches and one for the mask.
-    const caches = rounds.size + 2;
-    assertGreater(caches, 4);
-    assertEquals(without.tokens - withHead.tokens, (caches - 1) * head.ids.length);
-  },
-);
-
-gpuTest(
-  "one head serves the tasks of an evaluation and knows nothing of the next weights",
+  "one head serves all tasks of an evaluation",
   async ({ gpu }) => {
     using model = await Model.load(gpu, tinyModel);
     const tasks = [some(6), some(14).slice(6)].map((part, i) => (
