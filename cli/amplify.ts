@@ -8,7 +8,7 @@ import { ProgressDisplay } from "./progress.ts";
 import {
   dataFlags,
   identifyFlags,
-  modelFlag,
+  modelFlags,
   outFlags,
   outFolder,
   promptFlags,
@@ -20,7 +20,7 @@ await runCommand({
   name: "amplify",
   summary: "Finds the circuit that decides a task, strengthens only it, and measures what changed.",
   flags: [
-    modelFlag,
+    ...modelFlags,
     ...dataFlags,
     {
       name: "seeds",
@@ -44,6 +44,7 @@ await runCommand({
         out,
         fresh: values.fresh === true,
         tune: !values["no-tune"],
+        offline: values.offline === true,
         progress: display.report,
       };
       const result = await runSeeds(gpu, settings, seeds, options);
@@ -56,6 +57,7 @@ await runCommand({
     const summary = await runAmplify(gpu, settings, {
       out,
       fresh: values.fresh === true,
+      offline: values.offline === true,
       progress: display.report,
     });
     display.finish();

@@ -1,5 +1,6 @@
 /** deno task evaluate: accuracy of a model, with or without a patch, on a task and other abilities. */
 import { join } from "node:path";
+import { describeSurvival, Fusion } from "../engine/circuit/fusion.ts";
 import { applyPatch, readPatch } from "../engine/circuit/patch.ts";
 import { loadProblems, requireNumericAnswers, splitProblems } from "../engine/evaluation/data.ts";
 import { promptHead } from "../engine/evaluation/prompt.ts";
@@ -7,18 +8,21 @@ import { evaluateTask, type Task } from "../engine/evaluation/tasks.ts";
 import { InputError } from "../engine/errors.ts";
 import { requireWritable, writeJson } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
-import { Model } from "../engine/model/model.ts";
+import type { Model } from "../engine/model/model.ts";
+import { type Rounding, roundings } from "../engine/model/rounding.ts";
+import { Checkpoint } from "../engine/model/safetensors.ts";
+import { loadModel } from "../engine/run/load_model.ts";
 import { promptOptions } from "../engine/run/prompt_settings.ts";
 import { tune } from "../engine/run/tuning.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { dataFlags, modelFlag, promptFlags, toSettings, tuneFlag } from "./run_flags.ts";
+import { dataFlags, modelFlags, promptFlags, toSettings, tuneFlag } from "./run_flags.ts";
 
 await runCommand({
   name: "evaluate",
   summary: "Measures greedy accuracy on a task, per template, and on other abilities.",
   flags: [
-    modelFlag,
+    ...modelFlags,
     ...dataFlags,
     ...promptFlags,
     tuneFlag,
@@ -27,6 +31,13 @@ await runCommand({
       value: "PATH",
       help: "patch to apply first: a run folder or patch.safetensors",
       type: types.text,
+    },
+    {
+      name: "rounding",
+      value: "KIND",
+      help:
+        "round patched rows to the checkpoint's type, as patch fuse would: nearest, stochastic (by --seed) or none",
+      type: types.oneOf(...roundings, "none"),
     },
     {
       name: "split",
@@ -39,6 +50,10 @@ await runCommand({
   ],
   async run(values) {
     const settings = await toSettings(values);
+    const rounding = (values.rounding ?? "none") as Rounding | "none";
+    if (values.rounding && !values.patch) {
+      throw new InputError(`--rounding ${rounding} rounds the rows of a patch; add --patch.`);
+    }
     const out = values.out as string | undefined;
     if (out) await requireWritable(out);
     const problems = await loadProblems(settings.data);
@@ -58,8 +73,13 @@ await runCommand({
     const display = new ProgressDisplay(values.quiet === true);
     using gpu = await Gpu.open();
     if (!values["no-tune"]) await tune(gpu);
-    using model = await Model.load(gpu, settings.model, { storage: settings.storage });
-    if (values.patch) await applyPatch(model, await readPatch(values.patch as string));
+    using model = await loadModel(gpu, settings, {
+      offline: values.offline === true,
+      progress: display.report,
+    });
+    const fusion = values.patch
+      ? await applyRounded(model, values.patch as string, rounding, settings.seed)
+      : undefined;
     using head = promptHead(model, promptOptions(settings));
     const options = { ...promptOptions(settings), head };
     const accuracy: Record<string, number> = {};
@@ -83,11 +103,15 @@ await runCommand({
         `${task.name.padEnd(17)} ${(100 * accuracy[task.name]!).toFixed(1)} % of ${task.problems.length}`,
       );
     }
+    if (fusion) console.log(`${fusion.dtype.padEnd(17)} ${describeSurvival(fusion.survives)}`);
     const { task, ...other_abilities } = accuracy;
     const report = {
       model: settings.model,
+      ...(model.commit && { model_commit: model.commit }),
       data: settings.data,
       patch: values.patch ?? null,
+      rounding,
+      ...(fusion ? { dtype: fusion.dtype, survives: fusion.survives } : {}),
       split: part,
       seed: settings.seed,
       prompt: {
@@ -106,3 +130,21 @@ await runCommand({
     if (values.json) console.log(JSON.stringify(report));
   },
 });
+
+/** Puts a patch into the model, rounded unless `rounding` is none; tells then what rounding left of it. */
+async function applyRounded(
+  model: Model,
+  path: string,
+  rounding: Rounding | "none",
+  seed: number,
+): Promise<Fusion | undefined> {
+  const patch = await readPatch(path);
+  if (rounding === "none") {
+    await applyPatch(model, patch);
+    return;
+  }
+  using checkpoint = await Checkpoint.open(model.directory);
+  const fusion = new Fusion(checkpoint, patch, rounding, seed);
+  await applyPatch(model, patch, fusion.rows);
+  return fusion;
+}

@@ -5,17 +5,19 @@ import { completionText, endAtStop } from "../engine/evaluation/tasks.ts";
 import { InputError } from "../engine/errors.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { generate } from "../engine/model/generate.ts";
-import { Model } from "../engine/model/model.ts";
+import { loadModel } from "../engine/run/load_model.ts";
 import { promptFormat } from "../engine/run/prompt_settings.ts";
+import type { StorageChoice } from "../engine/model/weights.ts";
 import { tune } from "../engine/run/tuning.ts";
 import { runCommand, types } from "./command.ts";
-import { embeddedModel, modelFlag, promptFlags, toPromptSettings, tuneFlag } from "./run_flags.ts";
+import { ProgressDisplay } from "./progress.ts";
+import { embeddedModel, modelFlags, promptFlags, toPromptSettings, tuneFlag } from "./run_flags.ts";
 
 await runCommand({
   name: "generate",
   summary: "Prints a model's completion of a prompt.",
   flags: [
-    modelFlag,
+    ...modelFlags,
     { name: "prompt", value: "TEXT", help: "the prompt, as it is", type: types.text },
     { name: "question", value: "TEXT", help: "a question, asked as the prompt flags say", type: types.text },
     ...promptFlags,
@@ -60,8 +62,11 @@ await runCommand({
     const stop = values.prompt !== undefined && !values.stop ? [] : prompt.stop;
     using gpu = await Gpu.open();
     if (!values["no-tune"]) await tune(gpu);
-    using model = await Model.load(gpu, folder, {
-      storage: values.storage as "auto" | "checkpoint" | "f32",
+    const { revision, storage } = values as { revision?: string; storage: StorageChoice };
+    const display = new ProgressDisplay(values.quiet === true);
+    using model = await loadModel(gpu, { model: folder, ...(revision && { revision }), storage }, {
+      offline: values.offline === true,
+      progress: display.report,
     });
     if (values.patch) await applyPatch(model, await readPatch(values.patch as string));
     const ids = values.prompt !== undefined

@@ -7,7 +7,7 @@ import { ProgressDisplay } from "./progress.ts";
 import {
   dataFlags,
   identifyFlags,
-  modelFlag,
+  modelFlags,
   outFlags,
   outFolder,
   promptFlags,
@@ -18,13 +18,19 @@ import {
 await runCommand({
   name: "identify",
   summary: "Finds pivotal tokens and learns which heads and neurons decide them.",
-  flags: [modelFlag, ...dataFlags, ...promptFlags, ...identifyFlags, ...updateFlags, ...outFlags],
+  flags: [...modelFlags, ...dataFlags, ...promptFlags, ...identifyFlags, ...updateFlags, ...outFlags],
   async run(values) {
     const settings = await toSettings(values);
     const out = outFolder(values, "amplify", settings);
     const display = new ProgressDisplay(values.quiet === true);
     using gpu = await Gpu.open();
-    const options = { out, fresh: values.fresh === true, tune: !values["no-tune"], progress: display.report };
+    const options = {
+      out,
+      fresh: values.fresh === true,
+      tune: !values["no-tune"],
+      offline: values.offline === true,
+      progress: display.report,
+    };
     const { examples, selection, config } = await runIdentify(gpu, settings, options);
     display.finish();
     const components = countSelected(config, selection);

@@ -23,10 +23,27 @@ const d = settingDefaults;
 /** Which model, which data, where to. */
 export const modelFlag: Flag = {
   name: "model",
-  value: "DIR",
-  help: "model folder in Hugging Face layout (default: the embedded model)",
+  value: "DIR|HF-ID",
+  help: "model folder in Hugging Face layout, or id such as org/name (default: the embedded model)",
   type: types.text,
 };
+
+/** Which model, and where a Hugging Face id is taken from. */
+export const modelFlags: readonly Flag[] = [
+  modelFlag,
+  {
+    name: "revision",
+    value: "NAME",
+    help: "branch, tag or commit of the Hugging Face id (default: main)",
+    type: types.text,
+  },
+  {
+    name: "offline",
+    help: "download nothing; only what the Hugging Face cache holds",
+    type: types.switch,
+    fallback: false,
+  },
+];
 
 /** How the model is asked; what is left out follows the model folder's prompt.json, if it has one. */
 export const promptFlags: readonly Flag[] = [
@@ -256,10 +273,12 @@ export async function toSettings(values: FlagValues): Promise<RunSettings> {
   const get = <T>(name: string, fallback: T): T => (values[name] as T | undefined) ?? fallback;
   const model = get("model", embeddedModel());
   const data = get("data", join(embeddedModel(), "math.jsonl"));
+  const revision = values.revision as string | undefined;
   const objective = get("objective", d.objective as RunSettings["objective"]);
   const optimizer = get("optimizer", d.optimizer as RunSettings["optimizer"]);
   return {
     model,
+    ...(revision !== undefined && { revision }),
     data,
     abilities: await toAbilities(values.ability as string[] | undefined, data),
     seed: get("seed", d.seed),

@@ -1,4 +1,5 @@
-/** Writing files so that a reader never sees half of one. */
+/** Writing files and folders so that a reader never sees half of one. */
+import { join } from "node:path";
 import { InputError } from "./errors.ts";
 
 /** Writes text to a temporary name, syncs, and renames it to `path`. */
@@ -27,5 +28,40 @@ export async function requireWritable(folder: string): Promise<void> {
     throw new InputError(
       `Output folder "${folder}" is not writable (${why}); choose another with --out.`,
     );
+  }
+}
+
+const unfinished = ".unfinished";
+
+/**
+ * Fills a new or empty folder: `fill` writes into a hidden folder inside it, everything is moved up when it is done, and
+ * `last` comes last. What an interrupted attempt left in the hidden folder is discarded. Throws InputError when the
+ * folder holds anything else, cannot be written or has no space left.
+ */
+export async function writeFolder(target: string, last: string, fill: (folder: string) => Promise<void>) {
+  await requireWritable(target);
+  for await (const { name } of Deno.readDir(target)) {
+    if (name === unfinished) continue;
+    throw new InputError(`Output folder "${target}" holds "${name}"; choose a new or empty one with --out.`);
+  }
+  const folder = join(target, unfinished);
+  const discard = () => Deno.remove(folder, { recursive: true }).catch(() => {});
+  await discard();
+  try {
+    await Deno.mkdir(folder);
+    await fill(folder);
+    const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+    for (const name of names.sort((a, b) => Number(a === last) - Number(b === last))) {
+      await Deno.rename(join(folder, name), join(target, name));
+    }
+    await Deno.remove(folder);
+  } catch (error) {
+    await discard();
+    if (error instanceof Error && /no space left|not enough space|quota exceeded/i.test(error.message)) {
+      throw new InputError(
+        `There is no space left for "${target}"; free some or choose another disk with --out.`,
+      );
+    }
+    throw error;
   }
 }

@@ -1,5 +1,5 @@
 // y[r, w] = x[r, w] * rsqrt(mean_w(x[r]^2) + epsilon) * (offset + gain[w])  (+ residual[r, w])
-// x rows lie at r * x_stride + x_offset, y and residual rows at r * y_stride + y_offset; width W each.
+// Row r = n * heads + h of x lies at n * x_stride + x_offset + h * W, of y and residual at n * y_stride + y_offset + h * W.
 // $PARALLEL: one workgroup of $WG threads a row; otherwise one thread a row.
 struct Params {
   rows: u32,
@@ -10,6 +10,7 @@ struct Params {
   y_offset: u32,
   epsilon: f32,
   offset: f32,
+  heads: u32, // norms a row of the matrix: 1, or one per head
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -39,8 +40,8 @@ fn main(
   let step = 1u;
   //: end
   let inside = row < params.rows;
-  let from_x = row * params.x_stride + params.x_offset;
-  let from_y = row * params.y_stride + params.y_offset;
+  let from_x = row / params.heads * params.x_stride + params.x_offset + row % params.heads * params.width;
+  let from_y = row / params.heads * params.y_stride + params.y_offset + row % params.heads * params.width;
   var squares = 0.0;
   if (inside) {
     for (var w = first; w < params.width; w += step) {

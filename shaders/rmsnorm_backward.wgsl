@@ -1,6 +1,6 @@
 // dx[r, w] = s * g[w] * dy[r, w] - x[r, w] * s^3 / W * sum_w(g * dy * x)   with s = rsqrt(mean(x^2) + epsilon), g = offset + gain
 // (+ residual[r, w]). Also writes scales[r] = s for the gain's gradient.
-// Rows: x at r * x_stride + x_offset; dy, dx and residual at r * y_stride + y_offset.
+// Rows r = n * heads + h: x at n * x_stride + x_offset + h * W; dy, dx and residual at n * y_stride + y_offset + h * W.
 // $IN_PLACE: dx overwrites dy. $PARALLEL: one workgroup of $WG threads a row; otherwise one thread a row.
 struct Params {
   rows: u32,
@@ -11,6 +11,7 @@ struct Params {
   y_offset: u32,
   epsilon: f32,
   offset: f32,
+  heads: u32, // norms a row of the matrix: 1, or one per head
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -56,8 +57,8 @@ fn main(
   let step = 1u;
   //: end
   let inside = row < params.rows;
-  let from_x = row * params.x_stride + params.x_offset;
-  let from_y = row * params.y_stride + params.y_offset;
+  let from_x = row / params.heads * params.x_stride + params.x_offset + row % params.heads * params.width;
+  let from_y = row / params.heads * params.y_stride + params.y_offset + row % params.heads * params.width;
   var sums = vec2f(0.0); // of x^2 and of g * dy * x
   if (inside) {
     for (var w = first; w < params.width; w += step) {

@@ -1,5 +1,5 @@
 // gradient[w] += sum_r dy[r, w] * x[r, w] * scales[r]   (one thread a column)
-// Rows: x at r * x_stride + x_offset, dy at r * y_stride + y_offset; scales [R] from rmsnorm_backward.
+// Rows r = n * heads + h: x at n * x_stride + x_offset + h * W, dy likewise; scales [R] from rmsnorm_backward.
 struct Params {
   rows: u32,
   width: u32,
@@ -7,6 +7,7 @@ struct Params {
   x_offset: u32,
   y_stride: u32,
   y_offset: u32,
+  heads: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -22,7 +23,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   var sum = 0.0;
   for (var r = 0u; r < params.rows; r++) {
-    sum += dy[r * params.y_stride + params.y_offset + w] * x[r * params.x_stride + params.x_offset + w] * scales[r];
+    let n = r / params.heads;
+    let column = r % params.heads * params.width + w;
+    sum += dy[n * params.y_stride + params.y_offset + column] * x[n * params.x_stride + params.x_offset + column] * scales[r];
   }
   gradient[w] += sum;
 }

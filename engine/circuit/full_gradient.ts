@@ -5,7 +5,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { TokenBatch } from "../model/batch.ts";
 import type { Model } from "../model/model.ts";
 import { lastTokens, recordPairPass } from "../model/training_pass.ts";
-import { allParameters, partsOf } from "../model/weights.ts";
+import { allParameters, biasName, partsOf } from "../model/weights.ts";
 import { fill } from "../ops/elementwise.ts";
 import { prepareScatter } from "../ops/embedding.ts";
 import type { Objective } from "../ops/loss.ts";
@@ -21,7 +21,7 @@ export async function fullGradient(
   objective: Objective,
 ): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
   const { gpu, config } = model;
-  const { matrices, norms } = allParameters(model.weights);
+  const { matrices, norms, biases } = allParameters(model.weights);
   const split = matrices.find(({ chunks }) => chunks.length > 1);
   if (split) throw new InputError(`The full gradient of ${split.name} exceeds one buffer of this adapter.`);
   const prefixes = examples.map(({ prefix_ids }) => prefix_ids);
@@ -43,6 +43,8 @@ export async function fullGradient(
     for (const weight of matrices) weights.set(weight, sink([weight.rows, weight.columns], weight.name));
     const gains = new Map<Norm, Tensor>();
     for (const norm of norms) gains.set(norm, sink([norm.weight.elements], norm.weight.label));
+    const biasSinks = new Map<Tensor, Tensor>();
+    for (const bias of biases) biasSinks.set(bias, sink([bias.elements], bias.label));
     const results = recordPairPass(plan, model, {
       batch,
       caches: Array(config.layers).fill(own(model.cache(batch.count, "cache"))),
@@ -58,7 +60,7 @@ export async function fullGradient(
         ),
       },
       objective,
-      sinks: { weights, norms: gains },
+      sinks: { weights, norms: gains, biases: biasSinks },
       scatters: { input, output },
     });
     plan.run();
@@ -76,6 +78,12 @@ export async function fullGradient(
         const fused = await gpu.read(weights.get(weight)!);
         for (const { name, firstRow, rows } of partsOf(config, l, matrix)) {
           gradients.set(name, fused.subarray(firstRow * weight.columns, (firstRow + rows) * weight.columns));
+        }
+        const bias = matrix === "qkv" ? layer.qkvBias : matrix === "output" ? layer.outputBias : undefined;
+        if (!bias) continue;
+        const fusedBias = await gpu.read(biasSinks.get(bias)!);
+        for (const part of partsOf(config, l, matrix)) {
+          gradients.set(biasName(part), fusedBias.subarray(part.firstRow, part.firstRow + part.rows));
         }
       }
     }

@@ -2,6 +2,7 @@
  * Patches: the sparse weight delta that an update made. Per changed matrix of the checkpoint, `NAME.rows` (I32 [R]) and
  * `NAME.delta` (F32 [R, I]); the amplified row is base + delta in float32, so applying is exact and can be undone.
  */
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { z } from "zod";
 import { InputError } from "../errors.ts";
@@ -32,6 +33,13 @@ export interface Patch {
 const fileName = "patch.safetensors";
 const format = "circuit-amp-patch-1";
 
+/** Base and delta [R, I] of some rows to the values that take their place. */
+export type RowChange = (tensor: PatchTensor, base: Float32Array<ArrayBuffer>) => Float32Array<ArrayBuffer>;
+
+/** The amplified rows: base + delta in float32; where delta is zero the base keeps its bits, even of a negative zero. */
+export const addDelta: RowChange = ({ delta }, base) =>
+  base.map((value, i) => delta[i] === 0 ? value : value + delta[i]!);
+
 /** The matrices of a model that can carry a patch, with their parts' names in the checkpoint. */
 function patchable(model: Model): { weight: Weight; parts: ReturnType<typeof partsOf> }[] {
   return model.weights.layers.flatMap((layer, l) => [
@@ -46,7 +54,7 @@ function patchable(model: Model): { weight: Weight; parts: ReturnType<typeof par
  */
 export async function extractPatch(model: Model): Promise<Patch> {
   const tensors: PatchTensor[] = [];
-  const bases: Float32Array<ArrayBuffer>[] = [];
+  const bases = new Fingerprint();
   for (const { weight, parts } of patchable(model)) {
     if (!weight.overlay) continue;
     const { rows, values } = weight.overlay;
@@ -66,21 +74,24 @@ export async function extractPatch(model: Model): Promise<Patch> {
         delta: delta.slice(from, to),
         columns,
       });
-      bases.push(base.slice(from, to));
+      bases.add(base.subarray(from, to));
     }
   }
-  return { tensors, base_sha256: await fingerprint(bases) };
+  return { tensors, base_sha256: bases.digest() };
 }
 
-/** Overlays the model with base + delta. Throws InputError when the patch was made for other weights. */
-export async function applyPatch(model: Model, patch: Patch): Promise<void> {
+/**
+ * Overlays the model with base + delta, or with what `change` makes of them. Throws InputError when the patch was made
+ * for other weights.
+ */
+export async function applyPatch(model: Model, patch: Patch, change: RowChange = addDelta): Promise<void> {
   const known = new Set(patchable(model).flatMap(({ parts }) => parts.map(({ name }) => name)));
   const stranger = patch.tensors.find(({ name }) => !known.has(name));
   if (stranger) {
     throw new InputError(`The patch changes ${stranger.name}, which ${model.directory} does not have.`);
   }
   const planned: { weight: Weight; rows: Uint32Array; values: Float32Array }[] = [];
-  const bases: Float32Array<ArrayBuffer>[] = [];
+  const bases = new Fingerprint();
   for (const { weight, parts } of patchable(model)) {
     const own = parts.flatMap((part) => {
       const tensor = patch.tensors.find(({ name }) => name === part.name);
@@ -104,13 +115,14 @@ export async function applyPatch(model: Model, patch: Patch): Promise<void> {
     const values = new Float32Array(base.length);
     let at = 0;
     for (const { tensor } of own) {
-      bases.push(base.slice(at, at + tensor.delta.length));
-      tensor.delta.forEach((delta, i) => values[at + i] = base[at + i]! + delta);
+      const before = base.subarray(at, at + tensor.delta.length);
+      bases.add(before);
+      values.set(change(tensor, before), at);
       at += tensor.delta.length;
     }
     planned.push({ weight, rows, values });
   }
-  if (await fingerprint(bases) !== patch.base_sha256) {
+  if (bases.digest() !== patch.base_sha256) {
     throw new InputError(
       `The patch was made for other weights than those in ${model.directory}; use its own model.`,
     );
@@ -173,8 +185,16 @@ export async function readPatch(path: string): Promise<Patch> {
   return { tensors, base_sha256: metadata.data.base_sha256 };
 }
 
-/** SHA-256 of row values, in order. */
-export async function fingerprint(bases: readonly Float32Array<ArrayBuffer>[]): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", await new Blob([...bases]).arrayBuffer());
-  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+/** SHA-256 of the base values of a patch's rows, fed matrix by matrix in the patch's order. */
+export class Fingerprint {
+  readonly #hash = createHash("sha256");
+
+  add(base: Float32Array<ArrayBuffer>) {
+    this.#hash.update(new Uint8Array(base.buffer, base.byteOffset, base.byteLength));
+  }
+
+  /** In hexadecimal; the end of it. */
+  digest(): string {
+    return this.#hash.digest("hex");
+  }
 }

@@ -1,7 +1,8 @@
 /**
- * One declarative description per architecture; one shared forward and backward reads them.
- * Legend: D hidden size, H query heads, K key/value heads, C head width, F MLP width, V vocabulary, L layers.
+ * One declarative description per architecture; one shared forward and backward reads them. engine/model/README.md says
+ * how to add one. Legend: D hidden size, H query heads, K key/value heads, C head width, F MLP width, V vocabulary, L layers.
  */
+import type { Rope } from "./rope.ts";
 
 /** The elementwise function on the gate branch of the gated MLP. */
 export type Activation = "silu" | "gelu_tanh";
@@ -21,12 +22,19 @@ export interface Architecture {
   readonly norms: LayerNorms;
   /** The gain of every RMSNorm is `normOffset + weight`: 1 for Gemma, else 0. */
   readonly normOffset: 0 | 1;
-  /** `projection`: q_norm/k_norm over all heads at once (OLMo-2). */
-  readonly queryKeyNorm: "none" | "projection";
+  /** q_norm and k_norm: over all heads at once (`projection`), or over each head by itself with one gain [C] (`head`). */
+  readonly queryKeyNorm: "none" | "projection" | "head";
   /** Embeddings are multiplied by sqrt(D) after lookup (Gemma). */
   readonly scaleEmbedding: boolean;
-  /** `alternating`: even layers attend within `sliding_window` (Gemma-2). */
-  readonly slidingWindow: "none" | "alternating";
+  /** Whether q, k and v have biases: always, or if `attention_bias` says so, and then the attention's output has one too. */
+  readonly attentionBias: "always" | "configured";
+  /**
+   * Layers that attend within `sliding_window`, where `layer_types` does not list them: none; all but each Nth, N being
+   * `sliding_window_pattern` or this number; all; or those from `max_window_layers` on if `use_sliding_window` is set.
+   */
+  readonly slidingLayers: "none" | "all" | "switched" | { readonly allButEach: number };
+  /** What transformers assumes for keys that config.json leaves out, where it differs between architectures. */
+  readonly absentKeys?: Readonly<Record<string, unknown>>;
 }
 
 /** Sizes and constants of one model, read from its config.json. */
@@ -47,7 +55,9 @@ export interface ModelConfig {
   /** V */
   readonly vocabSize: number;
   readonly normEpsilon: number;
-  readonly ropeTheta: number;
+  /** Rotary positions of layers that attend to everything, and of those that attend within the window. */
+  readonly rope: Rope;
+  readonly slidingRope: Rope;
   readonly maxPositions: number;
   /** Factor on q·k before the soft cap: query_pre_attn_scalar^-1/2 for Gemma, else C^-1/2. */
   readonly attentionScale: number;
@@ -55,16 +65,68 @@ export interface ModelConfig {
   readonly attentionSoftCap: number;
   /** Soft cap on logits, 0 for none. */
   readonly finalSoftCap: number;
-  /** Width of the sliding window in tokens, 0 for none; see Architecture.slidingWindow for which layers. */
-  readonly slidingWindow: number;
+  /** Per layer the width in tokens of the window it attends in, 0 for all earlier positions. */
+  readonly windows: readonly number[];
+  /** Which projections have biases. */
+  readonly biases: { readonly qkv: boolean; readonly output: boolean };
   readonly activation: Activation;
   readonly tiedEmbedding: boolean;
   /** Ids that end a generation. */
   readonly eosTokens: readonly number[];
 }
 
-/** Gemma-2: norms on both sides of each branch, gain 1 + w, soft caps, alternating windows. */
+/** What most decoders have in common: norms before each branch, plain gains, biases only if configured. */
+const base = {
+  norms: { beforeAttention: "input_layernorm", beforeMlp: "post_attention_layernorm" },
+  normOffset: 0,
+  queryKeyNorm: "none",
+  scaleEmbedding: false,
+  attentionBias: "configured",
+  slidingLayers: "none",
+} as const satisfies Omit<Architecture, "modelType">;
+
+/** Llama: nothing else. */
+const llama: Architecture = { ...base, modelType: "llama" };
+
+/** Mistral: all layers attend within the window, where there is one. */
+const mistral: Architecture = {
+  ...base,
+  modelType: "mistral",
+  slidingLayers: "all",
+  absentKeys: { sliding_window: 4096 },
+};
+
+/** OLMo-2: norms after each branch, and on the whole q and k projections. */
+const olmo2: Architecture = {
+  ...base,
+  modelType: "olmo2",
+  norms: { afterAttention: "post_attention_layernorm", afterMlp: "post_feedforward_layernorm" },
+  queryKeyNorm: "projection",
+};
+
+const qwenWindow = { use_sliding_window: false, sliding_window: 4096, max_window_layers: 28 };
+
+/** Qwen2 and Qwen2.5: biases on q, k and v. */
+const qwen2: Architecture = {
+  ...base,
+  modelType: "qwen2",
+  attentionBias: "always",
+  slidingLayers: "switched",
+  absentKeys: qwenWindow,
+};
+
+/** Qwen3: a norm on each q and k head instead of biases. */
+const qwen3: Architecture = {
+  ...base,
+  modelType: "qwen3",
+  queryKeyNorm: "head",
+  slidingLayers: "switched",
+  absentKeys: { ...qwenWindow, head_dim: 128 },
+};
+
+/** Gemma-2: norms on both sides of each branch, gain 1 + w, soft caps, windows in every other layer. */
 const gemma2: Architecture = {
+  ...base,
   modelType: "gemma2",
   norms: {
     beforeAttention: "input_layernorm",
@@ -73,35 +135,42 @@ const gemma2: Architecture = {
     afterMlp: "post_feedforward_layernorm",
   },
   normOffset: 1,
-  queryKeyNorm: "none",
   scaleEmbedding: true,
-  slidingWindow: "alternating",
+  slidingLayers: { allButEach: 2 },
+  absentKeys: {
+    hidden_act: "gelu_pytorch_tanh",
+    tie_word_embeddings: true,
+    attn_logit_softcapping: 50,
+    final_logit_softcapping: 30,
+    query_pre_attn_scalar: 256,
+    sliding_window: 4096,
+    head_dim: 256,
+  },
 };
 
-/** Llama: norms before each branch. */
-const llama: Architecture = {
-  modelType: "llama",
-  norms: { beforeAttention: "input_layernorm", beforeMlp: "post_attention_layernorm" },
-  normOffset: 0,
-  queryKeyNorm: "none",
-  scaleEmbedding: false,
-  slidingWindow: "none",
-};
-
-/** OLMo-2: norms after each branch, and on the whole q and k projections. */
-const olmo2: Architecture = {
-  modelType: "olmo2",
-  norms: { afterAttention: "post_attention_layernorm", afterMlp: "post_feedforward_layernorm" },
-  normOffset: 0,
-  queryKeyNorm: "projection",
-  scaleEmbedding: false,
-  slidingWindow: "none",
+/** Gemma-3 (text): norms on each q and k head instead of soft caps, five windowed layers to each full one, two rotary bases. */
+const gemma3: Architecture = {
+  ...gemma2,
+  modelType: "gemma3_text",
+  queryKeyNorm: "head",
+  slidingLayers: { allButEach: 6 },
+  absentKeys: {
+    hidden_act: "gelu_pytorch_tanh",
+    tie_word_embeddings: true,
+    query_pre_attn_scalar: 256,
+    sliding_window: 4096,
+    head_dim: 256,
+    rope_theta: 1e6,
+    rope_local_base_freq: 10000,
+  },
 };
 
 /** Every architecture this engine runs, by `model_type`. */
-export const architectures: Readonly<Record<string, Architecture>> = { gemma2, llama, olmo2 };
+export const architectures: Readonly<Record<string, Architecture>> = Object.fromEntries(
+  [gemma2, gemma3, llama, mistral, olmo2, qwen2, qwen3].map((one) => [one.modelType, one]),
+);
 
-/** Width in tokens of the window that `layer` attends in; 0 means all earlier positions. */
-export function windowOf(config: ModelConfig, layer: number): number {
-  return config.architecture.slidingWindow === "alternating" && layer % 2 === 0 ? config.slidingWindow : 0;
+/** The rotary positions of a layer. */
+export function ropeOf(config: ModelConfig, layer: number): Rope {
+  return config.windows[layer]! > 0 ? config.slidingRope : config.rope;
 }

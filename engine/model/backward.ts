@@ -5,13 +5,20 @@
 import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { attentionBackward, rotaryBackward } from "../ops/attention.ts";
+import { biasGradient } from "../ops/bias.ts";
 import { maskGradient, scaleByMask } from "../ops/component_mask.ts";
 import { copyRows, fill, gatedMlpBackward } from "../ops/elementwise.ts";
 import { linearBackward, weightGradient } from "../ops/matmul.ts";
 import { type Columns, type Norm, rmsNormBackward } from "../ops/norm.ts";
 import type { Weight } from "../ops/weight.ts";
 import type { TokenBatch } from "./batch.ts";
-import { attentionShape, type LastTokens, type LayerActivations, maskSlices } from "./forward.ts";
+import {
+  attentionShape,
+  type LastTokens,
+  type LayerActivations,
+  maskSlices,
+  normedHeads,
+} from "./forward.ts";
 import type { Model } from "./model.ts";
 
 /**
@@ -22,6 +29,8 @@ export interface GradientSinks {
   readonly weights?: ReadonlyMap<Weight, Tensor>;
   /** [W] per norm. */
   readonly norms?: ReadonlyMap<Norm, Tensor>;
+  /** [O] per bias. */
+  readonly biases?: ReadonlyMap<Tensor, Tensor>;
   /** The mask that was applied and its gradient, [L · components] each; assigned, not added. */
   readonly mask?: { readonly values: Tensor; readonly gradient: Tensor };
 }
@@ -84,6 +93,7 @@ export function recordLayerBackward(
     activations.attended,
     dMiddle,
     dAttended,
+    weights.outputBias,
   );
   const shape = attentionShape(config, l);
   let dq = plan.temp([rows, H * C], "d q");
@@ -97,17 +107,20 @@ export function recordLayerBackward(
   }
   const width = (H + 2 * K) * C;
   let dqkv = plan.temp([n, width], "d qkv");
-  rotaryBackward(plan, batch, shape, model.angles, dq, dkv, dqkv);
+  rotaryBackward(plan, batch, shape, model.anglesOf(l), dq, dkv, dqkv);
   if (weights.queryNorm && weights.keyNorm) {
     const normed = dqkv;
     dqkv = plan.temp([n, width], "d qkv before norm");
-    rotaryBackward(plan, batch, shape, model.angles, dq, dkv, dqkv); // for its v columns, which have no norm
-    backThroughNorm(weights.queryNorm, activations.qkv, normed, dqkv, { stride: width, offset: 0 });
-    backThroughNorm(weights.keyNorm, activations.qkv, normed, dqkv, { stride: width, offset: H * C });
+    rotaryBackward(plan, batch, shape, model.anglesOf(l), dq, dkv, dqkv); // for its v columns, which have no norm
+    const [queries, keys] = normedHeads(config);
+    const own = (offset: number) => ({ stride: width, offset });
+    backThroughNorm(weights.queryNorm, activations.qkv, normed, dqkv, { columns: own(0), heads: queries });
+    backThroughNorm(weights.keyNorm, activations.qkv, normed, dqkv, { columns: own(H * C), heads: keys });
     plan.recycle(normed);
   }
   plan.recycle(dAttended, dq, dkv);
   if (slices) backThroughMask(slices.heads, activations.qkvUnmasked, dqkv);
+  addBiasGradient(weights.qkvBias, dqkv);
   return backThroughInput(
     weights.beforeAttention,
     weights.qkv,
@@ -137,12 +150,14 @@ export function recordLayerBackward(
     input: Tensor,
     dBranchOut: Tensor,
     dInput: Tensor,
+    bias?: Tensor,
   ) {
     let dOutput = dBranchOut;
     if (norm && output) {
       dOutput = plan.temp([rows, D], "d branch output");
       backThroughNorm(norm, output, dBranchOut, dOutput);
     }
+    addBiasGradient(bias, dOutput);
     linearBackward(plan, dOutput, weight, dInput);
     const gradient = sinks.weights?.get(weight);
     if (gradient) weightGradient(plan, dOutput, input, gradient, true);
@@ -168,7 +183,7 @@ export function recordLayerBackward(
     plan.recycle(taken, dy);
     if (!dInput || !norm) return dInput;
     const dx = plan.temp(dInput.shape, "d residual stream");
-    backThroughNorm(norm, x, dInput, dx, undefined, dResidual);
+    backThroughNorm(norm, x, dInput, dx, { residual: dResidual });
     plan.recycle(dInput, dResidual);
     return dx;
   }
@@ -178,15 +193,20 @@ export function recordLayerBackward(
     x: Tensor,
     dy: Tensor,
     dx: Tensor,
-    columns?: Columns,
-    residual?: Tensor,
+    { columns, heads = 1, residual }: { columns?: Columns; heads?: number; residual?: Tensor } = {},
   ) {
     rmsNormBackward(plan, x, norm, dy, dx, {
-      rows: dy.shape[0]!,
+      rows: dy.shape[0]! * heads,
+      heads,
       gradient: sinks.norms?.get(norm),
       ...(columns && { x: columns, y: columns }),
       ...(residual && { residual }),
     });
+  }
+
+  function addBiasGradient(bias: Tensor | undefined, dy: Tensor) {
+    const gradient = bias && sinks.biases?.get(bias);
+    if (gradient) biasGradient(plan, dy, gradient);
   }
 
   function backThroughMask(slice: { mask: Tensor; first: number; width: number }, x: Tensor, dy: Tensor) {

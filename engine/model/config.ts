@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { InputError } from "../errors.ts";
 import { type Activation, type Architecture, architectures, type ModelConfig } from "./architecture.ts";
+import type { Rope, RopeScaling } from "./rope.ts";
 
 /** Names of the activations as config.json spells them. */
 const activations: Readonly<Record<string, Activation>> = {
@@ -15,34 +16,37 @@ const activations: Readonly<Record<string, Activation>> = {
   gelu_tanh: "gelu_tanh",
 };
 
-/** What transformers assumes for keys absent from config.json, where it differs between architectures. */
-const absentKeys: Readonly<Record<string, Record<string, unknown>>> = {
-  gemma2: {
-    hidden_act: "gelu_pytorch_tanh",
-    tie_word_embeddings: true,
-    attn_logit_softcapping: 50,
-    final_logit_softcapping: 30,
-    query_pre_attn_scalar: 256,
-    sliding_window: 4096,
-  },
-};
-
 // Every message below completes "Field … is …; it must be", so that any failure reads as one sentence.
 const flag = z.boolean("true or false");
 const count = z.int("a positive integer").positive("a positive integer");
 const positive = z.number("a positive number").positive("a positive number");
 const softCap = z.number("a positive number or null").nonnegative("a positive number or null").nullish();
-const unscaled = z.literal("default", '"default", because scaled rotary positions are not supported')
-  .nullish();
-const noBias = z.literal(false, "false, because layers with a bias are not supported").nullish();
-const rotary = z.looseObject({
+const noBias = z.literal(false, "false, because MLPs with a bias are not supported").nullish();
+const ropeType = z.enum(
+  ["default", "linear", "llama3"],
+  'one of "default", "linear", "llama3", because rotary positions scaled otherwise are not supported',
+).nullish();
+const rotaryBase = z.looseObject({
   rope_theta: positive.nullish(),
-  rope_type: unscaled,
+  rope_type: ropeType,
   // The older spelling of rope_type.
-  type: unscaled,
-  // A factor without a type would be scaling too.
-  factor: z.literal(1, "1 or absent, because scaled rotary positions are not supported").nullish(),
-}, "an object or null").nullish();
+  type: ropeType,
+  factor: positive.nullish(),
+  low_freq_factor: positive.nullish(),
+  high_freq_factor: positive.nullish(),
+  original_max_position_embeddings: count.nullish(),
+  partial_rotary_factor: z.literal(1, "1 or absent, because partly rotated heads are not supported")
+    .nullish(),
+}, "an object or null");
+// Newer files nest one object for each type of layer where they differ.
+const rotary = rotaryBase.extend({
+  full_attention: rotaryBase.nullish(),
+  sliding_attention: rotaryBase.nullish(),
+}).nullish();
+const layerType = z.enum(
+  ["full_attention", "sliding_attention"],
+  '"full_attention" or "sliding_attention", because layers of other types are not supported',
+);
 const token = z.int("a token id").nonnegative("a token id");
 const eosTokens = z.union([token, z.array(token)], "a token id or a list of token ids").nullish()
   .transform((ids) => [ids ?? []].flat());
@@ -60,16 +64,24 @@ const configSchema = z.object({
   rope_theta: positive.nullish(),
   rope_parameters: rotary,
   rope_scaling: rotary,
-  attention_bias: noBias,
+  rope_local_base_freq: positive.nullish(),
+  partial_rotary_factor: z.literal(1, "1 or absent, because partly rotated heads are not supported")
+    .nullish(),
+  attention_bias: flag.nullish(),
   mlp_bias: noBias,
   attn_logit_softcapping: softCap,
   final_logit_softcapping: softCap,
   query_pre_attn_scalar: positive.nullish(),
   sliding_window: count.nullish(),
-  layer_types: z.array(z.string("a layer type"), "a list of layer types").nullish(),
+  sliding_window_pattern: count.nullish(),
+  use_sliding_window: flag.nullish(),
+  max_window_layers: z.int("an integer ≥ 0").nonnegative("an integer ≥ 0").nullish(),
+  layer_types: z.array(layerType, "a list of layer types").nullish(),
   tie_word_embeddings: flag.nullish(),
   eos_token_id: eosTokens,
 });
+
+type RawConfig = z.infer<typeof configSchema>;
 
 const eosSchema = z.object({ eos_token_id: eosTokens });
 
@@ -126,7 +138,7 @@ export async function readConfig(dir: string): Promise<ModelConfig> {
  */
 export function modelConfig(object: Record<string, unknown>, path: string): ModelConfig {
   const architecture = readArchitecture({ path, object });
-  const file = { path, object: { ...absentKeys[architecture.modelType], ...object } };
+  const file = { path, object: { ...architecture.absentKeys, ...object } };
   const raw = parse(configSchema, file);
 
   const queryHeads = raw.num_attention_heads;
@@ -147,9 +159,7 @@ export function modelConfig(object: Record<string, unknown>, path: string): Mode
   if (headWidth % 2 !== 0) {
     throw refusal(file, "head_dim", headWidth, "even, because rotary positions turn pairs of channels");
   }
-  const windowed = architecture.slidingWindow === "alternating";
-  if (windowed) checkLayerTypes(file, raw.layer_types);
-
+  const biased = architecture.attentionBias === "always";
   return {
     architecture,
     hiddenSize: raw.hidden_size,
@@ -160,12 +170,16 @@ export function modelConfig(object: Record<string, unknown>, path: string): Mode
     mlpWidth: raw.intermediate_size,
     vocabSize: raw.vocab_size,
     normEpsilon: raw.rms_norm_eps,
-    ropeTheta: raw.rope_parameters?.rope_theta ?? raw.rope_theta ?? 10000,
+    ...readRopes(file, raw),
     maxPositions: raw.max_position_embeddings,
     attentionScale: (raw.query_pre_attn_scalar ?? headWidth) ** -0.5,
     attentionSoftCap: raw.attn_logit_softcapping ?? 0,
     finalSoftCap: raw.final_logit_softcapping ?? 0,
-    slidingWindow: windowed ? raw.sliding_window ?? 0 : 0,
+    windows: readWindows(file, raw, architecture),
+    biases: {
+      qkv: biased || (raw.attention_bias ?? false),
+      output: !biased && (raw.attention_bias ?? false),
+    },
     activation: readActivation(file),
     tiedEmbedding: raw.tie_word_embeddings ?? false,
     eosTokens: raw.eos_token_id,
@@ -185,7 +199,7 @@ function readArchitecture(file: JsonFile): Architecture {
 /** `hidden_activation` wins: Gemma's hidden_act says "gelu" in files where the tanh form is what was trained. */
 function readActivation(file: JsonFile): Activation {
   const field = file.object.hidden_activation == null ? "hidden_act" : "hidden_activation";
-  // Llama and OLMo-2 were only ever trained with SiLU, which is also what transformers assumes for them.
+  // All but Gemma were only ever trained with SiLU, which is also what transformers assumes for them.
   const name = file.object[field] ?? "silu";
   const known = typeof name === "string" && Object.hasOwn(activations, name) ? activations[name] : undefined;
   if (known) return known;
@@ -193,13 +207,95 @@ function readActivation(file: JsonFile): Activation {
   throw refusal(file, field, name, `one of ${supported}`);
 }
 
-/** Newer files spell out which layers slide; any pattern but even layers would be computed wrongly in silence. */
-function checkLayerTypes(file: JsonFile, types: readonly string[] | null | undefined): void {
-  for (const [layer, type] of types?.entries() ?? []) {
-    const expected = layer % 2 === 0 ? "sliding_attention" : "full_attention";
-    if (type === expected) continue;
-    const rule = `"${expected}", because only even layers can have a sliding window`;
-    throw refusal(file, `layer_types.${layer}`, type, rule);
+/** Per layer the width of its window, 0 for none: as `layer_types` lists them, else as the architecture has them. */
+function readWindows(file: JsonFile, raw: RawConfig, { slidingLayers }: Architecture): number[] {
+  const { num_hidden_layers: layers, layer_types: types, sliding_window: window } = raw;
+  if (types && types.length !== layers) {
+    const rule = `one entry for each of the ${layers} layers that num_hidden_layers gives`;
+    throw refusal(file, "layer_types", types, rule);
+  }
+  const slides = (layer: number): boolean => {
+    if (types) return types[layer] === "sliding_attention";
+    if (slidingLayers === "none") return false;
+    if (slidingLayers === "all") return true;
+    if (slidingLayers === "switched") return raw.use_sliding_window! && layer >= raw.max_window_layers!;
+    return (layer + 1) % (raw.sliding_window_pattern ?? slidingLayers.allButEach) !== 0;
+  };
+  return Array.from({ length: layers }, (_, layer) => {
+    if (!slides(layer)) return 0;
+    if (window == null && types) {
+      throw refusal(
+        file,
+        "sliding_window",
+        window,
+        `a positive integer, because layer ${layer} is a sliding one`,
+      );
+    }
+    return window ?? 0;
+  });
+}
+
+/** Rotary positions of full and of sliding layers, in the older spelling or the newer one. */
+function readRopes(file: JsonFile, raw: RawConfig): { rope: Rope; slidingRope: Rope } {
+  const parameters = raw.rope_parameters;
+  const scaling = raw.rope_scaling;
+  const own = parameters?.full_attention ?? parameters;
+  const theta = own?.rope_theta ?? raw.rope_theta ?? 10000;
+  const rope = parameters
+    ? {
+      theta,
+      scaling: readScaling(
+        file,
+        parameters.full_attention ? "rope_parameters.full_attention" : "rope_parameters",
+        own,
+      ),
+    }
+    : { theta, scaling: readScaling(file, "rope_scaling", scaling) };
+  const sliding = parameters?.sliding_attention;
+  if (sliding) {
+    const slidingScaling = readScaling(file, "rope_parameters.sliding_attention", sliding);
+    return { rope, slidingRope: { theta: sliding.rope_theta ?? theta, scaling: slidingScaling } };
+  }
+  // Gemma-3 stretches the positions of full layers only.
+  const local = raw.rope_local_base_freq;
+  return { rope, slidingRope: local == null ? rope : { theta: local, scaling: { type: "default" } } };
+}
+
+function readScaling(
+  file: JsonFile,
+  field: string,
+  raw: z.infer<typeof rotaryBase> | null | undefined,
+): RopeScaling {
+  // A factor without a type is how the oldest files wrote a linear one.
+  const type = raw?.rope_type ?? raw?.type ??
+    (raw?.factor == null || raw.factor === 1 ? "default" : "linear");
+  const need = (
+    key: "factor" | "low_freq_factor" | "high_freq_factor" | "original_max_position_embeddings",
+  ) => {
+    const value = raw?.[key];
+    if (value == null) {
+      throw refusal(
+        file,
+        `${field}.${key}`,
+        value ?? undefined,
+        `a positive number, because rope_type is "${type}"`,
+      );
+    }
+    return value;
+  };
+  switch (type) {
+    case "default":
+      return { type };
+    case "linear":
+      return { type, factor: need("factor") };
+    case "llama3":
+      return {
+        type,
+        factor: need("factor"),
+        lowFrequencyFactor: need("low_freq_factor"),
+        highFrequencyFactor: need("high_freq_factor"),
+        originalPositions: need("original_max_position_embeddings"),
+      };
   }
 }
 

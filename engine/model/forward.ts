@@ -5,12 +5,13 @@
 import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { attention, type AttentionShape, rotaryAppend } from "../ops/attention.ts";
+import { addBias } from "../ops/bias.ts";
 import { scaleByMask } from "../ops/component_mask.ts";
 import { copyRows, gatedMlp, softCap } from "../ops/elementwise.ts";
 import { embed } from "../ops/embedding.ts";
 import { linear } from "../ops/matmul.ts";
 import { rmsNorm } from "../ops/norm.ts";
-import { type ModelConfig, windowOf } from "./architecture.ts";
+import type { ModelConfig } from "./architecture.ts";
 import type { TokenBatch } from "./batch.ts";
 import type { Model } from "./model.ts";
 import { type SiteKind, siteWidth, type Tap } from "./sites.ts";
@@ -75,10 +76,17 @@ export function attentionShape(config: ModelConfig, layer: number): AttentionSha
     queryHeads: config.queryHeads,
     keyValueHeads: config.keyValueHeads,
     headWidth: config.headWidth,
-    window: windowOf(config, layer),
+    window: config.windows[layer]!,
     scale: config.attentionScale,
     softCap: config.attentionSoftCap,
   };
+}
+
+/** How many norms side by side a layer applies to its queries and to its keys. */
+export function normedHeads(
+  { architecture, queryHeads, keyValueHeads }: ModelConfig,
+): readonly [number, number] {
+  return architecture.queryKeyNorm === "head" ? [queryHeads, keyValueHeads] : [1, 1];
 }
 
 /** The slices of the mask vector that scale a layer's projections and neurons. */
@@ -127,6 +135,7 @@ function recordProjections(
   }
   const qkvUnmasked = plan.temp([n, width], "qkv");
   linear(plan, attentionInput, weights.qkv, qkvUnmasked);
+  if (weights.qkvBias) addBias(plan, weights.qkvBias, qkvUnmasked);
   let qkv = qkvUnmasked;
   if (options.mask) {
     qkv = plan.temp([n, width], "masked qkv");
@@ -140,11 +149,12 @@ function recordProjections(
     qk = plan.temp([n, width], "normed qk");
     const q = { stride: width, offset: 0 };
     const k = { stride: width, offset: H * C };
-    rmsNorm(plan, qkv, weights.queryNorm, qk, { rows: n, x: q, y: q });
-    rmsNorm(plan, qkv, weights.keyNorm, qk, { rows: n, x: k, y: k });
+    const [queries, keys] = normedHeads(config);
+    rmsNorm(plan, qkv, weights.queryNorm, qk, { rows: n * queries, heads: queries, x: q, y: q });
+    rmsNorm(plan, qkv, weights.keyNorm, qk, { rows: n * keys, heads: keys, x: k, y: k });
   }
   const q = plan.temp([n, H * C], "rotated q");
-  rotaryAppend(plan, batch, attentionShape(config, l), model.angles, qk, qkv, q, cache);
+  rotaryAppend(plan, batch, attentionShape(config, l), model.anglesOf(l), qk, qkv, q, cache);
   if (qk !== qkv) plan.recycle(qk);
   return { attentionInput, qkvUnmasked, qkv, q };
 }
@@ -185,9 +195,11 @@ export function recordLayer(
   if (weights.afterAttention) {
     attentionOutput = plan.temp([n, D], "attention output");
     linear(plan, attended, weights.output, attentionOutput);
+    if (weights.outputBias) addBias(plan, weights.outputBias, attentionOutput);
     rmsNorm(plan, attentionOutput, weights.afterAttention, middle, { rows: n, residual });
   } else {
     linear(plan, attended, weights.output, middle, residual);
+    if (weights.outputBias) addBias(plan, weights.outputBias, middle);
   }
   if (last) plan.recycle(residual);
   let mlpInput = middle;

@@ -4,17 +4,19 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { freeOverlay, freeWeight } from "../ops/weight.ts";
-import type { ModelConfig } from "./architecture.ts";
+import { type ModelConfig, ropeOf } from "./architecture.ts";
 import { TokenBatch } from "./batch.ts";
 import { readConfig } from "./config.ts";
 import { componentsPerLayer, recordForward, recordGather, recordLogits } from "./forward.ts";
+import { resolveModel, type SourceOptions } from "./hub.ts";
 import { Checkpoint } from "./safetensors.ts";
+import { type Rope, ropeAngles } from "./rope.ts";
 import { parseSite, type SiteName, siteWidth, type Tap } from "./sites.ts";
 import { Tokenizer } from "./tokenizer.ts";
 import { allParameters, loadWeights, type ModelWeights, type StorageChoice } from "./weights.ts";
 
-/** How to load a model. */
-export interface LoadOptions {
+/** How to find and load a model. */
+export interface LoadOptions extends SourceOptions {
   /** Storage of weights on the GPU, default "auto". */
   readonly storage?: StorageChoice;
   /** Longest sequence in tokens, default the model's own limit up to 8,192; may exceed it at the user's risk. */
@@ -38,32 +40,38 @@ export class Model implements Disposable {
 
   private constructor(
     readonly gpu: Gpu,
+    /** The folder it was loaded from. */
     readonly directory: string,
+    /** The commit it is, when it came from the Hugging Face hub. */
+    readonly commit: string | undefined,
     readonly config: ModelConfig,
     readonly weights: ModelWeights,
-    /** f32 [contextLength, C/2, 2] of (cos, sin). */
-    readonly angles: Tensor,
+    /** f32 [contextLength, C/2, 2] of (cos, sin), one for each kind of rotary positions the layers have. */
+    private readonly angles: ReadonlyMap<Rope, Tensor>,
     readonly contextLength: number,
     private readonly loadedTokenizer: Tokenizer | undefined,
   ) {}
 
   /**
-   * Loads a folder in Hugging Face layout: config.json, safetensors, and tokenizer.json if there is one.
-   * Throws InputError naming what is wrong with it.
+   * Loads a folder in Hugging Face layout, or a Hugging Face id (see resolveModel): config.json, safetensors, and
+   * tokenizer.json if there is one. Throws InputError naming what is wrong with it.
    */
-  static async load(gpu: Gpu, directory: string, options: LoadOptions = {}): Promise<Model> {
+  static async load(gpu: Gpu, source: string, options: LoadOptions = {}): Promise<Model> {
+    const { folder: directory, commit } = await resolveModel(source, options);
     using checkpoint = await Checkpoint.open(directory);
     const config = await readConfig(directory);
     const hasTokenizer = await exists(`${directory}/tokenizer.json`);
     const tokenizer = hasTokenizer ? await Tokenizer.load(directory) : undefined;
     const contextLength = options.contextLength ?? Math.min(config.maxPositions, 8192);
     const weights = await loadWeights(gpu, checkpoint, config, options.storage ?? "auto");
-    const angles = gpu.upload(
-      rotaryAngles(config, contextLength),
-      [contextLength, config.headWidth / 2, 2],
-      "rotary angles",
-    );
-    return new Model(gpu, directory, config, weights, angles, contextLength, tokenizer);
+    const angles = new Map<Rope, Tensor>();
+    for (let l = 0; l < config.layers; l++) {
+      const rope = ropeOf(config, l);
+      if (angles.has(rope)) continue;
+      const shape = [contextLength, config.headWidth / 2, 2];
+      angles.set(rope, gpu.upload(ropeAngles(rope, config.headWidth, contextLength), shape, "rotary angles"));
+    }
+    return new Model(gpu, directory, commit, config, weights, angles, contextLength, tokenizer);
   }
 
   /** The tokenizer; throws InputError when the folder has none. */
@@ -83,9 +91,15 @@ export class Model implements Disposable {
 
   /** Number of parameters in the checkpoint. */
   get parameters(): number {
-    const { matrices, norms } = allParameters(this.weights);
+    const { matrices, norms, biases } = allParameters(this.weights);
     return matrices.reduce((sum, { rows, columns }) => sum + rows * columns, 0) +
-      norms.reduce((sum, { weight }) => sum + weight.elements, 0);
+      norms.reduce((sum, { weight }) => sum + weight.elements, 0) +
+      biases.reduce((sum, { elements }) => sum + elements, 0);
+  }
+
+  /** Rotary angles of a layer: f32 [contextLength, C/2, 2] of (cos, sin). */
+  anglesOf(layer: number): Tensor {
+    return this.angles.get(ropeOf(this.config, layer))!;
   }
 
   /** One single-layer cache [rows, 2, K, C] per layer, or one for all where nothing is kept between layers. */
@@ -172,25 +186,12 @@ export class Model implements Disposable {
   }
 
   [Symbol.dispose]() {
-    const { matrices, norms } = allParameters(this.weights);
+    const { matrices, norms, biases } = allParameters(this.weights);
     matrices.forEach((weight) => freeWeight(this.gpu, weight));
     norms.forEach((norm) => this.gpu.free(norm.weight));
-    this.gpu.free(this.angles);
+    biases.forEach((bias) => this.gpu.free(bias));
+    this.angles.forEach((angles) => this.gpu.free(angles));
   }
-}
-
-/** cos and sin of position · theta^(-2i/C), computed in float64: GPUs' own are inexact for large angles. */
-function rotaryAngles({ headWidth, ropeTheta }: ModelConfig, positions: number): Float32Array {
-  const half = headWidth / 2;
-  const angles = new Float32Array(positions * half * 2);
-  for (let i = 0; i < half; i++) {
-    const frequency = ropeTheta ** (-i / half);
-    for (let p = 0; p < positions; p++) {
-      angles[(p * half + i) * 2] = Math.cos(p * frequency);
-      angles[(p * half + i) * 2 + 1] = Math.sin(p * frequency);
-    }
-  }
-  return angles;
 }
 
 async function exists(path: string): Promise<boolean> {

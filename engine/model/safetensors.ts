@@ -150,11 +150,10 @@ async function entriesOf(dir: string): Promise<Set<string>> {
   }
 }
 
-/** Tensor names and the shards they are in. */
-async function readIndex(dir: string, entries: ReadonlySet<string>): Promise<[string, string][]> {
-  const path = join(dir, indexFile);
-  const index = await readJsonObject(path);
-  if (index === undefined) {
+/** Shards by the names of the tensors in them. */
+async function readIndex(dir: string, entries: ReadonlySet<string>): Promise<ReadonlyMap<string, string>> {
+  const map = await readWeightMap(join(dir, indexFile));
+  if (map === undefined) {
     const pickle = [...entries].filter((name) => /\.(bin|pt|pth)$/.test(name)).sort()[0];
     throw new InputError(
       pickle === undefined
@@ -163,11 +162,18 @@ async function readIndex(dir: string, entries: ReadonlySet<string>): Promise<[st
           "convert or download them in that format.",
     );
   }
+  return map;
+}
+
+/** The "weight_map" of an index file, from tensors to shards; undefined when there is no file. Throws InputError. */
+export async function readWeightMap(path: string): Promise<ReadonlyMap<string, string> | undefined> {
+  const index = await readJsonObject(path);
+  if (index === undefined) return undefined;
   const { data, error } = indexSchema.safeParse(index);
   if (error) {
     throw new InputError(
       `File "${path}" has no usable "weight_map" from tensors to shards; download it again.`,
     );
   }
-  return Object.entries(data.weight_map);
+  return new Map(Object.entries(data.weight_map));
 }

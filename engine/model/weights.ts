@@ -1,6 +1,7 @@
 /** Streams a checkpoint's tensors to the GPU. q, k, v are fused into one matrix by rows, and so are gate and up. */
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { Tensor } from "../gpu/tensor.ts";
 import type { Norm } from "../ops/norm.ts";
 import { bytesOf, freeWeight, type RowChunk, type Storage, type Weight } from "../ops/weight.ts";
 import type { ModelConfig } from "./architecture.ts";
@@ -20,8 +21,12 @@ export interface LayerWeights {
   readonly afterAttention?: Norm;
   readonly beforeMlp?: Norm;
   readonly afterMlp?: Norm;
+  /** Gain [H·C] or [C], and [K·C] or [C]. */
   readonly queryNorm?: Norm;
   readonly keyNorm?: Norm;
+  /** [(H + 2K)·C] and [D] */
+  readonly qkvBias?: Tensor;
+  readonly outputBias?: Tensor;
 }
 
 /** All weights; `unembedding` is `embedding` where they are tied. */
@@ -88,16 +93,26 @@ export async function loadWeights(
   const widenAll = choice === "f32" || (choice === "auto" && gpu.isSoftware && bytes <= smallCheckpoint);
   const loaded: Weight[] = [];
   const norms: Norm[] = [];
+  const biases: Tensor[] = [];
   const matrix = async (parts: readonly WeightPart[], columns: number): Promise<Weight> => {
     const weight = await loadMatrix(gpu, checkpoint, parts, columns, widenAll);
     loaded.push(weight);
     return weight;
   };
-  const norm = async (name: string, width: number): Promise<Norm> => {
+  const vector = async (name: string, width: number) => {
     const info = checkpoint.require(name, [width]);
-    const data = widenToFloat32(await readFinite(checkpoint, info, 0, width), info.dtype as FloatType);
+    return widenToFloat32(await readFinite(checkpoint, info, 0, width), info.dtype as FloatType);
+  };
+  const bias = async (parts: readonly WeightPart[]): Promise<Tensor> => {
+    const width = parts.reduce((sum, { rows }) => sum + rows, 0);
+    const tensor = gpu.tensor([width], biasName(parts[0]!));
+    biases.push(tensor);
+    for (const part of parts) gpu.write(tensor, await vector(biasName(part), part.rows), part.firstRow);
+    return tensor;
+  };
+  const norm = async (name: string, width: number): Promise<Norm> => {
     const loadedNorm = {
-      weight: gpu.upload(data, [width], name),
+      weight: gpu.upload(await vector(name, width), [width], name),
       offset: config.architecture.normOffset,
       epsilon: config.normEpsilon,
     };
@@ -116,9 +131,11 @@ export async function loadWeights(
       for (const [place, name] of Object.entries(config.architecture.norms)) {
         ownNorms[place] = await norm(`model.layers.${l}.${name}.weight`, D);
       }
-      if (config.architecture.queryKeyNorm === "projection") {
-        ownNorms.queryNorm = await norm(`model.layers.${l}.self_attn.q_norm.weight`, H * C);
-        ownNorms.keyNorm = await norm(`model.layers.${l}.self_attn.k_norm.weight`, K * C);
+      const { queryKeyNorm } = config.architecture;
+      if (queryKeyNorm !== "none") {
+        const [q, k] = queryKeyNorm === "head" ? [C, C] : [H * C, K * C];
+        ownNorms.queryNorm = await norm(`model.layers.${l}.self_attn.q_norm.weight`, q);
+        ownNorms.keyNorm = await norm(`model.layers.${l}.self_attn.k_norm.weight`, k);
       }
       layers.push({
         qkv: await matrix(partsOf(config, l, "qkv"), D),
@@ -126,28 +143,40 @@ export async function loadWeights(
         gateUp: await matrix(partsOf(config, l, "gateUp"), D),
         down: await matrix(partsOf(config, l, "down"), F),
         ...ownNorms,
+        ...(config.biases.qkv && { qkvBias: await bias(partsOf(config, l, "qkv")) }),
+        ...(config.biases.output && { outputBias: await bias(partsOf(config, l, "output")) }),
       });
     }
     return { embedding, unembedding, finalNorm, layers };
   } catch (error) {
     loaded.forEach((weight) => freeWeight(gpu, weight));
     norms.forEach(({ weight }) => gpu.free(weight));
+    biases.forEach((tensor) => gpu.free(tensor));
     throw error;
   }
 }
 
-/** Every matrix and norm of the model once. */
-export function allParameters(weights: ModelWeights): { matrices: Weight[]; norms: Norm[] } {
+/** The name in the checkpoint of a part's bias. */
+export function biasName({ name }: WeightPart): string {
+  return name.replace(/weight$/, "bias");
+}
+
+/** Every matrix, norm and bias of the model once. */
+export function allParameters(
+  weights: ModelWeights,
+): { matrices: Weight[]; norms: Norm[]; biases: Tensor[] } {
   const matrices = new Set([weights.embedding, weights.unembedding]);
   const norms = [weights.finalNorm];
+  const biases: Tensor[] = [];
   for (const layer of weights.layers) {
     for (const weight of [layer.qkv, layer.output, layer.gateUp, layer.down]) matrices.add(weight);
     const { beforeAttention, afterAttention, beforeMlp, afterMlp, queryNorm, keyNorm } = layer;
     for (const norm of [beforeAttention, afterAttention, beforeMlp, afterMlp, queryNorm, keyNorm]) {
       if (norm) norms.push(norm);
     }
+    for (const bias of [layer.qkvBias, layer.outputBias]) if (bias) biases.push(bias);
   }
-  return { matrices: [...matrices], norms };
+  return { matrices: [...matrices], norms, biases };
 }
 
 async function loadMatrix(

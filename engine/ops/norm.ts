@@ -1,4 +1,4 @@
-/** RMSNorm and its gradients. R rows of W channels; rows may be columns of a wider matrix (stride and offset). */
+/** RMSNorm and its gradients. R rows of W channels; rows may be columns or heads of a wider matrix. */
 import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import backward from "../../shaders/rmsnorm_backward.wgsl" with { type: "text" };
@@ -19,16 +19,27 @@ export interface Columns {
   readonly offset: number;
 }
 
+/** Which rows are normed: R in all, `heads` (default 1) side by side in each row of the matrices. */
+export interface NormRows {
+  readonly rows: number;
+  readonly heads?: number;
+  /** Default: whole rows, [R / heads, heads · W]. */
+  readonly x?: Columns;
+  readonly y?: Columns;
+  readonly residual?: Tensor | undefined;
+}
+
 /** y = x / rms(x) · (offset + weight) (+ residual). Columns default to whole rows. */
 export function rmsNorm(
   plan: Plan,
   x: Tensor,
   norm: Norm,
   y: Tensor,
-  options: { rows: number; residual?: Tensor; x?: Columns; y?: Columns },
+  options: NormRows,
 ) {
   const width = norm.weight.elements;
-  const whole = { stride: width, offset: 0 };
+  const heads = options.heads ?? 1;
+  const whole = { stride: heads * width, offset: 0 };
   const [from, to] = [options.x ?? whole, options.y ?? whole];
   const [values, grid] = shape(plan, options.rows);
   plan.dispatch(
@@ -43,6 +54,7 @@ export function rmsNorm(
       to.offset,
       f32(norm.epsilon),
       f32(norm.offset),
+      heads,
     ],
     grid,
   );
@@ -58,10 +70,11 @@ export function rmsNormBackward(
   norm: Norm,
   dy: Tensor,
   dx: Tensor,
-  options: { rows: number; residual?: Tensor; x?: Columns; y?: Columns; gradient?: Tensor | undefined },
+  options: NormRows & { readonly gradient?: Tensor | undefined },
 ) {
   const width = norm.weight.elements;
-  const whole = { stride: width, offset: 0 };
+  const heads = options.heads ?? 1;
+  const whole = { stride: heads * width, offset: 0 };
   const [from, to] = [options.x ?? whole, options.y ?? whole];
   const [values, grid] = shape(plan, options.rows);
   const inPlace = dx === dy;
@@ -85,6 +98,7 @@ export function rmsNormBackward(
       to.offset,
       f32(norm.epsilon),
       f32(norm.offset),
+      heads,
     ],
     grid,
   );
@@ -92,7 +106,7 @@ export function rmsNormBackward(
     plan.dispatch(
       { name: "rmsnorm_gain_gradient", template: gainGradient, values: {} },
       [x, dy, scales, options.gradient],
-      [options.rows, width, from.stride, from.offset, to.stride, to.offset],
+      [options.rows, width, from.stride, from.offset, to.stride, to.offset, heads],
       [Math.ceil(width / 64)],
     );
   }

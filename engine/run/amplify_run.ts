@@ -4,8 +4,8 @@ import type { Selection } from "../circuit/components.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { ModelConfig } from "../model/architecture.ts";
-import { Model } from "../model/model.ts";
 import { setTuning, type Tuning } from "../ops/variants.ts";
+import { loadModel } from "./load_model.ts";
 import { RunFolder } from "./run_folder.ts";
 import type { RunSettings } from "./settings.ts";
 import { evaluateAll, loadData, localize, type Progress, type RunContext, updateCircuit } from "./stages.ts";
@@ -20,6 +20,8 @@ export interface RunOptions {
   readonly fresh?: boolean;
   /** Choose kernels by measurement (default); false takes the first candidate of each shape class. */
   readonly tune?: boolean;
+  /** Only use models that the Hugging Face cache holds. */
+  readonly offline?: boolean;
   readonly progress?: Progress;
 }
 
@@ -30,15 +32,21 @@ export async function openRun(
   options: RunOptions,
 ): Promise<RunContext & Disposable> {
   const { split, abilities } = await loadData(settings);
-  const model = await Model.load(gpu, settings.model, { storage: settings.storage });
+  // A resumed run goes on with the weights and kernels it began with, so that its numbers stay comparable.
+  const { kernels, model_commit, settings: before } = options.fresh ? {} : await recorded(options.out);
+  const sameModel = before?.model === settings.model && before.revision === settings.revision;
+  const model = await loadModel(
+    gpu,
+    sameModel && model_commit ? atCommit(settings, model_commit) : settings,
+    options,
+  );
   try {
-    // A resumed run goes on with the kernels it began with, so that its numbers stay comparable.
-    const kernels = options.fresh ? undefined : await recordedTuning(options.out);
     if (kernels) setTuning(gpu, kernels);
     const environment = {
       kernels: kernels ?? (options.tune === false ? {} : await tune(gpu)),
       versions: { "circuit-amp": denoConfig.version, deno: Deno.version.deno },
       adapter: gpu.adapterName,
+      ...(model.commit && { model_commit: model.commit }),
     };
     const folder = await RunFolder.open(options.out, { ...settings }, environment, options.fresh ?? false);
     const progress = options.progress ?? (() => {});
@@ -82,12 +90,20 @@ export async function runIdentify(
   return { ...await localize(context), config: context.model.config };
 }
 
-async function recordedTuning(folder: string): Promise<Tuning | undefined> {
+/** The same settings with the model at one commit instead of where a branch is now. */
+function atCommit(settings: RunSettings, commit: string): RunSettings {
+  return { ...settings, model: settings.model.replace(/@.*$/, ""), revision: commit };
+}
+
+/** What config.json of an earlier start says, if there was one. */
+async function recorded(
+  folder: string,
+): Promise<{ kernels?: Tuning; model_commit?: string; settings?: RunSettings }> {
   const text = await Deno.readTextFile(join(folder, "config.json")).catch(() => "{}");
   try {
-    return (JSON.parse(text) as { kernels?: Tuning }).kernels;
+    return JSON.parse(text) ?? {};
   } catch {
-    return undefined; // RunFolder.open says what is wrong with it
+    return {}; // RunFolder.open says what is wrong with it
   }
 }
 

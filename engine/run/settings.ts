@@ -12,7 +12,10 @@ export type ControlName = "random" | "unmasked";
 
 /** Settings of identify, amplify and evaluate; names are those of the command-line flags. */
 export interface RunSettings {
+  /** A folder or a Hugging Face id. */
   readonly model: string;
+  /** Branch, tag or commit of a Hugging Face id. */
+  readonly revision?: string;
   readonly data: string;
   /** Other tasks, by name, whose accuracy must not suffer. */
   readonly abilities: Readonly<Record<string, string>>;

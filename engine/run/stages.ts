@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { type Amplified, amplify } from "../circuit/amplify.ts";
 import { countSelected, randomLike, selectComponents, type Selection } from "../circuit/components.ts";
+import { Fusion, type Survival } from "../circuit/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { learnMask } from "../circuit/mask_training.ts";
 import { applyPatch, extractPatch, readPatch, writePatch } from "../circuit/patch.ts";
@@ -12,7 +13,7 @@ import { loadProblems, requireNumericAnswers, type Split, splitProblems } from "
 import { promptHead } from "../evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import type { Model } from "../model/model.ts";
-import { readTensors, writeSafetensors } from "../model/safetensors.ts";
+import { Checkpoint, readTensors, writeSafetensors } from "../model/safetensors.ts";
 import type { SharedHead } from "../model/shared_head.ts";
 import { seededRandom } from "../random.ts";
 import { promptOptions } from "./prompt_settings.ts";
@@ -251,11 +252,17 @@ export interface EvaluationRecord {
   readonly other_abilities: Record<string, number>;
   /** Of a control: the step its own validation chose. */
   readonly best_step?: number;
+  /** Of the fused checkpoint: its types, and what rounding to them left of the update. */
+  readonly fusion?: { readonly dtype: string; readonly survives: Survival };
 }
 
 /** Evaluates the model as it is on the test split and the other abilities. */
-export async function evaluateModel(context: RunContext, name: string): Promise<EvaluationRecord> {
-  const { model, settings, split, abilities, progress } = context;
+export async function evaluateModel(
+  context: RunContext,
+  name: string,
+  abilities: readonly Task[] = context.abilities,
+): Promise<EvaluationRecord> {
+  const { model, settings, split, progress } = context;
   const test: Task = { name: "test", problems: split.test, scoring: "number" };
   using head = promptHead(model, promptOptions(settings));
   const options = { ...promptOptions(settings), head };
@@ -270,7 +277,28 @@ export async function evaluateModel(context: RunContext, name: string): Promise<
   return { accuracy, per_template, correct, other_abilities };
 }
 
-/** Stage 4: base, amplified and controls. Leaves evaluations.json; the model is as it was afterwards. */
+/**
+ * The test split as a checkpoint of the model's own 16-bit type would answer it after patch fuse, rounded to nearest.
+ * Undefined where the patch changes no 16-bit matrix, or where a value would not fit its type.
+ */
+async function evaluateFused(context: RunContext): Promise<EvaluationRecord | undefined> {
+  const { model, folder } = context;
+  const patch = await readPatch(folder.path);
+  using checkpoint = await Checkpoint.open(model.directory);
+  const fusion = new Fusion(checkpoint, patch);
+  if (!fusion.rounds) return;
+  try {
+    await applyPatch(model, patch, fusion.rows);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    await folder.event("not fused", { reason: error.message });
+    return;
+  }
+  const { dtype, survives } = fusion;
+  return { ...await evaluateModel(context, "fused", []), fusion: { dtype, survives } };
+}
+
+/** Stage 4: base, amplified, fused and controls. Leaves evaluations.json; the model is as it was afterwards. */
 export async function evaluateAll(
   context: RunContext,
   selection: Selection,
@@ -299,7 +327,13 @@ export async function evaluateAll(
   });
   // Nothing changed: the amplified model is the base model, and saying so costs no second evaluation.
   if (updated.best_step === 0) records.amplified ??= records.base!;
-  else await evaluate("amplified", restore);
+  else {
+    await evaluate("amplified", restore);
+    if (!records.fused) {
+      const fused = await timed(context, "evaluate", () => evaluateFused(context));
+      if (fused) await folder.writeJson("evaluations.json", Object.assign(records, { fused }));
+    }
+  }
   for (const control of settings.controls) {
     await evaluate(control, async () => {
       const chosen = controlSelection(context, control, selection);

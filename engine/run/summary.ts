@@ -1,5 +1,6 @@
 /** summary.json: what a run found and whether it holds, and the same as a few readable lines. */
 import { countSelected, type Selection } from "../circuit/components.ts";
+import { describeSurvival, type Survival } from "../circuit/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { bootstrapGain, flips, mcnemarExact } from "../evaluation/statistics.ts";
 import type { EvaluationRecord, RunContext, UpdateRecord } from "./stages.ts";
@@ -28,6 +29,11 @@ export interface Summary {
   readonly per_template: Record<string, { base: number; amplified: number }>;
   readonly flips: { positive: number; negative: number; mcnemar_p: number };
   readonly other_abilities: Record<string, { base: number; amplified: number }>;
+  /**
+   * What a checkpoint of the model's own 16-bit type holds and scores once the patch is fused into it, rounded to
+   * nearest; only where there is a patch and something to round.
+   */
+  readonly fused?: { dtype: string; survives: Survival; accuracy: number };
   readonly controls: Record<string, ControlSummary>;
   readonly best_step: number;
   readonly changed_parameters_percent: number;
@@ -45,6 +51,7 @@ export function summarize(
   seconds: Record<string, number>,
 ): Summary {
   const [base, amplified] = [records.base!, records.amplified!];
+  const { fused } = records;
   const paired = flips(base.correct, amplified.correct);
   const groups = split.test.map(({ templateId }) => templateId);
   const controls: Record<string, ControlSummary> = {};
@@ -79,6 +86,7 @@ export function summarize(
     per_template: beside(base.per_template, amplified.per_template),
     flips: { ...paired, mcnemar_p: mcnemarExact(paired.positive, paired.negative) },
     other_abilities: beside(base.other_abilities, amplified.other_abilities),
+    ...(fused?.fusion ? { fused: { ...fused.fusion, accuracy: fused.accuracy } } : {}),
     controls,
     best_step: updated.best_step,
     changed_parameters_percent: updated.best_step > 0 ? 100 * updated.trainable / model.parameters : 0,
@@ -116,6 +124,10 @@ export function describeSummary(summary: Summary): string {
         flips.mcnemar_p.toPrecision(2)
       })`,
     );
+  }
+  if (summary.fused) {
+    const { dtype, survives, accuracy } = summary.fused;
+    lines.push(`fused          ${percent(accuracy)} as ${dtype}: ${describeSurvival(survives)}`);
   }
   for (const [name, { base, amplified }] of Object.entries(summary.other_abilities)) {
     lines.push(`${name.padEnd(14)} ${percent(base)} → ${percent(amplified)} (${points(amplified - base)})`);

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
+import denoConfig from "../../deno.json" with { type: "json" };
 
 const folder = fileURLToPath(new URL("../../cli", import.meta.url));
 
@@ -12,13 +13,13 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** A command that has not been started. Progress goes to pipes, so it is plain lines. */
+/** A command that has not been started, with its task's permissions. Progress goes to pipes, so it is plain lines. */
 export function command(
   name: string,
   args: readonly string[],
   env: Record<string, string> = {},
+  permissions: readonly string[] = taskPermissions(name),
 ): Deno.Command {
-  const permissions = ["--allow-read", "--allow-write", "--allow-env"];
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-prompt", ...permissions, join(folder, `${name}.ts`), ...args],
     env: { NO_COLOR: "1", ...env },
@@ -28,13 +29,21 @@ export function command(
   });
 }
 
+/** The permissions that a command's task gives, and access to these hosts besides. */
+export function taskPermissions(name: string, ...hosts: string[]): string[] {
+  const { command } = denoConfig.tasks[name as keyof typeof denoConfig.tasks];
+  const flags = command.split("&&").at(-1)!.match(/--allow-[^\s']+/g)!;
+  return flags.map((flag) => flag.startsWith("--allow-net=") ? [flag, ...hosts].join(",") : flag);
+}
+
 /** Runs a command to its end. */
 export async function run(
   name: string,
   args: readonly string[],
   env: Record<string, string> = {},
+  permissions?: readonly string[],
 ): Promise<Outcome> {
-  const { code, stdout, stderr } = await command(name, args, env).output();
+  const { code, stdout, stderr } = await command(name, args, env, permissions).output();
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }

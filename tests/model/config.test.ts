@@ -1,8 +1,9 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "node:path";
 import { InputError } from "../../engine/errors.ts";
-import { architectures, type ModelConfig } from "../../engine/model/architecture.ts";
-import { readConfig } from "../../engine/model/config.ts";
+import { architectures, type ModelConfig, ropeOf } from "../../engine/model/architecture.ts";
+import { modelConfig, readConfig } from "../../engine/model/config.ts";
+import { publishedShapes } from "../../engine/model/published_shapes.ts";
 
 const fixtures = new URL("../../fixtures/", import.meta.url).pathname;
 
@@ -50,6 +51,8 @@ async function assertRefused(message: string, config?: unknown, generation?: unk
   assert(!/[.!?]\s/.test(error.message), "The message is one sentence");
 }
 
+const plainRope = (theta: number) => ({ theta, scaling: { type: "default" as const } });
+
 Deno.test("a Gemma-2 config is read in full", async () => {
   assertEquals(await readConfig(join(fixtures, "golden/gemma2-tiny")), {
     architecture: architectures.gemma2!,
@@ -61,12 +64,14 @@ Deno.test("a Gemma-2 config is read in full", async () => {
     mlpWidth: 48,
     vocabSize: 67,
     normEpsilon: 1e-6,
-    ropeTheta: 10000,
+    rope: plainRope(10000),
+    slidingRope: plainRope(10000),
     maxPositions: 512,
     attentionScale: 24 ** -0.5,
     attentionSoftCap: 50,
     finalSoftCap: 30,
-    slidingWindow: 8,
+    windows: [8, 0, 8],
+    biases: { qkv: false, output: false },
     activation: "gelu_tanh",
     tiedEmbedding: true,
     eosTokens: [2],
@@ -84,12 +89,14 @@ Deno.test("an OLMo-2 config is read in full", async () => {
     mlpWidth: 56,
     vocabSize: 71,
     normEpsilon: 1e-6,
-    ropeTheta: 500000,
+    rope: plainRope(500000),
+    slidingRope: plainRope(500000),
     maxPositions: 512,
     attentionScale: 8 ** -0.5,
     attentionSoftCap: 0,
     finalSoftCap: 0,
-    slidingWindow: 0,
+    windows: [0, 0, 0],
+    biases: { qkv: false, output: false },
     activation: "silu",
     tiedEmbedding: false,
     eosTokens: [2],
@@ -109,10 +116,10 @@ Deno.test("keys left out of config.json get their usual values", async () => {
   const config = await read(rest);
   assertEquals(config.keyValueHeads, 4);
   assertEquals(config.headWidth, 8);
-  assertEquals(config.ropeTheta, 10000);
+  assertEquals(config.rope, plainRope(10000));
   assertEquals(config.attentionScale, 8 ** -0.5);
   assertEquals(config.tiedEmbedding, false);
-  assertEquals(config.slidingWindow, 0);
+  assertEquals(config.windows, [0, 0, 0]);
   assertEquals(config.eosTokens, []);
 });
 
@@ -121,27 +128,102 @@ Deno.test("Gemma-2 keys left out of config.json get Gemma-2's values", async () 
   assertEquals(config.tiedEmbedding, true);
   assertEquals(config.attentionSoftCap, 50);
   assertEquals(config.finalSoftCap, 30);
-  assertEquals(config.slidingWindow, 4096);
+  assertEquals(config.windows, [4096, 0, 4096]);
   assertAlmostEquals(config.attentionScale, 1 / 16);
 });
 
 Deno.test("null switches soft caps and the sliding window off", async () => {
   const off = { attn_logit_softcapping: null, final_logit_softcapping: null, sliding_window: null };
   const config = await read({ ...gemma2, ...off });
-  assertEquals([config.attentionSoftCap, config.finalSoftCap, config.slidingWindow], [0, 0, 0]);
+  assertEquals([config.attentionSoftCap, config.finalSoftCap, ...config.windows], [0, 0, 0, 0, 0]);
 });
 
 Deno.test("a sliding window is ignored where the architecture has none", async () => {
-  assertEquals((await read({ ...llama, sliding_window: 128 })).slidingWindow, 0);
+  assertEquals((await read({ ...llama, sliding_window: 128 })).windows, [0, 0, 0]);
 });
 
 Deno.test("the rotary base is read from either place, the newer one first", async () => {
-  assertEquals((await read({ ...llama, rope_theta: 500 })).ropeTheta, 500);
+  const theta = async (config: unknown) => (await read(config)).rope.theta;
+  assertEquals(await theta({ ...llama, rope_theta: 500 }), 500);
   const rope_parameters = { rope_theta: 700, rope_type: "default" };
-  assertEquals((await read({ ...llama, rope_parameters })).ropeTheta, 700);
-  assertEquals((await read({ ...llama, rope_theta: 500, rope_parameters })).ropeTheta, 700);
-  assertEquals((await read({ ...llama, rope_theta: 500, rope_scaling: null })).ropeTheta, 500);
+  assertEquals(await theta({ ...llama, rope_parameters }), 700);
+  assertEquals(await theta({ ...llama, rope_theta: 500, rope_parameters }), 700);
+  assertEquals(await theta({ ...llama, rope_theta: 500, rope_scaling: null }), 500);
 });
+
+Deno.test("stretched rotary positions are read in every spelling", async () => {
+  const linear = { type: "linear" as const, factor: 2 };
+  assertEquals((await read({ ...llama, rope_scaling: linear })).rope.scaling, linear);
+  assertEquals(
+    (await read({ ...llama, rope_scaling: { rope_type: "linear", factor: 2 } })).rope.scaling,
+    linear,
+  );
+  assertEquals((await read({ ...llama, rope_scaling: { factor: 2 } })).rope.scaling, linear);
+  const llama3 = {
+    rope_type: "llama3",
+    factor: 8,
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 8192,
+  };
+  const scaling = {
+    type: "llama3" as const,
+    factor: 8,
+    lowFrequencyFactor: 1,
+    highFrequencyFactor: 4,
+    originalPositions: 8192,
+  };
+  assertEquals((await read({ ...llama, rope_scaling: llama3 })).rope.scaling, scaling);
+  const rope_parameters = { ...llama3, rope_theta: 700 };
+  assertEquals((await read({ ...llama, rope_parameters })).rope, { theta: 700, scaling });
+});
+
+Deno.test("Gemma-3 has rotary positions of its own for sliding layers, in either spelling", async () => {
+  const gemma3 = { ...gemma2, model_type: "gemma3_text", num_hidden_layers: 7 };
+  const global = { theta: 1e6, scaling: { type: "linear" as const, factor: 8 } };
+  const old = await read({ ...gemma3, rope_scaling: { rope_type: "linear", factor: 8 } });
+  assertEquals([old.rope, old.slidingRope], [global, plainRope(10000)]);
+  assertEquals(old.windows.map((window) => window > 0), [true, true, true, true, true, false, true]);
+  assertEquals([old.attentionSoftCap, old.finalSoftCap], [0, 0]);
+  const rope_parameters = {
+    full_attention: { rope_type: "linear", factor: 8, rope_theta: 1e6 },
+    sliding_attention: { rope_type: "default", rope_theta: 10000 },
+  };
+  const recent = await read({ ...gemma3, rope_parameters });
+  assertEquals([recent.rope, recent.slidingRope], [global, plainRope(10000)]);
+  assertEquals(ropeOf(recent, 5), global);
+  assertEquals(ropeOf(recent, 6), plainRope(10000));
+});
+
+Deno.test("which layers slide follows the architecture's rule where no layer types are listed", async () => {
+  const windows = async (config: Record<string, unknown>) =>
+    (await read({ ...llama, num_hidden_layers: 4, ...config })).windows;
+  assertEquals(await windows({ model_type: "mistral", sliding_window: 9 }), [9, 9, 9, 9]);
+  assertEquals(await windows({ model_type: "mistral", sliding_window: null }), [0, 0, 0, 0]);
+  const qwen = { model_type: "qwen2", sliding_window: 9, max_window_layers: 3 };
+  assertEquals(await windows(qwen), [0, 0, 0, 0]);
+  assertEquals(await windows({ ...qwen, use_sliding_window: true }), [0, 0, 0, 9]);
+  const pattern = { model_type: "gemma3_text", sliding_window: 9, sliding_window_pattern: 3 };
+  assertEquals(await windows(pattern), [9, 9, 0, 9]);
+});
+
+Deno.test("layer types outrank the architecture's rule", async () => {
+  const layer_types = ["full_attention", "sliding_attention", "sliding_attention"];
+  assertEquals((await read({ ...gemma2, sliding_window: 5, layer_types })).windows, [0, 5, 5]);
+});
+
+Deno.test("biases are those of the architecture or of attention_bias", async () => {
+  assertEquals((await read({ ...llama, model_type: "qwen2" })).biases, { qkv: true, output: false });
+  assertEquals((await read({ ...llama, attention_bias: true })).biases, { qkv: true, output: true });
+});
+
+for (const name of Object.keys(publishedShapes)) {
+  Deno.test(`the published configuration of ${name} is understood`, () => {
+    const config = modelConfig(publishedShapes[name]!, name);
+    assertEquals(config.windows.length, config.layers);
+    assertEquals(config.queryHeads % config.keyValueHeads, 0);
+  });
+}
 
 Deno.test("every spelling of the two activations is understood", async () => {
   for (const hidden_act of ["silu", "swish"]) {
@@ -185,14 +267,16 @@ Deno.test("a file in the place of the model folder is refused", async () => {
   );
 });
 
-const supported = 'one of "gemma2", "llama", "olmo2"';
+const supported = 'one of "gemma2", "gemma3_text", "llama", "mistral", "olmo2", "qwen2", "qwen3"';
 const activations = 'one of "silu", "swish", "gelu_pytorch_tanh", "gelu_tanh"';
-const unscaled = '"default", because scaled rotary positions are not supported';
-const unfactored = "1 or absent, because scaled rotary positions are not supported";
-const noBias = "false, because layers with a bias are not supported";
+const scaled =
+  'one of "default", "linear", "llama3", because rotary positions scaled otherwise are not supported';
+const llama3Needs = 'a positive number, because rope_type is "llama3"';
+const whole = "1 or absent, because partly rotated heads are not supported";
+const noBias = "false, because MLPs with a bias are not supported";
 const even = "even, because rotary positions turn pairs of channels";
-const windows = '"full_attention", because only even layers can have a sliding window';
-const twice = ["sliding_attention", "sliding_attention"];
+const types = '"full_attention" or "sliding_attention", because layers of other types are not supported';
+const each = "one entry for each of the 3 layers that num_hidden_layers gives";
 
 /** A change to a good config, the field that the message names, its value there, and what it must be. */
 const refusals: [Record<string, unknown>, string, string, string][] = [
@@ -213,16 +297,18 @@ const refusals: [Record<string, unknown>, string, string, string][] = [
     "a multiple of num_attention_heads (4) unless head_dim is given",
   ],
   [{ head_dim: 7 }, "head_dim", "7", even],
-  [{ rope_scaling: { rope_type: "llama3", factor: 8 } }, "rope_scaling.rope_type", '"llama3"', unscaled],
-  [{ rope_scaling: { type: "linear", factor: 2 } }, "rope_scaling.type", '"linear"', unscaled],
-  [{ rope_scaling: { factor: 2 } }, "rope_scaling.factor", "2", unfactored],
-  [{ rope_parameters: { rope_type: "yarn" } }, "rope_parameters.rope_type", '"yarn"', unscaled],
+  [{ rope_scaling: { rope_type: "dynamic", factor: 8 } }, "rope_scaling.rope_type", '"dynamic"', scaled],
+  [{ rope_scaling: { type: "longrope", factor: 2 } }, "rope_scaling.type", '"longrope"', scaled],
+  [{ rope_scaling: { factor: -2 } }, "rope_scaling.factor", "-2", "a positive number"],
+  [{ rope_parameters: { rope_type: "yarn" } }, "rope_parameters.rope_type", '"yarn"', scaled],
+  [{ partial_rotary_factor: 0.5 }, "partial_rotary_factor", "0.5", whole],
   [{ hidden_act: "relu" }, "hidden_act", '"relu"', activations],
   [{ hidden_activation: "gelu" }, "hidden_activation", '"gelu"', activations],
-  [{ attention_bias: true }, "attention_bias", "true", noBias],
+  [{ attention_bias: "no" }, "attention_bias", '"no"', "true or false"],
   [{ mlp_bias: true }, "mlp_bias", "true", noBias],
   [{ tie_word_embeddings: "yes" }, "tie_word_embeddings", '"yes"', "true or false"],
-  [{ model_type: "gemma2", layer_types: twice }, "layer_types.1", '"sliding_attention"', windows],
+  [{ layer_types: ["full_attention", "linear_attention"] }, "layer_types.1", '"linear_attention"', types],
+  [{ layer_types: ["full_attention"] }, "layer_types", '["full_attention"]', each],
   [{ eos_token_id: [2, -1] }, "eos_token_id.1", "-1", "a token id"],
   [{ eos_token_id: "</s>" }, "eos_token_id", '"</s>"', "a token id or a list of token ids"],
 ];
@@ -234,6 +320,19 @@ for (const [change, field, value, rule] of refusals) {
       { ...llama, ...change },
     ));
 }
+
+Deno.test("stretched rotary positions without their numbers are refused", () =>
+  assertRefused(
+    `Field "rope_scaling.low_freq_factor" is missing from file "DIR/config.json"; it must be ${llama3Needs}.`,
+    { ...llama, rope_scaling: { rope_type: "llama3", factor: 8 } },
+  ));
+
+Deno.test("a sliding layer without a window is refused", () =>
+  assertRefused(
+    'Field "sliding_window" is missing from file "DIR/config.json"; ' +
+      "it must be a positive integer, because layer 1 is a sliding one.",
+    { ...llama, layer_types: ["full_attention", "sliding_attention", "full_attention"] },
+  ));
 
 for (const field of Object.keys(llama)) {
   // These have a usual value to fall back on.

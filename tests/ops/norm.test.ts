@@ -134,3 +134,33 @@ gpuTest("the gain's gradient refuses an in-place dx, which overwrites what it ne
     "in-place",
   );
 });
+
+gpuTestOfVariants(
+  "a norm of each head equals its twin on heads as rows, forward and backward",
+  async (trial) => {
+    const [tokens, heads, width, stride, offset] = [7, 3, 6, 25, 4];
+    const rows = tokens * heads;
+    const columns = { stride, offset };
+    const { norm, gain } = normOf(trial, width, 1);
+    const [x, dy] = [trial.randoms(rows * width), trial.randoms(rows * width)];
+    const wide = (values: Float32Array) =>
+      trial.upload(spread(values, heads * width, columns), tokens, stride);
+    const [y, dx] = [wide(new Float32Array(rows * width)), wide(new Float32Array(rows * width))];
+    const gradient = trial.upload(new Float32Array(width).fill(2));
+    const options = { rows, heads, x: columns, y: columns };
+    trial.run((plan) => {
+      rmsNorm(plan, wide(x), norm, y, options);
+      rmsNormBackward(plan, wide(x), norm, wide(dy), dx, { ...options, gradient });
+    });
+    const forward = Float32Array.from(twin.rmsNorm(x, gain, rows, width, epsilon, 1));
+    const backward = twin.rmsNormBackward(dy, x, gain, rows, width, epsilon, 1);
+    await trial.expect("y", y, spread(forward, heads * width, columns));
+    await trial.expect(
+      "dx",
+      dx,
+      spread(Float32Array.from(backward.dx), heads * width, columns),
+      gradientTolerance,
+    );
+    await trial.expect("gain", gradient, backward.dweight.map((value) => value + 2), gradientTolerance);
+  },
+);

@@ -129,6 +129,7 @@ export function rmsNormBackward(
 /**
  * Rotary position embedding, Hugging Face's "rotate_half": x [T,heads,C], positions [T] → [T,heads,C].
  * Value i of the first half pairs with value i of the second and turns by position · θ^(−2i/C).
+ * Where positions are stretched, a function gives each pair's radians per position instead of θ.
  * `inverse` turns back, which is also the gradient: dx = rotary(dy, …, true).
  */
 export function rotary(
@@ -136,14 +137,15 @@ export function rotary(
   positions: Numbers,
   heads: number,
   headWidth: number,
-  theta: number,
+  theta: number | ((pair: number) => number),
   inverse = false,
 ): Float64Array {
   const y = new Float64Array(x.length);
   const half = headWidth / 2;
   for (let t = 0; t < positions.length; t++) {
     for (let i = 0; i < half; i++) {
-      const angle = positions[t]! * theta ** (-2 * i / headWidth) * (inverse ? -1 : 1);
+      const frequency = typeof theta === "number" ? theta ** (-2 * i / headWidth) : theta(i);
+      const angle = positions[t]! * frequency * (inverse ? -1 : 1);
       const cos = Math.cos(angle);
       const sin = Math.sin(angle);
       for (let h = 0; h < heads; h++) {

@@ -4,7 +4,7 @@
  * Legend: T tokens, D model width, H query heads, K key/value heads, C head width, F MLP width, V vocabulary, L layers.
  */
 
-import { type ModelConfig, windowOf } from "../../engine/model/architecture.ts";
+import type { ModelConfig } from "../../engine/model/architecture.ts";
 import {
   add,
   attention,
@@ -27,6 +27,7 @@ import {
 } from "./ops.ts";
 import { atPosition, type LayerMask, type ReferenceMask, splitMask } from "./masking.ts";
 import { accumulate } from "./objectives.ts";
+import { pairFrequency } from "./rope.ts";
 
 export * from "./masking.ts";
 export * from "./objectives.ts";
@@ -146,7 +147,7 @@ export class ReferenceModel {
     const gradients = new Map<string, Float64Array>();
     const duncapped = softCapBackward(dlogits, forward.uncappedLogits, config.finalSoftCap);
     const dnormed = this.#linearBackward(gradients, duncapped, forward.normed, this.#headName(), tokens);
-    let dresidual = this.#normBackward(gradients, dnormed, forward.final, FINAL_NORM, tokens);
+    let dresidual = this.#normBackward(gradients, dnormed, forward.final, FINAL_NORM);
     const dmask: Float64Array[] = [];
     for (let layer = config.layers - 1; layer >= 0; layer--) {
       const result = this.#layerBackward(gradients, layer, forward, dresidual);
@@ -175,8 +176,12 @@ export class ReferenceModel {
     const weight = (part: string) => `model.layers.${layer}.${part}.weight`;
     const masked = (x: Float64Array, part: ArrayLike<number> | undefined, width: number) =>
       part ? atPosition(x, maskPosition, tokens, (row) => scaleComponents(row, part, width)) : x;
-    const projectionNorm = (x: Float64Array, part: string, width: number) =>
-      architecture.queryKeyNorm === "projection" ? this.#norm(x, name(part), tokens, width) : x;
+    const projectionNorm = (x: Float64Array, part: string, width: number) => {
+      if (architecture.queryKeyNorm === "none") return x;
+      // A norm of each head sees [T·heads, C], which is [T, heads·C] in memory.
+      const normed = architecture.queryKeyNorm === "head" ? C : width;
+      return this.#norm(x, name(part), x.length / normed, normed);
+    };
 
     const attentionInput = this.#norm(input, name(norms.beforeAttention), tokens, D);
     const rawQueries = this.#linear(attentionInput, weight("self_attn.q_proj"), tokens, HC, D);
@@ -185,8 +190,8 @@ export class ReferenceModel {
     const maskedQueries = masked(rawQueries, mask?.queries, C);
     const maskedKeys = masked(rawKeys, mask?.keys, C);
     const values = masked(rawValues, mask?.values, C);
-    const queries = this.#rotary(projectionNorm(maskedQueries, "self_attn.q_norm", HC), tokens);
-    const keys = this.#rotary(projectionNorm(maskedKeys, "self_attn.k_norm", KC), tokens);
+    const queries = this.#rotary(layer, projectionNorm(maskedQueries, "self_attn.q_norm", HC), tokens);
+    const keys = this.#rotary(layer, projectionNorm(maskedKeys, "self_attn.k_norm", KC), tokens);
     const attended = attention(queries, keys, values, this.#attentionShape(layer, tokens)).out;
     const attentionOutput = this.#linear(attended, weight("self_attn.o_proj"), tokens, D, HC);
     const middle = add(input, this.#norm(attentionOutput, name(norms.afterAttention), tokens, D));
@@ -222,9 +227,9 @@ export class ReferenceModel {
     const linear = (dy: Float64Array, x: Float64Array, part: string) =>
       this.#linearBackward(gradients, dy, x, `model.layers.${layer}.${part}.weight`, tokens);
     const norm = (dy: Float64Array, x: Float64Array, part: string | undefined) =>
-      this.#normBackward(gradients, dy, x, name(part), tokens);
+      this.#normBackward(gradients, dy, x, name(part));
     const projectionNorm = (dy: Float64Array, x: Float64Array, part: string) =>
-      architecture.queryKeyNorm === "projection" ? norm(dy, x, part) : dy;
+      architecture.queryKeyNorm === "none" ? dy : norm(dy, x, part);
     const unmask = (
       dy: Float64Array,
       x: Float64Array,
@@ -249,8 +254,8 @@ export class ReferenceModel {
     const dattended = linear(dattentionOutput, a.attended, "self_attn.o_proj");
     const shape = this.#attentionShape(layer, tokens);
     const { dq, dk, dv } = attentionBackward(dattended, a.queries, a.keys, a.values, shape);
-    const dkNormed = this.#rotary(dk, tokens, true);
-    const dqNormed = this.#rotary(dq, tokens, true);
+    const dkNormed = this.#rotary(layer, dk, tokens, true);
+    const dqNormed = this.#rotary(layer, dq, tokens, true);
     const dvalues = unmask(dv, a.rawValues, mask?.values, C);
     const dmaskedKeys = projectionNorm(dkNormed, a.maskedKeys, "self_attn.k_norm");
     const dkeys = unmask(dmaskedKeys, a.rawKeys, mask?.keys, C);
@@ -283,18 +288,20 @@ export class ReferenceModel {
 
   #attentionShape(layer: number, tokens: number): AttentionShape {
     const { queryHeads, keyValueHeads, headWidth, attentionScale, attentionSoftCap } = this.config;
-    const window = windowOf(this.config, layer);
+    const window = this.config.windows[layer]!;
     const queryStarts = [0, tokens];
     const scale = attentionScale;
     return { queryHeads, keyValueHeads, headWidth, scale, softCap: attentionSoftCap, window, queryStarts };
   }
 
-  /** x [T,in] → [T,out] through the weight [out,in]. */
+  /** x [T,in] → [T,out] through the weight [out,in] and the bias [out] beside it, if any. */
   #linear(x: Float64Array, name: string, tokens: number, outWidth: number, inWidth: number): Float64Array {
-    return matmulNT(x, this.#weight(name), tokens, outWidth, inWidth);
+    const y = matmulNT(x, this.#weight(name), tokens, outWidth, inWidth);
+    const bias = this.weights.get(biasOf(name));
+    return bias ? y.map((value, i) => value + bias[i % outWidth]!) : y;
   }
 
-  /** dy [T,out], x [T,in] → dx [T,in]; adds the weight's gradient. */
+  /** dy [T,out], x [T,in] → dx [T,in]; adds the gradients of the weight and of its bias. */
   #linearBackward(
     gradients: Map<string, Float64Array>,
     dy: Float64Array,
@@ -304,6 +311,10 @@ export class ReferenceModel {
   ): Float64Array {
     const [outWidth, inWidth] = [dy.length / tokens, x.length / tokens];
     accumulate(gradients, name, matmulTN(dy, x, outWidth, inWidth, tokens));
+    if (this.weights.has(biasOf(name))) {
+      const sums = Float64Array.from({ length: outWidth }, (_, o) => sumOf(dy, o, outWidth));
+      accumulate(gradients, biasOf(name), sums);
+    }
     return matmulNN(dy, this.#weight(name), tokens, inWidth, outWidth);
   }
 
@@ -319,7 +330,6 @@ export class ReferenceModel {
     dy: Float64Array,
     x: Float64Array,
     name: string | undefined,
-    tokens: number,
   ): Float64Array {
     if (!name) return dy;
     const { normEpsilon, architecture } = this.config;
@@ -328,7 +338,7 @@ export class ReferenceModel {
       dy,
       x,
       weight,
-      tokens,
+      x.length / weight.length,
       weight.length,
       normEpsilon,
       architecture.normOffset,
@@ -337,9 +347,21 @@ export class ReferenceModel {
     return dx;
   }
 
-  #rotary(x: Float64Array, tokens: number, inverse = false): Float64Array {
-    const { headWidth, ropeTheta } = this.config;
+  #rotary(layer: number, x: Float64Array, tokens: number, inverse = false): Float64Array {
+    const { headWidth, windows, rope, slidingRope } = this.config;
     const positions = Array.from({ length: tokens }, (_, t) => t);
-    return rotary(x, positions, x.length / tokens / headWidth, headWidth, ropeTheta, inverse);
+    const frequency = pairFrequency(windows[layer]! > 0 ? slidingRope : rope, headWidth);
+    return rotary(x, positions, x.length / tokens / headWidth, headWidth, frequency, inverse);
   }
+}
+
+function biasOf(weight: string): string {
+  return weight.replace(/weight$/, "bias");
+}
+
+/** Sum of every `stride`th value from `first` on. */
+function sumOf(x: Float64Array, first: number, stride: number): number {
+  let sum = 0;
+  for (let i = first; i < x.length; i += stride) sum += x[i]!;
+  return sum;
 }

@@ -15,9 +15,10 @@ import { InputError } from "../../engine/errors.ts";
 import { loadProblems, splitProblems } from "../../engine/evaluation/data.ts";
 import { evaluateTask } from "../../engine/evaluation/tasks.ts";
 import { Model } from "../../engine/model/model.ts";
+import { fuseCheckpoint } from "../../engine/run/patched_checkpoint.ts";
 import { readTensors } from "../../engine/model/safetensors.ts";
 import { runAmplify, runIdentify } from "../../engine/run/amplify_run.ts";
-import type { Summary } from "../../engine/run/summary.ts";
+import { describeSummary, type Summary } from "../../engine/run/summary.ts";
 import { jsonLines, type TemporaryFolder, temporaryFolder, tinyModel } from "../model/model_fixture.ts";
 import { gpuTest, sharedGpu } from "../ops/gpu_fixture.ts";
 import { shortRun, writeSmallTask } from "./run_fixture.ts";
@@ -69,7 +70,7 @@ gpuTest("a run that kept a step leaves every file of its folder and no half of o
   assertEquals(events.at(-1)!.type, "finished");
   assertEquals(
     events.filter(({ type }) => type === "stage").map(({ stage }) => stage),
-    ["identify", "mask", "update", "evaluate", "evaluate", "controls"],
+    ["identify", "mask", "update", "evaluate", "evaluate", "evaluate", "controls"],
   );
 });
 
@@ -138,6 +139,26 @@ gpuTest("the patch gives a fresh model the accuracy that the summary states", as
   assertEquals(await accuracy(), first.accuracy.amplified);
 });
 
+gpuTest("what the summary says of the fused model is what the written checkpoint gives", async ({ gpu }) => {
+  const patch = await readPatch(at("first"));
+  const { survives, dtype } = await fuseCheckpoint(tinyModel, patch, at("fused"));
+  using model = await Model.load(gpu, at("fused"));
+  const task = {
+    name: "test",
+    problems: splitProblems(await loadProblems(at("math.jsonl")), 0).test,
+    scoring: "number",
+  } as const;
+  const options = { template: "Q: {question}\nA:", maxNewTokens: 48, referenceCompat: true };
+  const { accuracy } = await evaluateTask(model, task, options);
+  assertEquals(first.fused, { dtype, survives, accuracy });
+  assertEquals(dtype, "F16");
+  assert(survives.values_percent > 50 && survives.cosine > 0.9, JSON.stringify(survives));
+  assertMatch(
+    describeSummary(first),
+    /^fused {10}\d+\.\d % as F16: \d+\.\d % of the changed values survive/m,
+  );
+});
+
 gpuTest("the same settings and seed give the same summary, another seed another split", async ({ gpu }) => {
   const again = await runAmplify(gpu, changing(), { out: at("again") });
   assertEquals(withoutSeconds(again), withoutSeconds(first));
@@ -175,7 +196,7 @@ gpuTest("a run that lost its evaluations resumes from the update", async ({ gpu 
   assertEquals(withoutSeconds(resumed), withoutSeconds(first));
   assertEquals(await times(), before);
   const stages = (await eventsOf("first")).slice(events).flatMap(({ stage }) => stage ? [stage] : []);
-  assertEquals(stages, ["evaluate", "evaluate", "controls"]);
+  assertEquals(stages, ["evaluate", "evaluate", "evaluate", "controls"]);
 });
 
 gpuTest("an event that was half written when the machine went down does no harm", async ({ gpu }) => {
@@ -198,7 +219,7 @@ gpuTest("a run in which no step won ships no patch, and takes up what identify l
   assertEquals(summary.accuracy.amplified, summary.accuracy.base);
   assertEquals([summary.accuracy.gain, ...summary.accuracy.ci95], [0, 0, 0]);
   assertEquals(summary.flips, { positive: 0, negative: 0, mcnemar_p: 1 });
-  assertEquals([summary.controls, summary.other_abilities], [{}, {}]);
+  assertEquals([summary.controls, summary.other_abilities, summary.fused], [{}, {}, undefined]);
   const files = await filesOf(at("still"));
   assert(!files.some((name) => name.startsWith("patch.")), files.join());
 });

@@ -1,0 +1,25 @@
+/** Loading the model that settings name, with its download shown as progress. */
+import type { Gpu } from "../gpu/gpu.ts";
+import type { DownloadProgress } from "../model/hub.ts";
+import { Model } from "../model/model.ts";
+import type { RunSettings } from "./settings.ts";
+import type { Progress } from "./stages.ts";
+
+/** Loads a model as settings say. Throws InputError like Model.load. */
+export async function loadModel(
+  gpu: Gpu,
+  { model, revision, storage }: Pick<RunSettings, "model" | "revision" | "storage">,
+  options: { readonly offline?: boolean; readonly progress?: Progress } = {},
+): Promise<Model> {
+  const onDownload = options.progress && downloadProgress(options.progress);
+  return await Model.load(gpu, model, { storage, revision, offline: options.offline, onDownload });
+}
+
+/** Shows a download in whole MiB, the last of which only counts once everything is there. */
+export function downloadProgress(progress: Progress): DownloadProgress {
+  const mebibyte = 2 ** 20;
+  return (done, total, file) => {
+    const all = Math.ceil(total / mebibyte);
+    progress("download (MiB)", done < total ? Math.floor(done / mebibyte) : all, all, file);
+  };
+}

@@ -1,0 +1,136 @@
+/** `patch fuse` and `evaluate --rounding` as a user runs them. */
+import { join } from "node:path";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { writePatch } from "../../engine/circuit/patch.ts";
+import { golden, temporaryFolder, tinyModel } from "../model/model_fixture.ts";
+import { assertSameFolder, filesUnder, foreign, madePatch } from "../run/patched_fixture.ts";
+import { writeSmallTask } from "../run/run_fixture.ts";
+import { assertRefused, lastLine, run } from "./command_line.ts";
+
+Deno.test("patch fuse says per matrix and in total what survives, and with --json the same on a last line", async () => {
+  await using folder = await temporaryFolder();
+  const { dir } = await golden("gemma2-bf16-sharded");
+  await writePatch(folder.path, await madePatch(dir, 0.002), {});
+  const fuse = (out: string, ...flags: string[]) =>
+    run("patch", ["fuse", folder.path, "--model", dir, "--out", join(folder.path, out), ...flags]);
+  const nearest = await fuse("nearest", "--json");
+  assertEquals([nearest.code, nearest.stderr], [0, ""]);
+  const report = lastLine(nearest) as Record<string, unknown> & {
+    survives: Record<string, number>;
+    matrices: unknown[];
+  };
+  assertEquals([report.action, report.dtype, report.rounding, report.model], [
+    "fuse",
+    "BF16",
+    "nearest",
+    dir,
+  ]);
+  assertEquals(Object.keys(report.survives), ["values_percent", "norm_ratio", "cosine"]);
+  assert(report.survives.values_percent! > 1 && report.survives.values_percent! < 99);
+  assertEquals(report.matrices.length, 12);
+  const lines = nearest.stdout.split("\n");
+  assertMatch(
+    lines[0]!,
+    /^model\.layers\.0\.self_attn\.q_proj\.weight: 5 rows BF16, \d+\.\d % of the changed values survive/,
+  );
+  const { values_percent, norm_ratio, cosine } = report.survives;
+  assertEquals(
+    lines[12],
+    `all (BF16, nearest): ${values_percent!.toFixed(1)} % of the changed values survive rounding, ` +
+      `norm of the change × ${norm_ratio!.toFixed(3)}, cosine ${cosine!.toFixed(4)}`,
+  );
+  assertEquals(lines[14], `fused model in ${join(folder.path, "nearest")}`);
+
+  for (const [out, seed] of [["first", "4"], ["again", "4"], ["other", "5"]] as const) {
+    const { code, stdout } = await fuse(out, "--rounding", "stochastic", "--seed", seed);
+    assertEquals(code, 0);
+    assertStringIncludes(stdout, "all (BF16, stochastic)");
+  }
+  await assertSameFolder(join(folder.path, "again"), join(folder.path, "first"));
+  const weights = (out: string) => Deno.readFile(join(folder.path, out, "model-00001-of-00003.safetensors"));
+  assert((await weights("other")).join() !== (await weights("first")).join());
+  assert((await weights("nearest")).join() !== (await weights("first")).join());
+});
+
+Deno.test("what patch fuse cannot do ends with exit code 2 and one sentence", async () => {
+  await using folder = await temporaryFolder();
+  const { dir } = await golden("llama-tiny");
+  const patch = await madePatch(dir, 0.01);
+  const at = (name: string) => join(folder.path, name);
+  await Deno.mkdir(at("patch"));
+  await Deno.mkdir(at("foreign"));
+  await Deno.mkdir(at("full"));
+  await writePatch(at("patch"), patch, {});
+  await writePatch(at("foreign"), foreign(patch), {});
+  await Deno.writeTextFile(at("full/notes.txt"), "mine");
+  const refused = async (args: string[], ...parts: string[]) =>
+    assertRefused(await run("patch", args), 2, ...parts);
+  const model = ["--model", dir];
+  await refused(["fuse", at("patch"), ...model], "--out");
+  await refused(
+    ["fuse", at("patch"), "--model", at("none"), "--out", at("new")],
+    at("none"),
+    "does not exist",
+  );
+  await refused(["fuse", at("none"), ...model, "--out", at("new")], at("none"));
+  await refused(["fuse", at("foreign"), ...model, "--out", at("new")], "made for other weights");
+  await refused(["fuse", at("patch"), "--out", at("new")], "does not fit"); // the embedded model
+  await refused(["fuse", at("patch"), ...model, "--out", dir], dir, "outside");
+  await refused(["fuse", at("patch"), ...model, "--out", at("full")], at("full"), '"notes.txt"', "--out");
+  await refused(
+    ["fuse", at("patch"), ...model, "--out", at("new"), "--rounding", "up"],
+    '"up"',
+    "nearest, stochastic",
+  );
+  await refused(["fuse", at("patch"), ...model, "--out", at("new"), "--seed", "-1"], "--seed");
+  await refused(
+    ["apply", at("patch"), ...model, "--out", at("new"), "--rounding", "nearest"],
+    "--rounding",
+    "fuse",
+  );
+  await refused(["melt", at("patch")], '"melt"', "fuse");
+  assertEquals((await filesUnder(folder.path)).filter((name) => name.startsWith("new")), []);
+  assertRefused(await run("evaluate", ["--rounding", "nearest"]), 2, "--rounding", "--patch");
+  assertRefused(await run("evaluate", ["--patch", at("patch"), "--rounding", "down"]), 2, '"down"', "none");
+});
+
+Deno.test("evaluate --rounding answers what evaluating the fused checkpoint does", async () => {
+  await using folder = await temporaryFolder();
+  await writeSmallTask(folder.path, 5);
+  await Deno.mkdir(join(folder.path, "patch"));
+  // Large enough that answers change; tests/run compares logits, which rounding changes too.
+  const large = await madePatch(tinyModel, 0.15);
+  await writePatch(join(folder.path, "patch"), large, {});
+  const evaluate = async (...flags: string[]) => {
+    const data = [
+      "--data",
+      join(folder.path, "math.jsonl"),
+      "--split",
+      "all",
+      "--seed",
+      "3",
+      "--json",
+      "--no-tune",
+    ];
+    const outcome = await run("evaluate", [...data, "--quiet", ...flags]);
+    assertEquals([outcome.code, outcome.stderr], [0, ""]);
+    return lastLine(outcome);
+  };
+  const patch = ["--patch", join(folder.path, "patch")];
+  const base = await evaluate();
+  const plain = await evaluate(...patch);
+  assertEquals([plain.rounding, "survives" in plain], ["none", false]);
+  assert(plain.accuracy !== base.accuracy, "the patch changes no answer");
+  for (const rounding of ["nearest", "stochastic"]) {
+    const out = join(folder.path, rounding);
+    const flags = ["--rounding", rounding, "--seed", "3", "--json"];
+    const fused = lastLine(await run("patch", ["fuse", patch[1]!, "--out", out, ...flags]));
+    const emulated = await evaluate(...patch, "--rounding", rounding);
+    const real = await evaluate("--model", out);
+    assertEquals(emulated.accuracy, real.accuracy);
+    assertEquals(emulated.per_template, real.per_template);
+    assertEquals(emulated.other_abilities, real.other_abilities);
+    assertEquals([emulated.rounding, emulated.dtype], [rounding, "F16"]);
+    assertEquals(emulated.survives, fused.survives);
+  }
+});
