@@ -37,6 +37,9 @@ export type { DownloadProgress, ResolvedSource, SourceOptions } from "./engine/m
 export { siteKinds } from "./engine/model/sites.ts";
 export type { SiteKind, SiteName } from "./engine/model/sites.ts";
 export { publishedShapes } from "./engine/model/published_shapes.ts";
+export { ChatTemplate } from "./engine/model/chat_template.ts";
+export type { ChatMessage } from "./engine/model/chat_template.ts";
+export { SharedHead } from "./engine/model/shared_head.ts";
 export { Tokenizer } from "./engine/model/tokenizer.ts";
 export { generate } from "./engine/model/generate.ts";
 export type { GenerationOptions, GenerationRequest } from "./engine/model/generate.ts";
@@ -92,7 +95,13 @@ export type {
 // Evaluation
 export { loadProblems, requireNumericAnswers, splitProblems } from "./engine/evaluation/data.ts";
 export type { Problem, Split } from "./engine/evaluation/data.ts";
-export { cutTrace, finalNumber, isCorrectNumber, isExactMatch } from "./engine/evaluation/scoring.ts";
+export {
+  cutAtStop,
+  cutTrace,
+  finalNumber,
+  isCorrectNumber,
+  isExactMatch,
+} from "./engine/evaluation/scoring.ts";
 export {
   bootstrapGain,
   flips,
@@ -100,14 +109,26 @@ export {
   mcnemarExact,
   wilsonInterval,
 } from "./engine/evaluation/statistics.ts";
-export { defaultTemplate, encodePrompt, evaluateTask } from "./engine/evaluation/tasks.ts";
-export type { PromptOptions, Scoring, Task, TaskResult } from "./engine/evaluation/tasks.ts";
+export {
+  chainOfThoughtTemplate,
+  encodePrompt,
+  plainTemplate,
+  promptHead,
+  promptText,
+} from "./engine/evaluation/prompt.ts";
+export type { PromptFormat } from "./engine/evaluation/prompt.ts";
+export { readShots, workedExamples } from "./engine/evaluation/shots.ts";
+export type { Shot, Shots } from "./engine/evaluation/shots.ts";
+export { completionText, endAtStop, endOfAnswer, evaluateTask } from "./engine/evaluation/tasks.ts";
+export type { EndOfCompletion, PromptOptions, Scoring, Task, TaskResult } from "./engine/evaluation/tasks.ts";
 
 // Whole runs
 export { runAmplify, runIdentify } from "./engine/run/amplify_run.ts";
 export type { RunOptions } from "./engine/run/amplify_run.ts";
+export { promptOptions, promptSettings } from "./engine/run/prompt_settings.ts";
+export type { PromptChoices } from "./engine/run/prompt_settings.ts";
 export { defaultRates, settingDefaults } from "./engine/run/settings.ts";
-export type { ControlName, RunSettings } from "./engine/run/settings.ts";
+export type { ControlName, PromptSettings, RunSettings } from "./engine/run/settings.ts";
 export { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "./engine/run/patched_checkpoint.ts";
 export type { FuseReport } from "./engine/run/patched_checkpoint.ts";
 export { describeSummary } from "./engine/run/summary.ts";

@@ -6,6 +6,7 @@
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Model } from "../model/model.ts";
 import {
+  commonLength,
   fillPrefixCache,
   layOutPrefixes,
   prefill,
@@ -13,6 +14,7 @@ import {
   type PrefixLayout,
 } from "../model/prefix_cache.ts";
 import { cacheRows } from "../model/room.ts";
+import type { SharedHead } from "../model/shared_head.ts";
 
 /** See file comment. */
 export class ExamplePrefixes implements Disposable {
@@ -21,7 +23,9 @@ export class ExamplePrefixes implements Disposable {
   /** Cache row of the first of the rows that are the caller's, one per example of a batch. */
   readonly ownRow: number;
   private readonly cache: PrefixCache;
+  /** Length of the beginning that all prefixes share, and its cache rows. */
   private readonly common: number;
+  private readonly commonRows: Uint32Array;
   /** Offset into the table per kept example. */
   private readonly offsets: readonly number[];
 
@@ -29,11 +33,12 @@ export class ExamplePrefixes implements Disposable {
     private readonly model: Model,
     private readonly prefixes: readonly (readonly number[])[],
     batchSize: number,
+    head?: SharedHead,
   ) {
-    this.common = commonLength(prefixes);
-    const head = prefixes[0]!.slice(0, this.common);
+    const beginning = prefixes.reduce((a, b) => a.slice(0, commonLength(a, b)));
+    this.common = beginning.length;
     const room = cacheRows(model) - batchSize - 1;
-    const layOut = (kept: number) => layOutPrefixes([head, ...prefixes.slice(0, kept)]);
+    const layOut = (kept: number) => layOutPrefixes([beginning, ...prefixes.slice(0, kept)], head);
     const scratchRows = (kept: number) =>
       prefixes.slice(kept).map(({ length }) => length - this.common).sort((a, b) => b - a)
         .slice(0, batchSize).reduce((sum, length) => sum + length, 0);
@@ -43,6 +48,8 @@ export class ExamplePrefixes implements Disposable {
     const scratch = scratchRows(this.kept);
     const longest = Math.max(0, ...prefixes.slice(this.kept).map(({ length }) => length));
     this.offsets = layout.offsets.slice(1);
+    const from = layout.offsets[0]!;
+    this.commonRows = layout.table.subarray(from, from + this.common);
     this.ownRow = layout.rows + scratch;
     this.cache = fillPrefixCache(model, layout, scratch + batchSize, { extraTable: batchSize * longest });
   }
@@ -68,9 +75,9 @@ export class ExamplePrefixes implements Disposable {
     if (others.length === 0) return examples.map((e) => this.offsets[e]!);
     const { layout } = this.cache;
     const { table, offsets, pieces } = layOutPrefixes(others.map((e) => this.prefixes[e]!));
-    // Rows of the common beginning come first here as in the cache; those behind it move to the scratch rows.
-    const { common } = this;
-    const moved = (row: number) => row < common ? row : layout.rows + row - common;
+    // Rows of the common beginning come first here and are in the cache already; the others move to the scratch rows.
+    const { common, commonRows } = this;
+    const moved = (row: number) => row < common ? commonRows[row]! : layout.rows + row - common;
     const start = layout.table.length;
     const own = pieces.flatMap(({ ids, first, table, base }): PrefixLayout["pieces"] => {
       const known = Math.max(0, common - first);
@@ -90,18 +97,6 @@ export class ExamplePrefixes implements Disposable {
   [Symbol.dispose]() {
     this.cache[Symbol.dispose]();
   }
-}
-
-/** Length of the beginning that all sequences share. */
-function commonLength(sequences: readonly (readonly number[])[]): number {
-  const [first, ...others] = sequences;
-  let length = first!.length;
-  for (const other of others) {
-    let i = 0;
-    while (i < length && i < other.length && other[i] === first![i]) i++;
-    length = i;
-  }
-  return length;
 }
 
 /** Largest n ≤ `most` for which `holds`, taking it to hold below one for which it does; 0 if none. */

@@ -10,6 +10,7 @@ import { encodeSequences, TokenBatch } from "../model/batch.ts";
 import type { Model } from "../model/model.ts";
 import { layOutPrefixes } from "../model/prefix_cache.ts";
 import { cacheRows } from "../model/room.ts";
+import type { SharedHead } from "../model/shared_head.ts";
 import { lastTokens, type PairTensors, recordPairPass } from "../model/training_pass.ts";
 import { ExamplePrefixes } from "./example_prefixes.ts";
 import type { TokenPair } from "./localization.ts";
@@ -25,19 +26,23 @@ export class OneTokenMaskPass implements Disposable {
   private readonly pairs: PairTensors;
   private readonly pairsPerToken: number;
 
-  /** With `crossPairs` each position is scored on the pairs of the whole batch (the reference's quirk 1). */
+  /**
+   * With `crossPairs` each position is scored on the pairs of the whole batch (the reference's quirk 1). `head` holds what
+   * the prefixes begin with, computed already.
+   */
   constructor(
     private readonly model: Model,
     private readonly examples: readonly TokenPair[],
     readonly batchSize: number,
     private readonly crossPairs = false,
+    head?: SharedHead,
   ) {
     examples.forEach(({ prefix_ids, desired_token, undesired_token }) => {
       model.checkSequence(prefix_ids);
       model.checkSequence([desired_token, undesired_token]);
     });
     const { gpu } = model;
-    this.prefixes = new ExamplePrefixes(model, examples.map(beforeLast), batchSize);
+    this.prefixes = new ExamplePrefixes(model, examples.map(beforeLast), batchSize, head);
     this.batch = TokenBatch.empty(gpu, batchSize, batchSize, this.prefixes.table);
     this.pairsPerToken = crossPairs ? batchSize : 1;
     this.pairs = {

@@ -4,6 +4,7 @@ import { seededRandom, shuffled } from "../random.ts";
 import { Plan } from "../gpu/plan.ts";
 import { StepInputs } from "../gpu/step_inputs.ts";
 import type { Model } from "../model/model.ts";
+import type { SharedHead } from "../model/shared_head.ts";
 import { maskStep, type MaskTraining } from "../ops/component_mask.ts";
 import type { TokenPair } from "./localization.ts";
 import { OneTokenMaskPass } from "./mask_pass.ts";
@@ -26,6 +27,8 @@ export interface MaskOptions {
   readonly seed: number;
   /** Score every position on all pairs of its batch, as the reference does (quirk 1). */
   readonly crossPairs: boolean;
+  /** What the examples' prefixes begin with, computed already with the model as it is (promptHead). */
+  readonly head?: SharedHead;
 }
 
 /** See MaskOptions. */
@@ -77,7 +80,7 @@ export async function learnMask(
     ? Math.max(1, Math.ceil(settings.patience * stepsPerEpoch))
     : 0xffffffff;
   await gpu.fence(); // what earlier stages held is free for this one
-  using pass = new OneTokenMaskPass(model, examples, batchSize, settings.crossPairs);
+  using pass = new OneTokenMaskPass(model, examples, batchSize, settings.crossPairs, settings.head);
   // Recomputed prefixes serve the step they were computed for.
   const stepsPerSubmit = pass.prefixes.keepsAll ? mostStepsPerSubmit : 1;
   const count = pass.mask.elements;

@@ -9,6 +9,7 @@ import type { ModelConfig } from "../model/architecture.ts";
 import { generate } from "../model/generate.ts";
 import { Model } from "../model/model.ts";
 import type { DType } from "../model/safetensors.ts";
+import { SharedHead } from "../model/shared_head.ts";
 import type { StorageChoice, WeightSource } from "../model/weights.ts";
 import type { Selection } from "./components.ts";
 import type { TokenPair } from "./localization.ts";
@@ -142,11 +143,15 @@ export async function planMemory(request: PlanRequest): Promise<MemoryPlan> {
     undesired_token: 1,
   }));
   const requests = Array.from({ length: work.prompts }, (_, e) => ({ ids: prompt(e) }));
-  const answer = () => generate(model, requests, { maxNewTokens: work.newTokens, stopTokens: [] });
+  const answer = (head?: SharedHead) =>
+    generate(model, requests, { maxNewTokens: work.newTokens, stopTokens: [], ...(head && { head }) });
+  // As a run does it, the shared beginning stays on the GPU until the weights change.
+  using head = new SharedHead(model, Array(shared).fill(0));
   const stages = {
-    generate: await planStage(gpu, answer),
-    mask: await planStage(gpu, () => learnMask(model, examples, { epochs: 1, batch: work.maskBatch })),
+    generate: await planStage(gpu, () => answer(head)),
+    mask: await planStage(gpu, () => learnMask(model, examples, { epochs: 1, batch: work.maskBatch, head })),
     update: await planStage(gpu, async () => {
+      head[Symbol.dispose]();
       const { optimizer } = work;
       const options = { objective: "preference", optimizer, rate: 0, weightDecay: 0 } as const;
       using update = new SparseUpdate(model, evenly(model, work.selected), examples, options);

@@ -2,7 +2,7 @@
 import { endOfAnswer } from "../evaluation/tasks.ts";
 import { decode, decodingRoom } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
-import { fillPrefixCache, layOutPrefixes } from "../model/prefix_cache.ts";
+import { commonLength, fillPrefixCache, layOutPrefixes } from "../model/prefix_cache.ts";
 import { cacheRows } from "../model/room.ts";
 import type { LocalizationExample } from "./localization.ts";
 import { type ProblemTraces, toTrace, type TraceOptions, type TraceProgress } from "./traces.ts";
@@ -49,10 +49,12 @@ export async function branchingPivots(
   const along: number[][] = [];
   const completions = new Map<string, readonly number[]>();
   const room = decodingRoom(model, options.maxNewTokens);
+  const head = options.head?.ids ?? [];
   for (let first = 0; first < walked.length;) {
     let last = first;
-    for (let rows = 0; last < walked.length; last++) {
-      rows += walked[last]!.entry.promptIds.length + walked[last]!.contrast.ids.length;
+    for (let rows = head.length; last < walked.length; last++) {
+      const { entry: { promptIds }, contrast } = walked[last]!;
+      rows += promptIds.length - commonLength(promptIds, head) + contrast.ids.length;
       if (rows > room.rows && last > first) break;
     }
     await walk(first, last);
@@ -89,6 +91,7 @@ export async function branchingPivots(
     const part = walked.slice(first, last);
     const layout = layOutPrefixes(
       part.map(({ entry, contrast }) => [...entry.promptIds, ...contrast.ids.slice(0, -1)]),
+      options.head,
     );
     const left = Math.floor((cacheRows(model) - layout.rows - 1) / options.maxNewTokens);
     const slots = Math.max(1, Math.min(room.slots, left));

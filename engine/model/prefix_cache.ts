@@ -11,11 +11,14 @@ import { sample } from "../ops/sampling.ts";
 import { recordForward, recordLogits, recordPrefill } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { logitRows, passTokens } from "./room.ts";
+import type { SharedHead } from "./shared_head.ts";
 
 /** How a set of prefixes lies in the cache, before anything is computed. */
 export interface PrefixLayout {
   /** Distinct positions: cache rows 0 … rows - 1. */
   readonly rows: number;
+  /** Whose positions are the first of those rows, if there is one. */
+  readonly head: SharedHead | undefined;
   /** Cache row of every position of every distinct prefix, concatenated. */
   readonly table: Uint32Array;
   /** Offset into `table` per prefix, in the order given. */
@@ -29,32 +32,37 @@ export interface PrefixLayout {
   }[];
 }
 
-/** Lays prefixes out. Sorted, each shares with its predecessor the longest beginning it shares with any before it. */
-export function layOutPrefixes(prefixes: readonly (readonly number[])[]): PrefixLayout {
+/**
+ * Lays prefixes out. Sorted, each shares with its predecessor the longest beginning it shares with any before it, but for
+ * `head`, which comes first.
+ */
+export function layOutPrefixes(prefixes: readonly (readonly number[])[], head?: SharedHead): PrefixLayout {
   const order = prefixes.map((_, i) => i).sort((a, b) => compare(prefixes[a]!, prefixes[b]!));
   const offsets = new Array<number>(prefixes.length);
-  const table: number[] = [];
+  const headIds = head?.ids ?? [];
+  const table = headIds.map((_, row) => row);
   const pieces: PrefixLayout["pieces"][number][] = [];
-  let rows = 0;
-  let previous: readonly number[] = [];
+  let rows = headIds.length;
+  let previous = headIds;
   let offset = 0;
   for (const i of order) {
     const ids = prefixes[i]!;
-    let shared = 0;
-    while (shared < ids.length && ids[shared] === previous[shared]) shared++;
-    if (shared === ids.length && shared <= previous.length) {
-      offsets[i] = offset; // all of it is the beginning of its predecessor
+    const [withPrevious, withHead] = [commonLength(ids, previous), commonLength(ids, headIds)];
+    const shared = Math.max(withPrevious, withHead);
+    const from = withPrevious === shared ? offset : 0;
+    if (shared === ids.length) {
+      offsets[i] = from; // all of it is the beginning of another
       continue;
     }
     const start = table.length;
-    for (let p = 0; p < shared; p++) table.push(table[offset + p]!);
+    for (let p = 0; p < shared; p++) table.push(table[from + p]!);
     for (let p = shared; p < ids.length; p++) table.push(rows + p - shared);
     pieces.push({ ids: ids.slice(shared), first: shared, table: start, base: rows });
     rows += ids.length - shared;
     offsets[i] = offset = start;
     previous = ids;
   }
-  return { rows, table: Uint32Array.from(table.length ? table : [0]), offsets, pieces };
+  return { rows, table: Uint32Array.from(table.length ? table : [0]), head, offsets, pieces };
 }
 
 /** The computed cache of a set of prefixes. */
@@ -66,7 +74,7 @@ export interface PrefixCache extends Disposable {
   readonly layout: PrefixLayout;
   /** Rows behind the prefixes' own that the caller may use, and after them one that nothing reads. */
   readonly extraRows: number;
-  /** u32 [rows]: the greedy next token after each row's position, if asked for. */
+  /** u32 [rows]: the greedy next token after each row's position, if asked for; nothing of use for a head's rows. */
   readonly next: Tensor | undefined;
 }
 
@@ -97,19 +105,24 @@ export function fillPrefixCache(
       if (next) gpu.free(next);
     },
   };
-  prefill(model, cache, layout.pieces, next);
+  const headRows = layout.head?.ids.length ?? 0;
+  if (headRows > 0) {
+    const elements = headRows * 2 * config.keyValueHeads * config.headWidth;
+    layout.head!.layers.forEach((layer, l) => gpu.copy(layer, layers[l]!, 0, elements));
+  }
+  prefill(model, cache, layout.pieces, next && { ids: next, firstRow: headRows });
   return cache;
 }
 
 /**
  * Computes the keys and values of pieces whose earlier positions are in the cache, in chunks that bound the activations.
- * `next` (u32, as many as there are tokens) takes the greedy next token after each.
+ * `next.ids` (u32) takes the greedy next token after each, in order, from `firstRow` on.
  */
 export function prefill(
   model: Model,
   { layers, table, layout, extraRows }: PrefixCache,
   pieces: PrefixLayout["pieces"],
-  next?: Tensor,
+  next?: { readonly ids: Tensor; readonly firstRow: number },
 ) {
   const { gpu } = model;
   const sequences = new Uint32Array((pieces.length + 1) * sequenceWords);
@@ -151,7 +164,7 @@ export function prefill(
       for (let n = end - start; n < size; n++) image.set([0, 0, pieces.length, 0], n * tokenWords);
       gpu.write(batch.tokens, image);
       plan.run();
-      if (next && own) gpu.copy(own, next, start, end - start);
+      if (next && own) gpu.copy(own, next.ids, next.firstRow + start, end - start);
     }
   };
   const full = Array.from({ length: Math.floor(count / chunkTokens) }, (_, i) => i * chunkTokens);
@@ -162,7 +175,13 @@ export function prefill(
 
 /** Lexicographic order of token sequences, longer before shorter where one begins the other. */
 function compare(a: readonly number[], b: readonly number[]): number {
-  const shorter = Math.min(a.length, b.length);
-  for (let i = 0; i < shorter; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
-  return b.length - a.length;
+  const i = commonLength(a, b);
+  return i < a.length && i < b.length ? a[i]! - b[i]! : b.length - a.length;
+}
+
+/** How many ids two sequences begin with in common. */
+export function commonLength(a: readonly number[], b: readonly number[]): number {
+  let i = 0;
+  while (i < a.length && i < b.length && a[i] === b[i]) i++;
+  return i;
 }

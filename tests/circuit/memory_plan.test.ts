@@ -21,6 +21,7 @@ import { generate } from "../../engine/model/generate.ts";
 import { Model } from "../../engine/model/model.ts";
 import { publishedShapes } from "../../engine/model/published_shapes.ts";
 import { Checkpoint } from "../../engine/model/safetensors.ts";
+import { SharedHead } from "../../engine/model/shared_head.ts";
 import { seededRandom } from "../../engine/random.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 import { tinyModel } from "../model/model_fixture.ts";
@@ -71,8 +72,12 @@ gpuTest("the plan of every stage is within 10 % of what the stage takes on this 
     desired_token: 5,
     undesired_token: 6,
   }));
-  const answer = () =>
-    generate(model, prompts.map((ids) => ({ ids })), { maxNewTokens: work.newTokens, stopTokens: [] });
+  const answer = (head?: SharedHead) =>
+    generate(model, prompts.map((ids) => ({ ids })), {
+      maxNewTokens: work.newTokens,
+      stopTokens: [],
+      ...(head && { head }),
+    });
   const selection = Array.from(
     { length: config.layers * model.componentsPerLayer },
     () => random() < work.selected,
@@ -85,13 +90,15 @@ gpuTest("the plan of every stage is within 10 % of what the stage takes on this 
     steps: 1,
     validateEvery: 1,
   } as const;
+  using head = new SharedHead(model, shared);
   const stages = {
-    generate: answer,
-    mask: () => learnMask(model, examples, { epochs: 1, batch: work.maskBatch }),
+    generate: () => answer(head),
+    mask: () => learnMask(model, examples, { epochs: 1, batch: work.maskBatch, head }),
     update: () => amplify(model, selection, examples, options, async () => (await answer()).length),
   };
   const held = gpu.memory.liveBytes;
   for (const stage of memoryStages) {
+    if (stage === "update") head[Symbol.dispose]();
     gpu.memory.peakBytes = gpu.memory.liveBytes;
     await stages[stage]();
     const measured = gpu.memory.peakBytes;
