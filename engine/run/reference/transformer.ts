@@ -4,7 +4,7 @@
  * Legend: T tokens, D model width, H query heads, K key/value heads, C head width, F MLP width, V vocabulary, L layers.
  */
 
-import type { ModelConfig } from "../../engine/model/architecture.ts";
+import type { ModelConfig } from "../../model/architecture.ts";
 import {
   add,
   attention,
