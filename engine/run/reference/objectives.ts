@@ -3,9 +3,10 @@
  * Legend: N examples, T tokens, V vocabulary, L layers.
  */
 
-import { argmax, pairLoss, type PairObjective } from "./ops.ts";
+import { type GradientSink, noGradients, WholeGradients } from "./matrices.ts";
+import { argmax, pairLoss, type PairObjective, softCapBackward } from "./ops.ts";
 import type { ReferenceMask } from "./masking.ts";
-import type { ForwardOptions, ReferenceModel } from "./transformer.ts";
+import type { ForwardOptions, HiddenResult, ReferenceModel, Weights } from "./transformer.ts";
 
 /** Prefix ids and the two tokens that part the right trace from the wrong one. */
 export interface ReferenceExample {
@@ -14,26 +15,40 @@ export interface ReferenceExample {
   readonly undesired: number;
 }
 
-/** Pair loss of one example at the last prefix token, with dlogits [T,V] already divided by N. */
-function examplePass(
-  model: ReferenceModel,
-  example: ReferenceExample,
-  examples: number,
+/** Loss, differences [N] and, with a mask, its gradient [L][components] over a set of examples. */
+export interface PairResult {
+  readonly loss: number;
+  readonly differences: Float64Array;
+  readonly mask?: Float64Array[];
+}
+
+/**
+ * The mean pair loss over all examples at their last prefix tokens, from the logits of their two tokens alone, and
+ * gradients of weights into `gradients`. `hidden` may bring forward passes made before, one an example.
+ */
+export function pairPass(
+  model: ReferenceModel<Weights>,
+  examples: readonly ReferenceExample[],
   objective: PairObjective,
-  options: ForwardOptions,
-) {
-  const vocabulary = model.config.vocabSize;
-  const forward = model.forward(example.ids, options);
-  const start = (example.ids.length - 1) * vocabulary;
-  const last = forward.logits.subarray(start);
-  const pair = pairLoss(last, [example.desired], [example.undesired], vocabulary, objective);
-  const dlogits = new Float64Array(forward.logits.length);
-  dlogits.set(pair.dlogits.map((d) => d / examples), start);
-  return {
-    loss: pair.loss / examples,
-    difference: pair.differences[0]!,
-    ...model.backward(forward, dlogits),
-  };
+  gradients: GradientSink,
+  options: ForwardOptions & { readonly hidden?: readonly HiddenResult[] } = {},
+): PairResult {
+  const differences = new Float64Array(examples.length);
+  const mask = options.mask?.map((layer) => new Float64Array(layer.length));
+  let loss = 0;
+  examples.forEach(({ ids, desired, undesired }, n) => {
+    const hidden = options.hidden?.[n] ?? model.hidden(ids, options);
+    const pair = [desired, undesired];
+    const { uncapped, logits } = model.tokenLogits(hidden, pair);
+    const { loss: own, differences: [difference], dlogits } = pairLoss(logits, [0], [1], 2, objective);
+    loss += own / examples.length;
+    differences[n] = difference!;
+    const mean = dlogits.map((d) => d / examples.length);
+    const duncapped = softCapBackward(mean, uncapped, model.config.finalSoftCap);
+    const dmask = model.tokenBackward(hidden, pair, duncapped, gradients);
+    dmask?.forEach((layer, l) => layer.forEach((d, c) => mask![l]![c]! += d));
+  });
+  return { loss, differences, ...(mask && { mask }) };
 }
 
 /**
@@ -45,16 +60,8 @@ export function updateLossAndGradients(
   examples: readonly ReferenceExample[],
   objective: PairObjective = "logit-difference",
 ): { loss: number; differences: Float64Array; gradients: Map<string, Float64Array> } {
-  const differences = new Float64Array(examples.length);
-  const gradients = new Map<string, Float64Array>();
-  let loss = 0;
-  examples.forEach((example, n) => {
-    const pass = examplePass(model, example, examples.length, objective, {});
-    loss += pass.loss;
-    differences[n] = pass.difference;
-    for (const [name, gradient] of pass.gradients) accumulate(gradients, name, gradient);
-  });
-  return { loss, differences, gradients };
+  const gradients = new WholeGradients(model.weights);
+  return { ...pairPass(model, examples, objective, gradients), gradients: gradients.byName };
 }
 
 /**
@@ -62,20 +69,12 @@ export function updateLossAndGradients(
  * L1 term; differences [N]; gradient [L][components].
  */
 export function maskLossAndGradient(
-  model: ReferenceModel,
+  model: ReferenceModel<Weights>,
   examples: readonly ReferenceExample[],
   mask: ReferenceMask,
 ): { loss: number; differences: Float64Array; gradient: Float64Array[] } {
-  const differences = new Float64Array(examples.length);
-  const gradient = mask.map((layer) => new Float64Array(layer.length));
-  let loss = 0;
-  examples.forEach((example, n) => {
-    const pass = examplePass(model, example, examples.length, "logit-difference", { mask });
-    loss += pass.loss;
-    differences[n] = pass.difference;
-    pass.mask!.forEach((layer, l) => layer.forEach((d, c) => gradient[l]![c]! += d));
-  });
-  return { loss, differences, gradient };
+  const { mask: gradient, ...rest } = pairPass(model, examples, "logit-difference", noGradients, { mask });
+  return { ...rest, gradient: gradient! };
 }
 
 /** Greedy continuation of `prompt`: `newTokens` ids, no stop token, every step a whole forward. */
