@@ -28,6 +28,10 @@ export class StreamedMatrices implements Matrices, Disposable {
     return new StreamedMatrices(new Map(checkpoint.names().map((name) => [name, checkpoint.tensor(name)!])));
   }
 
+  has(name: string): boolean {
+    return this.#tensors.has(name);
+  }
+
   vector(name: string): Float64Array {
     return Float64Array.from(this.#read(name, 0, this.#info(name).shape[0]!));
   }
