@@ -46,7 +46,12 @@ await runCommand({
   async run(values) {
     const tally = new Tally(values);
     const shapes = [...new Set((values.shapes as string[][] | undefined)?.flat())];
-    if (shapes.length > 0) return await verifyShapes(shapes, values, tally);
+    if (shapes.length > 0) {
+      if (values.golden) {
+        throw new InputError("--golden and --shapes are checks of two kinds; run verify once for each.");
+      }
+      return await verifyShapes(shapes, values, tally);
+    }
     for (const flag of ["layers", "out"]) {
       if (values[flag] !== undefined) {
         throw new InputError(`--${flag} belongs to --shapes, which says which models to write; add it.`);
@@ -65,16 +70,22 @@ await runCommand({
 
 async function verifyShapes(names: readonly string[], values: FlagValues, tally: Tally): Promise<number> {
   const layers = values.layers as number | undefined ?? 1;
+  const out = values.out as string | undefined;
   for (const name of names) {
     const most = publishedShapes[name]!.num_hidden_layers as number;
-    if (layers > most) throw new InputError(`--layers ${layers} is more than the ${most} layers of ${name}.`);
+    if (layers > most) {
+      throw new InputError(
+        `--layers ${layers} is more than the ${most} layers that ${name} has; give fewer.`,
+      );
+    }
+    if (out) await requireEmpty(join(out, name));
   }
   const results: Record<string, unknown>[] = [];
   for (const [n, name] of names.entries()) {
     // A device for each shape, so that its peak of memory is its own.
     using gpu = await Gpu.open();
     if (n === 0) tally.begin(gpu);
-    await using folder = await checkpointFolder(name, values.out as string | undefined);
+    await using folder = await checkpointFolder(name, out);
     const config = { ...publishedShapes[name]!, num_hidden_layers: layers };
     const checks: Check[] = [];
     const run = await verifyShape(gpu, config, folder.path, (check) => {
@@ -137,6 +148,14 @@ async function checkpointFolder(name: string, out: string | undefined) {
       return Promise.resolve();
     },
   };
+}
+
+/** Makes a folder that files can be written into; throws InputError where there are some already. */
+async function requireEmpty(path: string) {
+  await requireWritable(path);
+  for await (const { name } of Deno.readDir(path)) {
+    throw new InputError(`Folder "${path}" already holds "${name}"; remove it or choose another --out.`);
+  }
 }
 
 async function goldenFolders(): Promise<string[]> {
