@@ -192,6 +192,37 @@ for (const { what, kernel, line, wrong, shape, noticed } of sabotages) {
   });
 }
 
+Deno.test("rotary positions that are not stretched are noticed within eight tokens", async () => {
+  using gpu = await Gpu.open();
+  const upload = gpu.upload.bind(gpu);
+  let altered = false;
+  gpu.upload = (data, shape, label) => {
+    if (label === "rotary angles") altered = true;
+    const plain = label === "rotary angles" ? plainAngles(shape[0]!, shape[1]!) : data;
+    return upload(plain, shape, label);
+  };
+  await using folder = await temporaryFolder();
+  const checks: Check[] = [];
+  const config = {
+    ...miniature("llama-3.2-1b"),
+    num_attention_heads: 8,
+    num_key_value_heads: 2,
+    head_dim: 64,
+  };
+  await verifyShape(gpu, config, folder.path, (check) => checks.push(check));
+  assert(altered);
+  assert(checks.some(({ name, passed }) => !passed && name.startsWith("logits at")));
+});
+
+/** (cos, sin) of position · 500000^(−2i/C) for C / 2 pairs of channels: Llama 3.2's without its scaling. */
+function plainAngles(positions: number, pairs: number): Float32Array {
+  return Float32Array.from({ length: positions * pairs * 2 }, (_, at) => {
+    const pair = Math.floor(at / 2);
+    const angle = Math.floor(pair / pairs) * 500000 ** (-(pair % pairs) / pairs);
+    return at % 2 === 0 ? Math.cos(angle) : Math.sin(angle);
+  });
+}
+
 Deno.test("random checkpoints are sharded bf16, and the same for the same seed", async () => {
   const config = miniature("olmo-2-7b");
   const write = async (seed: number) => {

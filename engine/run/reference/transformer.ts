@@ -23,86 +23,20 @@ import {
   softCap,
   softCapBackward,
 } from "./ops.ts";
-import { atPosition, type LayerMask, type ReferenceMask, splitMask } from "./masking.ts";
+import type {
+  BackwardResult,
+  ForwardOptions,
+  ForwardResult,
+  HiddenResult,
+  LayerActivations,
+} from "./activations.ts";
+import { atPosition, type LayerMask, splitMask } from "./masking.ts";
 import { type GradientSink, type Matrices, WholeGradients, WholeMatrices } from "./matrices.ts";
 import { pairFrequency } from "./rope.ts";
 
+export * from "./activations.ts";
 export * from "./masking.ts";
 export * from "./objectives.ts";
-
-export interface ForwardOptions {
-  readonly mask?: ReferenceMask;
-  /** The one position the mask acts at; the last when absent. */
-  readonly maskPosition?: number;
-}
-
-/** What one layer computed, in order. `raw…` is before the mask, the plain name after it. */
-export interface LayerActivations {
-  /** [T,D] residual stream coming in */
-  readonly input: Float64Array;
-  /** [T,D] */
-  readonly attentionInput: Float64Array;
-  /** [T,H·C] output of q_proj */
-  readonly rawQueries: Float64Array;
-  /** [T,K·C] output of k_proj */
-  readonly rawKeys: Float64Array;
-  /** [T,K·C] output of v_proj */
-  readonly rawValues: Float64Array;
-  /** [T,H·C] before q_norm */
-  readonly maskedQueries: Float64Array;
-  /** [T,K·C] before k_norm */
-  readonly maskedKeys: Float64Array;
-  /** [T,H·C] after q_norm and rotary */
-  readonly queries: Float64Array;
-  /** [T,K·C] after k_norm and rotary */
-  readonly keys: Float64Array;
-  /** [T,K·C] */
-  readonly values: Float64Array;
-  /** [T,H·C] input of o_proj */
-  readonly attended: Float64Array;
-  /** [T,D] output of o_proj */
-  readonly attentionOutput: Float64Array;
-  /** [T,D] residual stream between attention and MLP */
-  readonly middle: Float64Array;
-  /** [T,D] */
-  readonly mlpInput: Float64Array;
-  /** [T,F] */
-  readonly gate: Float64Array;
-  /** [T,F] */
-  readonly up: Float64Array;
-  /** [T,F] activation(gate) · up */
-  readonly rawNeurons: Float64Array;
-  /** [T,F] input of down_proj */
-  readonly neurons: Float64Array;
-  /** [T,D] output of down_proj */
-  readonly mlpOutput: Float64Array;
-}
-
-/** A forward pass up to the final norm. */
-export interface HiddenResult {
-  readonly ids: readonly number[];
-  readonly mask: ReferenceMask | undefined;
-  readonly maskPosition: number;
-  readonly layers: readonly LayerActivations[];
-  /** [T,D] residual stream after the last layer */
-  readonly final: Float64Array;
-  /** [T,D] after the final norm */
-  readonly normed: Float64Array;
-}
-
-export interface ForwardResult extends HiddenResult {
-  /** [T,V] before the soft cap */
-  readonly uncappedLogits: Float64Array;
-  /** [T,V] */
-  readonly logits: Float64Array;
-}
-
-export interface BackwardResult {
-  /** By weight name; a tied lm_head's gradient is part of `model.embed_tokens.weight`. */
-  readonly gradients: Map<string, Float64Array>;
-  /** [L][components]; absent when the forward had no mask. */
-  readonly mask?: Float64Array[];
-}
 
 const EMBEDDING = "model.embed_tokens.weight";
 const FINAL_NORM = "model.norm";
@@ -110,6 +44,7 @@ const FINAL_NORM = "model.norm";
 /** Weights by name, whole, or another source of them. */
 export type Weights = ReadonlyMap<string, Float64Array> | Matrices;
 
+/** See file comment. `weights` are whole, by name, or streamed; `backward` keeps every gradient whole and needs the former. */
 export class ReferenceModel<W extends Weights = Map<string, Float64Array>> {
   readonly #sizes: { readonly queries: number; readonly keys: number };
   readonly #matrices: Matrices;
@@ -170,7 +105,7 @@ export class ReferenceModel<W extends Weights = Map<string, Float64Array>> {
     return { uncapped, logits: softCap(uncapped, finalSoftCap) };
   }
 
-  /** Gradients of every parameter and of the mask, given dlogits [T,V] of one `forward`. */
+  /** Gradients of every parameter, whole, and of the mask, given dlogits [T,V] of one `forward`. */
   backward(forward: ForwardResult, dlogits: ArrayLike<number>): BackwardResult {
     const gradients = new WholeGradients(this.weights as ReadonlyMap<string, Float64Array>);
     const duncapped = softCapBackward(dlogits, forward.uncappedLogits, this.config.finalSoftCap);
