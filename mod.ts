@@ -135,3 +135,6 @@ export { describeSummary } from "./engine/run/summary.ts";
 export type { Summary } from "./engine/run/summary.ts";
 export { limits, verifyGolden } from "./engine/run/verify.ts";
 export type { Check } from "./engine/run/verify.ts";
+export { verifyShape } from "./engine/run/verify_shape.ts";
+export type { ShapeRun } from "./engine/run/verify_shape.ts";
+export { publishedShapes } from "./engine/model/published_shapes.ts";

@@ -143,6 +143,25 @@ refused("a patch that is none", "generate", [...prompt, "--patch", join(tinyMode
   "model.safetensors",
   "no patch",
 ]);
+refused("a shape that is not published", "verify", ["--shapes", "gemma-2-2b,gemma-7"], [
+  '--shapes "gemma-2-2b,gemma-7" is not one or more of gemma-2-2b, ',
+]);
+refused("more layers than the model has", "verify", ["--shapes", "llama-3.2-1b", "--layers", "17"], [
+  "--layers 17",
+  "16 layers that llama-3.2-1b has",
+]);
+refused("layers of no shape", "verify", ["--layers", "2"], ["--layers", "--shapes"]);
+refused("golden folders and shapes", "verify", ["--golden", "FOLDER", "--shapes", "qwen3-0.6b"], [
+  "--golden",
+]);
+Deno.test("a checkpoint where there are files ends verify with exit code 2", async () => {
+  await using folder = await temporaryFolder();
+  const own = join(folder.path, "qwen3-0.6b");
+  await Deno.mkdir(own);
+  await Deno.writeTextFile(join(own, "config.json"), "{}");
+  const outcome = await run("verify", ["--shapes", "gemma-2-2b,qwen3-0.6b", "--out", folder.path]);
+  assertRefused(outcome, 2, own, '"config.json"', "--out");
+});
 
 Deno.test("with --json a refusal is also the last line of stdout", async () => {
   const outcome = await run("evaluate", ["--data", "none.jsonl", "--json"]);
