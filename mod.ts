@@ -137,4 +137,3 @@ export { limits, verifyGolden } from "./engine/run/verify.ts";
 export type { Check } from "./engine/run/verify.ts";
 export { verifyShape } from "./engine/run/verify_shape.ts";
 export type { ShapeRun } from "./engine/run/verify_shape.ts";
-export { publishedShapes } from "./engine/model/published_shapes.ts";

@@ -9,7 +9,7 @@ import { logitRows } from "../../engine/model/room.ts";
 import { allParameters } from "../../engine/model/weights.ts";
 import { readRows } from "../../engine/ops/weight.ts";
 import { type Check, verifyGolden } from "../../engine/run/verify.ts";
-import { updateLossAndGradients } from "../reference/transformer.ts";
+import { updateLossAndGradients } from "../../engine/run/reference/transformer.ts";
 import { flatten, pickRows, plain, selectionOf } from "../circuit/update_fixture.ts";
 import { assertClose } from "../ops/gpu_fixture.ts";
 import { golden, goldenArchitectures, loadTwins } from "./model_fixture.ts";
