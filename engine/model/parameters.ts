@@ -1,0 +1,72 @@
+/**
+ * A model's parameters by the names, shapes and order of its checkpoint: to make new ones and to save trained ones.
+ * Legend: D hidden, H query heads, K key/value heads, C head width, F MLP width, V vocabulary.
+ */
+import { InputError } from "../errors.ts";
+import type { ModelConfig } from "./architecture.ts";
+import type { Model } from "./model.ts";
+import { allParameters, partsOf } from "./weights.ts";
+
+/** A parameter's name and shape: [outputs, inputs] for a matrix, [width] for a norm. */
+export interface ParameterShape {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+const fused = ["qkv", "output", "gateUp", "down"] as const;
+
+/** Every parameter that the checkpoint of such a model holds. */
+export function parameterShapes(config: ModelConfig): ParameterShape[] {
+  const { hiddenSize: D, queryHeads: H, keyValueHeads: K, headWidth: C, mlpWidth: F, vocabSize: V } = config;
+  const inputs = { qkv: D, output: H * C, gateUp: D, down: F } as const;
+  const found: ParameterShape[] = [{ name: "model.embed_tokens.weight", shape: [V, D] }];
+  for (let l = 0; l < config.layers; l++) {
+    for (const matrix of fused) {
+      for (const { name, rows } of partsOf(config, l, matrix)) {
+        found.push({ name, shape: [rows, inputs[matrix]] });
+      }
+    }
+    const layer = `model.layers.${l}`;
+    for (const norm of Object.values(config.architecture.norms)) {
+      found.push({ name: `${layer}.${norm}.weight`, shape: [D] });
+    }
+    if (config.architecture.queryKeyNorm === "projection") {
+      found.push({ name: `${layer}.self_attn.q_norm.weight`, shape: [H * C] });
+      found.push({ name: `${layer}.self_attn.k_norm.weight`, shape: [K * C] });
+    }
+  }
+  found.push({ name: "model.norm.weight", shape: [D] });
+  if (!config.tiedEmbedding) found.push({ name: "lm_head.weight", shape: [V, D] });
+  return found;
+}
+
+/**
+ * The current values of every parameter, in checkpoint order. Throws InputError unless the model is stored in f32;
+ * overlays are not looked at.
+ */
+export async function readParameters(model: Model): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+  const { gpu, config, weights } = model;
+  const read = new Map<string, Float32Array<ArrayBuffer>>();
+  const { matrices, norms } = allParameters(weights);
+  for (const { name, storage, rows, columns, chunks } of matrices) {
+    if (storage !== "f32") {
+      throw new InputError(`${name} is stored as ${storage}; load the model with f32 storage.`);
+    }
+    const values = new Float32Array(rows * columns);
+    for (const { tensor, firstRow, rows } of chunks) {
+      values.set(await gpu.read(tensor, 0, rows * columns), firstRow * columns);
+    }
+    read.set(name, values);
+  }
+  for (const { weight } of norms) read.set(weight.label, await gpu.read(weight));
+  weights.layers.forEach((layer, l) => {
+    for (const matrix of fused) {
+      const { name: first, columns } = layer[matrix];
+      const values = read.get(first)!;
+      for (const { name, firstRow, rows } of partsOf(config, l, matrix)) {
+        read.set(name, values.slice(firstRow * columns, (firstRow + rows) * columns));
+      }
+    }
+  });
+  return new Map(parameterShapes(config).map(({ name }) => [name, read.get(name)!]));
+}
