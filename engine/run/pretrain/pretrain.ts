@@ -11,7 +11,15 @@ import { readParameters } from "../../model/parameters.ts";
 import type { Tokenizer } from "../../model/tokenizer.ts";
 import type { Progress } from "../stages.ts";
 import type { BatchShape, TrainingSequence } from "./batches.ts";
-import { type DataSets, ExerciseStream, type Kind, kinds, makeDataSets, promptOf } from "./exercises.ts";
+import {
+  type DataSets,
+  type Exercise,
+  ExerciseStream,
+  type Kind,
+  kinds,
+  makeDataSets,
+  promptOf,
+} from "./exercises.ts";
 import { initialWeights } from "./initial_weights.ts";
 import { LanguageTraining, stepsPerReadback } from "./language_training.ts";
 import { learningRate, modelJson, type Shape, type Sizes, trainingOptions } from "./recipe.ts";
@@ -142,13 +150,18 @@ function encodeBatches(
   progress: Progress,
 ): TrainingSequence[][] {
   const stream = new ExerciseStream(seed, makeDataSets(dataSeed));
-  const encode = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
   return Array.from({ length: steps }, (_, number) => {
     progress("exercises", number + 1, steps);
-    return stream.batch(number, batch).map((exercise) => {
-      const prompt = [bosToken, ...encode(promptOf(exercise))];
-      return { ids: [...prompt, ...encode(exercise.completion), eosToken], promptLength: prompt.length };
-    });
+    return encodeBatch(tokenizer, stream.batch(number, batch));
+  });
+}
+
+/** Exercises as token ids: `<bos>`, prompt, completion, `<eos>`. */
+export function encodeBatch(tokenizer: Tokenizer, exercises: readonly Exercise[]): TrainingSequence[] {
+  const encode = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
+  return exercises.map((exercise) => {
+    const prompt = [bosToken, ...encode(promptOf(exercise))];
+    return { ids: [...prompt, ...encode(exercise.completion), eosToken], promptLength: prompt.length };
   });
 }
 
