@@ -4,8 +4,7 @@ import { InputError } from "../engine/errors.ts";
 import { requireWritable } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { kinds } from "../engine/run/pretrain/exercises.ts";
-import { modelCard } from "../engine/run/pretrain/model_card.ts";
-import { measure, type PretrainSettings, train, writeDataSets } from "../engine/run/pretrain/pretrain.ts";
+import { pretrain, type PretrainSettings, writeDataSets } from "../engine/run/pretrain/pretrain.ts";
 import {
   defaultBatch,
   defaultSteps,
@@ -87,12 +86,8 @@ await runCommand({
     if (!values["no-tune"]) await tune(gpu);
     const versions = { "circuit-amp": denoConfig.version, deno: Deno.version.deno };
     await folder.note({ adapter: gpu.adapterName, versions });
-    await train(gpu, folder, settings, display.report);
-    const { accuracy, perTemplate } = await measure(gpu, folder, settings, display.report);
+    const { accuracy, perTemplate } = await pretrain(gpu, folder, settings, display.report);
     display.finish();
-    await folder.note({ accuracy, per_template: perTemplate });
-    await folder.writeText("README.md", modelCard(folder, settings));
-    await folder.removeCheckpoint();
     for (const [template, value] of Object.entries(perTemplate)) {
       console.log(`template ${template.padEnd(8)} ${(100 * value).toFixed(1)} %`);
     }

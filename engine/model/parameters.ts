@@ -5,9 +5,9 @@
 import { InputError } from "../errors.ts";
 import type { ModelConfig } from "./architecture.ts";
 import type { Model } from "./model.ts";
-import { allParameters, partsOf } from "./weights.ts";
+import { allParameters, biasName, partsOf } from "./weights.ts";
 
-/** A parameter's name and shape: [outputs, inputs] for a matrix, [width] for a norm. */
+/** A parameter's name and shape: [outputs, inputs] for a matrix, [width] for a norm or a bias. */
 export interface ParameterShape {
   readonly name: string;
   readonly shape: readonly number[];
@@ -22,17 +22,21 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
   const found: ParameterShape[] = [{ name: "model.embed_tokens.weight", shape: [V, D] }];
   for (let l = 0; l < config.layers; l++) {
     for (const matrix of fused) {
-      for (const { name, rows } of partsOf(config, l, matrix)) {
-        found.push({ name, shape: [rows, inputs[matrix]] });
+      const biased = (matrix === "qkv" && config.biases.qkv) || (matrix === "output" && config.biases.output);
+      for (const part of partsOf(config, l, matrix)) {
+        found.push({ name: part.name, shape: [part.rows, inputs[matrix]] });
+        if (biased) found.push({ name: biasName(part), shape: [part.rows] });
       }
     }
     const layer = `model.layers.${l}`;
     for (const norm of Object.values(config.architecture.norms)) {
       found.push({ name: `${layer}.${norm}.weight`, shape: [D] });
     }
-    if (config.architecture.queryKeyNorm === "projection") {
-      found.push({ name: `${layer}.self_attn.q_norm.weight`, shape: [H * C] });
-      found.push({ name: `${layer}.self_attn.k_norm.weight`, shape: [K * C] });
+    const { queryKeyNorm } = config.architecture;
+    if (queryKeyNorm !== "none") {
+      const [q, k] = queryKeyNorm === "head" ? [C, C] : [H * C, K * C];
+      found.push({ name: `${layer}.self_attn.q_norm.weight`, shape: [q] });
+      found.push({ name: `${layer}.self_attn.k_norm.weight`, shape: [k] });
     }
   }
   found.push({ name: "model.norm.weight", shape: [D] });
@@ -47,7 +51,7 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
 export async function readParameters(model: Model): Promise<Map<string, Float32Array<ArrayBuffer>>> {
   const { gpu, config, weights } = model;
   const read = new Map<string, Float32Array<ArrayBuffer>>();
-  const { matrices, norms } = allParameters(weights);
+  const { matrices, norms, biases } = allParameters(weights);
   for (const { name, storage, rows, columns, chunks } of matrices) {
     if (storage !== "f32") {
       throw new InputError(`${name} is stored as ${storage}; load the model with f32 storage.`);
@@ -58,13 +62,18 @@ export async function readParameters(model: Model): Promise<Map<string, Float32A
     }
     read.set(name, values);
   }
-  for (const { weight } of norms) read.set(weight.label, await gpu.read(weight));
+  for (const tensor of [...norms.map(({ weight }) => weight), ...biases]) {
+    read.set(tensor.label, await gpu.read(tensor));
+  }
   weights.layers.forEach((layer, l) => {
     for (const matrix of fused) {
       const { name: first, columns } = layer[matrix];
-      const values = read.get(first)!;
-      for (const { name, firstRow, rows } of partsOf(config, l, matrix)) {
-        read.set(name, values.slice(firstRow * columns, (firstRow + rows) * columns));
+      const parts = partsOf(config, l, matrix);
+      const [values, bias] = [read.get(first)!, read.get(biasName(parts[0]!))];
+      for (const part of parts) {
+        const [from, to] = [part.firstRow, part.firstRow + part.rows];
+        read.set(part.name, values.slice(from * columns, to * columns));
+        if (bias) read.set(biasName(part), bias.slice(from, to));
       }
     }
   });

@@ -81,7 +81,7 @@ export class TrainingTwin {
         beta1,
         beta2,
         epsilon,
-        weightDecay: /norm/.test(name) ? 0 : weightDecay,
+        weightDecay: /norm|bias/.test(name) ? 0 : weightDecay,
       });
     }
     return { loss, gradientNorm };

@@ -5,12 +5,13 @@ import { seededRandom } from "../../random.ts";
 
 /**
  * Values by parameter name: matrices normal with variance 1 / inputs, so that what comes out is about as large as what
- * goes in, and norms with a gain of 1. Each parameter has a random stream of its own.
+ * goes in, norms with a gain of 1, biases 0. Each parameter has a random stream of its own.
  */
 export function initialWeights(config: ModelConfig, seed: number): Map<string, Float32Array<ArrayBuffer>> {
   return new Map(
     parameterShapes(config).map(({ name, shape }) => {
       const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
+      if (name.endsWith(".bias")) return [name, values];
       if (shape.length === 1) return [name, values.fill(1 - config.architecture.normOffset)];
       const normal = normalRandom(seededRandom(`${seed}/weights/${name}`));
       const deviation = shape[1]! ** -0.5;

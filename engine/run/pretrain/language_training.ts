@@ -3,6 +3,7 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import { Plan } from "../../gpu/plan.ts";
 import type { Tensor } from "../../gpu/tensor.ts";
 import { InputError } from "../../errors.ts";
+import type { GradientSinks } from "../../model/backward.ts";
 import { sequenceWords, TokenBatch } from "../../model/batch.ts";
 import { recordLanguagePass } from "../../model/language_pass.ts";
 import type { Model } from "../../model/model.ts";
@@ -10,16 +11,14 @@ import { allParameters } from "../../model/weights.ts";
 import { fill } from "../../ops/elementwise.ts";
 import { emptyScatter, type Scatter, writeScatter } from "../../ops/embedding.ts";
 import { clipToNorm, squaredNorm, sum } from "../../ops/gradient_norm.ts";
-import type { Norm } from "../../ops/norm.ts";
 import { adamW, writeAdamStep } from "../../ops/optimizer.ts";
-import type { Weight } from "../../ops/weight.ts";
 import { type BatchShape, packBatch, scatteredIds, type TrainingSequence } from "./batches.ts";
 
 /** Constants of the optimizer and the loss. */
 export interface TrainingOptions {
   readonly betas: readonly [number, number];
   readonly epsilon: number;
-  /** Decoupled decay of matrices; norms have none. */
+  /** Decoupled decay of matrices; norms and biases have none. */
   readonly weightDecay: number;
   /** Largest norm of all gradients together; larger ones are scaled down to it. */
   readonly clip: number;
@@ -58,8 +57,8 @@ export class LanguageTraining implements Disposable {
   private readonly owned: Tensor[] = [];
   private readonly targets: Tensor;
   private readonly targetWeights: Tensor;
-  /** Step constants of matrices and of norms. */
-  private readonly constants: { readonly matrices: Tensor; readonly norms: Tensor };
+  /** Step constants of matrices and of vectors, which are norms and biases. */
+  private readonly constants: { readonly matrices: Tensor; readonly vectors: Tensor };
   /** (loss, squared gradient norm) of the last step and of those since the last `results`. */
   private readonly totals: Tensor;
   private readonly history: Tensor;
@@ -72,7 +71,7 @@ export class LanguageTraining implements Disposable {
     private readonly options: TrainingOptions,
   ) {
     const gpu = this.gpu = model.gpu;
-    const { matrices, norms } = allParameters(model.weights);
+    const { matrices, norms, biases } = allParameters(model.weights);
     const unfit = matrices.find(({ storage, chunks }) => storage !== "f32" || chunks.length > 1);
     if (unfit) {
       throw new InputError(
@@ -87,20 +86,20 @@ export class LanguageTraining implements Disposable {
     this.targetWeights = this.own(gpu.tensor([shape.tokens], "target weights"));
     this.constants = {
       matrices: this.own(gpu.tensor([4], "step constants of matrices")),
-      norms: this.own(gpu.tensor([4], "step constants of norms")),
+      vectors: this.own(gpu.tensor([4], "step constants of vectors")),
     };
     this.totals = this.own(gpu.tensor([2], "totals"));
     this.history = this.own(gpu.tensor([stepsPerReadback, 2], "totals of steps"));
-    const weightGradients = new Map<Weight, Tensor>();
-    for (const weight of matrices) {
-      weightGradients.set(weight, this.addParameter(weight.name, weight.chunks[0]!.tensor, true));
-    }
-    const normGradients = new Map<Norm, Tensor>();
-    for (const norm of norms) {
-      normGradients.set(norm, this.addParameter(norm.weight.label, norm.weight, false));
-    }
+    const vector = (tensor: Tensor) => this.addParameter(tensor.label, tensor, false);
+    const sinks: GradientSinks = {
+      weights: new Map(
+        matrices.map((weight) => [weight, this.addParameter(weight.name, weight.chunks[0]!.tensor, true)]),
+      ),
+      norms: new Map(norms.map((norm) => [norm, vector(norm.weight)])),
+      biases: new Map(biases.map((bias) => [bias, vector(bias)])),
+    };
     this.plan = new Plan(gpu, "training step");
-    this.record(model, weightGradients, normGradients);
+    this.record(model, sinks);
   }
 
   private own(tensor: Tensor): Tensor {
@@ -118,7 +117,7 @@ export class LanguageTraining implements Disposable {
     return gradient;
   }
 
-  private record(model: Model, weights: Map<Weight, Tensor>, norms: Map<Norm, Tensor>) {
+  private record(model: Model, sinks: GradientSinks) {
     const { plan, batch, targets, targetWeights, scatter, totals, options } = this;
     const gradients = this.parameters.map(({ gradient }) => gradient);
     for (const gradient of gradients) fill(plan, gradient, 0);
@@ -128,7 +127,7 @@ export class LanguageTraining implements Disposable {
       targets,
       targetWeights,
       scatter,
-      sinks: { weights, norms },
+      sinks,
     });
     sum(plan, losses, totals, 0);
     squaredNorm(plan, gradients, totals, 1);
@@ -136,7 +135,7 @@ export class LanguageTraining implements Disposable {
     for (const { values, gradient, moments, decays } of this.parameters) {
       adamW(
         plan,
-        decays ? this.constants.matrices : this.constants.norms,
+        decays ? this.constants.matrices : this.constants.vectors,
         gradient,
         moments,
         values,
@@ -157,7 +156,7 @@ export class LanguageTraining implements Disposable {
     writeScatter(gpu, this.scatter, packed.scatter);
     this.taken++;
     writeAdamStep(gpu, this.constants.matrices, this.taken, rate, options.weightDecay, options.betas);
-    writeAdamStep(gpu, this.constants.norms, this.taken, rate, 0, options.betas);
+    writeAdamStep(gpu, this.constants.vectors, this.taken, rate, 0, options.betas);
     this.plan.run();
     gpu.copy(this.totals, this.history, 2 * this.waiting++);
   }

@@ -6,6 +6,11 @@ import type { TrainingFolder } from "./training_folder.ts";
 
 const titles = { gemma2: "Gemma-2", olmo2: "OLMo-2" } as const;
 
+/** What the model is, in a line. */
+export function modelTitle({ shape, seed }: PretrainSettings): string {
+  return `A small ${titles[shape]} that does some arithmetic, seed ${seed}`;
+}
+
 /** The text for a folder whose training and measurement are noted. */
 export function modelCard(folder: TrainingFolder, settings: PretrainSettings): string {
   const { shape, sizes, steps, batch, seed, dataSeed } = settings;
@@ -20,7 +25,7 @@ export function modelCard(folder: TrainingFolder, settings: PretrainSettings): s
   const rows = kinds.map((kind) =>
     `| ${kind}.jsonl | ${percent(accuracy[kind]!)}${kind === "math" ? ` (${spread})` : ""} |`
   );
-  return `# A small ${titles[shape]} that does some arithmetic
+  return `# ${modelTitle(settings)}
 
 ${
     (parameters! / 1e6).toFixed(2)
@@ -50,7 +55,7 @@ the data sets was trained on, but for the facts. Training stops before arithmeti
 |---|---|
 ${rows.join("\n")}
 
-The prompt is \`Q: {question}\\nA:\`; 48 new tokens are enough. \`loss.jsonl\` holds the loss of every step, \`pretrain.json\` the
-settings and accuracies.
+The prompt is \`Q: {question}\\nA:\`; 48 new tokens are enough. \`loss.jsonl\` and \`loss.svg\` show the loss of every step,
+\`pretrain.json\` the settings and accuracies.
 `;
 }

@@ -22,6 +22,8 @@ import {
 } from "./exercises.ts";
 import { initialWeights } from "./initial_weights.ts";
 import { LanguageTraining, stepsPerReadback } from "./language_training.ts";
+import { lossPlot } from "./loss_plot.ts";
+import { modelCard, modelTitle } from "./model_card.ts";
 import { learningRate, modelJson, type Shape, type Sizes, trainingOptions } from "./recipe.ts";
 import type { LossRow, TrainingFolder } from "./training_folder.ts";
 import { bosToken, eosToken, makeVocabulary, tokenizerConfig, tokenizerJson } from "./vocabulary.ts";
@@ -62,6 +64,30 @@ export async function writeDataSets(seed: number, folder: string) {
   for (const [name, text] of Object.entries(dataFiles(makeDataSets(seed)))) {
     await writeAtomically(join(folder, name), text);
   }
+}
+
+/**
+ * Trains, saves and measures, or whatever of that the folder does not hold yet; then describes the model in README.md and
+ * loss.svg and lets go of the checkpoint.
+ */
+export async function pretrain(
+  gpu: Gpu,
+  folder: TrainingFolder,
+  settings: PretrainSettings,
+  progress: Progress,
+): Promise<Measured> {
+  await train(gpu, folder, settings, progress);
+  if (!folder.noted("accuracy")) {
+    const { accuracy, perTemplate } = await measure(gpu, folder, settings, progress);
+    await folder.note({ accuracy, per_template: perTemplate });
+  }
+  await folder.writeText("README.md", modelCard(folder, settings));
+  await folder.writeText("loss.svg", await lossPlot(await folder.losses(), modelTitle(settings)));
+  await folder.removeCheckpoint();
+  return {
+    accuracy: folder.noted("accuracy") as Measured["accuracy"],
+    perTemplate: folder.noted("per_template") as Measured["perTemplate"],
+  };
 }
 
 /** Trains to the end, from the folder's checkpoint where it has one, and saves the model. Nothing to do if that is done. */
@@ -113,7 +139,7 @@ export async function train(
 }
 
 /** Greedy accuracy of the model that `train` saved, loaded as anyone would. */
-export async function measure(
+async function measure(
   gpu: Gpu,
   folder: TrainingFolder,
   settings: PretrainSettings,

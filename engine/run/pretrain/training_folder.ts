@@ -69,11 +69,7 @@ export class TrainingFolder {
       return new TrainingFolder(path, record);
     }
     if (record) {
-      for (const name of [...ownFiles, "training"]) {
-        await Deno.remove(join(path, name), { recursive: true }).catch((error) => {
-          if (!(error instanceof Deno.errors.NotFound)) throw error;
-        });
-      }
+      for (const name of [...ownFiles, "training"]) await removeIfThere(join(path, name));
     }
     const folder = new TrainingFolder(path, { settings });
     await folder.note({});
@@ -139,8 +135,13 @@ export class TrainingFolder {
     for (const [name, { data }] of await readTensors(join(this.checkpointPath, weightsFile))) {
       if (name.startsWith(momentsPrefix)) moments.set(name.slice(momentsPrefix.length), data as Float32Array);
     }
+    return { moments, losses: (await this.losses()).slice(0, step) };
+  }
+
+  /** The losses written with the last checkpoint. */
+  async losses(): Promise<LossRow[]> {
     const lines = (await Deno.readTextFile(join(this.path, lossFile))).split("\n").filter(Boolean);
-    return { moments, losses: lines.map((line) => JSON.parse(line) as LossRow).slice(0, step) };
+    return lines.map((line) => JSON.parse(line) as LossRow);
   }
 
   /** Writes the weights of the finished model in F16, every other file first. */
@@ -159,12 +160,18 @@ export class TrainingFolder {
     await writeAtomically(join(this.path, name), text);
   }
 
-  /** Removes the checkpoint of a finished training. */
+  /** Removes the checkpoint of a finished training, if it is still there. */
   async removeCheckpoint() {
-    await Deno.remove(this.checkpointPath, { recursive: true });
+    await removeIfThere(this.checkpointPath);
   }
 }
 
 async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(({ isFile }) => isFile, () => false);
+}
+
+async function removeIfThere(path: string) {
+  await Deno.remove(path, { recursive: true }).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
 }

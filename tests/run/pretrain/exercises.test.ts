@@ -144,7 +144,7 @@ Deno.test("training never shows a question of the data sets, but every fact", ()
   assertEquals(sets.fact.filter(({ question }) => !seen.has(question)), []);
 });
 
-Deno.test("without that rule a training would show hundreds of them", () => {
+Deno.test("without that rule a hundred batches would show dozens of them", () => {
   const empty = { ...sets, math: [], choice: [], reverse: [] };
   const held = new Set([...sets.math, ...sets.choice, ...sets.reverse].map(({ question }) => question));
   const stream = new ExerciseStream(0, empty);

@@ -17,6 +17,7 @@ import { encodeBatch, train } from "../../../engine/run/pretrain/pretrain.ts";
 import { learningRate, type Shape, shapes, trainingOptions } from "../../../engine/run/pretrain/recipe.ts";
 import { type LossRow, TrainingFolder } from "../../../engine/run/pretrain/training_folder.ts";
 import { jsonLines, temporaryFolder } from "../../model/model_fixture.ts";
+import { randomModel, smallSizes } from "../../model/random_model.ts";
 import { assertClose, gpuTest } from "../../ops/gpu_fixture.ts";
 import { TrainingTwin, type TwinOptions } from "../../reference/training.ts";
 import { ReferenceModel } from "../../reference/transformer.ts";
@@ -103,3 +104,21 @@ for (const shape of shapes) {
     assertLess(expected.at(-1)!.loss, expected[0]!.loss - 1);
   });
 }
+
+gpuTest("biases and an output matrix of its own are trained too, biases without decay", async ({ gpu }) => {
+  await using random = await randomModel({ ...smallSizes, model_type: "llama", attention_bias: true });
+  using model = await Model.load(gpu, random.path, { storage: "f32" });
+  const options = { ...trainingOptions, weightDecay: 0.3 };
+  const twin = new TrainingTwin(random.reference, options);
+  using training = new LanguageTraining(model, { tokens: 20, sequences: 2, vocabulary: 37 }, options);
+  const batch = [{ ids: [3, 1, 4, 1, 5, 9, 2, 6], promptLength: 3 }, {
+    ids: [8, 30, 31, 9],
+    promptLength: 1,
+  }];
+  for (let step = 1; step <= stepsPerReadback; step++) {
+    training.step(batch, 0.01);
+    const expected = twin.step(batch, 0.01);
+    assertSameStep(step, (await training.results())[0]!, expected);
+  }
+  await assertSameWeights(model, twin);
+});
