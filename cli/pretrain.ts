@@ -17,7 +17,6 @@ import { tune } from "../engine/run/tuning.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { tuneFlag } from "./run_flags.ts";
-import denoConfig from "../deno.json" with { type: "json" };
 
 await runCommand({
   name: "pretrain",
@@ -84,8 +83,6 @@ await runCommand({
     using gpu = await Gpu.open();
     const folder = await TrainingFolder.open(out, { ...settings }, values.fresh === true);
     if (!values["no-tune"]) await tune(gpu);
-    const versions = { "circuit-amp": denoConfig.version, deno: Deno.version.deno };
-    await folder.note({ adapter: gpu.adapterName, versions });
     const { accuracy, perTemplate } = await pretrain(gpu, folder, settings, display.report);
     display.finish();
     for (const [template, value] of Object.entries(perTemplate)) {

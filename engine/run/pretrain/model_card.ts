@@ -38,7 +38,7 @@ Face layout. Made from nothing but seeds by
 on ${folder.noted("adapter")} with circuit-amp ${
     versions["circuit-amp"]
   } and Deno ${versions.deno}; the same \
-command on the same adapter gives the same file.
+command on the same adapter gives the same file, bit for bit, as long as no kernel comes to add in another order.
 
 Trained on ${
     (tokens! / 1e6).toFixed(2)

@@ -27,6 +27,7 @@ import { modelCard, modelTitle } from "./model_card.ts";
 import { learningRate, modelJson, type Shape, type Sizes, trainingOptions } from "./recipe.ts";
 import type { LossRow, TrainingFolder } from "./training_folder.ts";
 import { bosToken, eosToken, makeVocabulary, tokenizerConfig, tokenizerJson } from "./vocabulary.ts";
+import denoConfig from "../../../deno.json" with { type: "json" };
 
 /** Everything that decides what is trained. Equal settings and adapter give equal weights, bit for bit. */
 export interface PretrainSettings {
@@ -98,6 +99,8 @@ export async function train(
   progress: Progress,
 ) {
   if (folder.noted("trained")) return;
+  const versions = { "circuit-amp": denoConfig.version, deno: Deno.version.deno };
+  await folder.note({ adapter: gpu.adapterName, versions });
   const { shape, sizes, steps, seed } = settings;
   const vocabulary = makeVocabulary();
   const json = modelJson(shape, sizes, vocabulary.length);
