@@ -34,7 +34,7 @@ export interface LanguagePass {
   readonly sinks: GradientSinks;
 }
 
-/** Records the pass; returns the weighted losses [N]. All activations are kept, about 20·D + 8·F floats a token and layer. */
+/** Records the pass; returns the weighted losses [N]. All activations are kept, about 11·D + 3·F floats a token and layer. */
 export function recordLanguagePass(plan: Plan, model: Model, pass: LanguagePass): Tensor {
   const { batch, sinks } = pass;
   const { config, weights } = model;

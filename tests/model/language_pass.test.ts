@@ -9,7 +9,7 @@ import { fill } from "../../engine/ops/elementwise.ts";
 import { prepareScatter } from "../../engine/ops/embedding.ts";
 import type { Norm } from "../../engine/ops/norm.ts";
 import type { Weight } from "../../engine/ops/weight.ts";
-import { assertClose, gpuTest, gradientTolerance, type Trial } from "../ops/gpu_fixture.ts";
+import { assertClose, gpuTestOfVariants, gradientTolerance, type Trial } from "../ops/gpu_fixture.ts";
 import { languageLoss } from "../reference/training.ts";
 import { goldenArchitectures, loadTwins, type Twins } from "./model_fixture.ts";
 
@@ -70,14 +70,17 @@ async function gradientsOf(trial: Trial, { model }: Twins) {
 }
 
 for (const name of goldenArchitectures) {
-  gpuTest(`loss and gradient of every parameter of ${name} equal those of its twin`, async (trial) => {
-    using twins = await loadTwins(trial.gpu, name);
-    const expected = languageLoss(twins.reference, batch, promptWeight);
-    const { loss, gradients } = await gradientsOf(trial, twins);
-    assertClose("loss", [loss], [expected.loss], 1e-5);
-    assertEquals([...gradients.keys()].sort(), [...expected.gradients.keys()].sort());
-    for (const [parameter, gradient] of expected.gradients) {
-      assertClose(parameter, gradients.get(parameter)!, gradient, gradientTolerance);
-    }
-  });
+  gpuTestOfVariants(
+    `loss and gradient of every parameter of ${name} equal those of its twin`,
+    async (trial) => {
+      using twins = await loadTwins(trial.gpu, name);
+      const expected = languageLoss(twins.reference, batch, promptWeight);
+      const { loss, gradients } = await gradientsOf(trial, twins);
+      assertClose("loss", [loss], [expected.loss], 1e-5);
+      assertEquals([...gradients.keys()].sort(), [...expected.gradients.keys()].sort());
+      for (const [parameter, gradient] of expected.gradients) {
+        assertClose(parameter, gradients.get(parameter)!, gradient, gradientTolerance);
+      }
+    },
+  );
 }

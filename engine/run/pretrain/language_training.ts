@@ -192,16 +192,6 @@ export class LanguageTraining implements Disposable {
     this.taken = taken;
   }
 
-  /** Runs the last step once more, parameters move, with the GPU time of every dispatch (see Plan.profile). */
-  profile() {
-    return this.plan.profile();
-  }
-
-  /** Number of dispatches of a step. */
-  get dispatches(): number {
-    return this.plan.length;
-  }
-
   [Symbol.dispose]() {
     for (const disposable of [this.plan, this.batch, this.scatter]) disposable[Symbol.dispose]();
     this.owned.forEach((tensor) => this.gpu.free(tensor));

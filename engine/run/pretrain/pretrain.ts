@@ -22,7 +22,6 @@ import {
 } from "./exercises.ts";
 import { initialWeights } from "./initial_weights.ts";
 import { LanguageTraining, stepsPerReadback } from "./language_training.ts";
-import { lossPlot } from "./loss_plot.ts";
 import { modelCard, modelTitle } from "./model_card.ts";
 import { learningRate, modelJson, type Shape, type Sizes, trainingOptions } from "./recipe.ts";
 import type { LossRow, TrainingFolder } from "./training_folder.ts";
@@ -83,6 +82,8 @@ export async function pretrain(
     await folder.note({ accuracy, per_template: perTemplate });
   }
   await folder.writeText("README.md", modelCard(folder, settings));
+  // Loaded when needed: the plotting library is large, and mod.ts leads here.
+  const { lossPlot } = await import("./loss_plot.ts");
   await folder.writeText("loss.svg", await lossPlot(await folder.losses(), modelTitle(settings)));
   await folder.removeCheckpoint();
   return {
