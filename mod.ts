@@ -43,6 +43,8 @@ export { SharedHead } from "./engine/model/shared_head.ts";
 export { Tokenizer } from "./engine/model/tokenizer.ts";
 export { generate } from "./engine/model/generate.ts";
 export type { GenerationOptions, GenerationRequest } from "./engine/model/generate.ts";
+export { parameterShapes, readParameters } from "./engine/model/parameters.ts";
+export type { ParameterShape } from "./engine/model/parameters.ts";
 export { Checkpoint, readTensors, writeSafetensors } from "./engine/model/safetensors.ts";
 
 // The method
@@ -133,6 +135,13 @@ export { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "./engine/run/
 export type { FuseReport } from "./engine/run/patched_checkpoint.ts";
 export { describeSummary } from "./engine/run/summary.ts";
 export type { Summary } from "./engine/run/summary.ts";
+export { pretrain, writeDataSets } from "./engine/run/pretrain/pretrain.ts";
+export type { Measured, PretrainSettings } from "./engine/run/pretrain/pretrain.ts";
+export { TrainingFolder } from "./engine/run/pretrain/training_folder.ts";
+export { LanguageTraining } from "./engine/run/pretrain/language_training.ts";
+export type { StepResult, TrainingOptions } from "./engine/run/pretrain/language_training.ts";
+export type { BatchShape, TrainingSequence } from "./engine/run/pretrain/batches.ts";
+export { embeddedSizes, learningRate, trainingOptions } from "./engine/run/pretrain/recipe.ts";
 export { limits, verifyGolden } from "./engine/run/verify.ts";
 export type { Check } from "./engine/run/verify.ts";
 export { verifyShape } from "./engine/run/verify_shape.ts";

@@ -1,9 +1,11 @@
 // losses[p] = weight[p] * (logsumexp(logits[p]) - logits[p, target[p]]), and logits become their gradient in place:
 // weight[p] * (softmax(logits[p]) - onehot(target[p])). One workgroup of $WG threads a row.
 // logits [P, V] (soft-capped already), targets, row_weights and losses [P].
+// $SOFT_CAP: the gradient is that of the logits before their cap, times 1 - (logit / cap)^2.
 struct Params {
   rows: u32, // P
   width: u32, // V
+  soft_cap: f32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> targets: array<u32>;
@@ -58,6 +60,11 @@ fn main(
   workgroupBarrier();
   for (var v = lane; v < params.width; v += $WG) {
     let p = exp(logits[start + v] - top) / total;
+    //: if SOFT_CAP
+    let bent = logits[start + v] / params.soft_cap;
+    logits[start + v] = row_weights[row] * (p - select(0.0, 1.0, v == goal)) * (1.0 - bent * bent);
+    //: else
     logits[start + v] = row_weights[row] * (p - select(0.0, 1.0, v == goal));
+    //: end
   }
 }

@@ -66,19 +66,23 @@ export function pairLoss(
   );
 }
 
-/** losses[P] of softmax(logits[P, V]) against targets u32 [P], times rowWeights [P]; logits become their gradient. */
+/**
+ * losses[P] of softmax(logits[P, V]) against targets u32 [P], times rowWeights [P]; logits become their gradient. Logits
+ * that were capped (`finalSoftCap`) become the gradient of what they were before.
+ */
 export function crossEntropy(
   plan: Plan,
   logits: Tensor,
   targets: Tensor,
   rowWeights: Tensor,
   losses: Tensor,
+  finalSoftCap = 0,
 ) {
   const [rows, width] = [logits.shape[0]!, logits.shape[1]!];
   plan.dispatch(
-    { name: "cross_entropy", template: crossEntropyShader, values: { WG: 64 } },
+    { name: "cross_entropy", template: crossEntropyShader, values: { WG: 64, SOFT_CAP: finalSoftCap > 0 } },
     [targets, rowWeights, logits, losses],
-    [rows, width],
+    [rows, width, f32(finalSoftCap)],
     linearGrid(rows, 1),
   );
 }

@@ -183,7 +183,9 @@ Deno.test("without an adapter commands end with exit code 3 and say how to get o
 });
 
 Deno.test("every command explains itself with --help", async () => {
-  for (const name of ["amplify", "identify", "evaluate", "generate", "patch", "verify", "doctor"]) {
+  for (
+    const name of ["amplify", "identify", "evaluate", "generate", "patch", "pretrain", "verify", "doctor"]
+  ) {
     const { code, stdout, stderr } = await run(name, ["--help"], { DENO_WEBGPU_BACKEND: "none" });
     assertEquals([code, stderr], [0, ""]);
     for (const part of [`Usage: ${name}`, "--config", "--json", "--quiet", "--help"]) {

@@ -1,6 +1,13 @@
 /** Token embedding and its gradient's scatter against their twins. N tokens, D width, V vocabulary. */
 import { assertEquals } from "@std/assert";
-import { embed, prepareScatter, scatterGradient } from "../../engine/ops/embedding.ts";
+import {
+  embed,
+  emptyScatter,
+  encodeScatter,
+  prepareScatter,
+  scatterGradient,
+  writeScatter,
+} from "../../engine/ops/embedding.ts";
 import type { Storage } from "../../engine/ops/weight.ts";
 import * as twin from "../../engine/run/reference/ops.ts";
 import { assertDerivative, dot, gpuTest, gradientTolerance, type Trial } from "./gpu_fixture.ts";
@@ -59,6 +66,31 @@ gpuTest("several entries a row each bring their own coefficient, as unembedding 
     }
   });
   await trial.expect("gradient", gradient, expected, gradientTolerance);
+});
+
+gpuTest("a scatter of fixed shape is rewritten between runs of one plan", async (trial) => {
+  const width = 6;
+  const dy = trial.randoms(ids.length * width);
+  const gradient = trial.upload(new Float32Array(12 * width), 12, width);
+  using scatter = emptyScatter(trial.gpu, 8, ids.length);
+  const [rows, ones] = [
+    trial.upload(dy, ids.length, width),
+    trial.upload(new Float32Array(ids.length).fill(1)),
+  ];
+  const plan = trial.run((plan) => scatterGradient(plan, scatter, ones, rows, gradient), 0);
+  let expected: Float64Array = new Float64Array(12 * width);
+  // All ids, fewer tokens than there is room for, and as many different ids as there is room for.
+  for (const batch of [ids, [11, 11, 2], [0, 1, 2, 3, 4, 5, 6, 7]]) {
+    const images = encodeScatter(batch, 1, 8);
+    assertEquals(new Set(images.ids).size, 8);
+    writeScatter(trial.gpu, scatter, images);
+    plan.run();
+    expected = twin.add(
+      expected,
+      twin.embeddingBackward(dy.slice(0, batch.length * width), batch, 12, width),
+    );
+    await trial.expect(`after ids ${batch}`, gradient, expected, gradientTolerance);
+  }
 });
 
 gpuTest("the scattered gradient is the slope of the embedding kernel", async (trial) => {

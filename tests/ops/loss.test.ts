@@ -188,3 +188,18 @@ gpuTest("the gradient of cross-entropy is the slope of its loss", async (trial) 
     return await lossesOf(trial, losses);
   });
 });
+
+gpuTest(
+  "cross-entropy of capped logits gives the gradient of what they were before the cap",
+  async (trial) => {
+    const [cap, targets, weights] = [3, Uint32Array.of(0, 8, 3), Float32Array.of(1, 0.5, 2)];
+    const uncapped = trial.randoms(3 * 9, 8);
+    const capped = Float32Array.from(twin.softCap(uncapped, cap));
+    const out = trial.upload(capped, 3, 9);
+    const losses = trial.unwritten(3);
+    trial.run((plan) => crossEntropy(plan, out, trial.upload(targets), trial.upload(weights), losses, cap));
+    const { dlogits, rowLosses } = twin.crossEntropy(capped, targets, weights, 9);
+    await trial.expect("losses", losses, rowLosses.map((loss, r) => loss * weights[r]!));
+    await trial.expect("gradient", out, twin.softCapBackward(dlogits, uncapped, cap), gradientTolerance);
+  },
+);

@@ -85,20 +85,24 @@ export async function loadGolden(name: string): Promise<Golden> {
   };
 }
 
-/** Every tensor of a small F32 or BF16 safetensors file, by name. */
+/** Every tensor of a small F32, F16 or BF16 safetensors file, by name. */
 export function readTensors(path: string): Map<string, GoldenTensor> {
   const bytes = Deno.readFileSync(path);
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const dataStart = 8 + Number(view.getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, dataStart)));
   const tensors = new Map<string, GoldenTensor>();
+  delete header.__metadata__;
   for (const [name, { dtype, shape, data_offsets: [start, end] }] of Object.entries<HeaderEntry>(header)) {
-    if (name === "__metadata__") continue;
     const size = elementBytes[dtype];
     const data = new Float64Array((end - start) / size);
     for (let i = 0; i < data.length; i++) {
       const at = dataStart + start + i * size;
-      data[i] = dtype === "F32" ? view.getFloat32(at, true) : widenBf16(view.getUint16(at, true));
+      data[i] = dtype === "F32"
+        ? view.getFloat32(at, true)
+        : dtype === "F16"
+        ? view.getFloat16(at, true)
+        : widenBf16(view.getUint16(at, true));
     }
     tensors.set(name, { shape, data });
   }
@@ -106,12 +110,12 @@ export function readTensors(path: string): Map<string, GoldenTensor> {
 }
 
 interface HeaderEntry {
-  readonly dtype: "F32" | "BF16";
+  readonly dtype: "F32" | "F16" | "BF16";
   readonly shape: number[];
   readonly data_offsets: [number, number];
 }
 
-const elementBytes = { F32: 4, BF16: 2 };
+const elementBytes = { F32: 4, F16: 2, BF16: 2 };
 
 /** The number whose float32 bits begin with these 16. */
 function widenBf16(bits: number): number {
