@@ -6,7 +6,7 @@
  * import { generate, Gpu, Model } from "./mod.ts";
  *
  * using gpu = await Gpu.open();
- * using model = await Model.load(gpu, "fixtures/tiny-model");
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
  * const ids = model.tokenizer.encode("Q: Kim has 24 cups. Kim buys 17 more. How many cups does Kim have?\nA:");
  * const [tokens] = await generate(model, [{ ids }], { maxNewTokens: 48 });
  * console.log(model.tokenizer.decode(tokens!, { skipSpecialTokens: true }));

@@ -11,9 +11,12 @@ import {
 } from "../engine/run/settings.ts";
 import { type Flag, type FlagValues, types } from "./command.ts";
 
-/** The embedded model, which runs without any flag; relative where that is shorter, so that results name no machine. */
-export function embeddedModel(): string {
-  const path = fileURLToPath(new URL("../fixtures/tiny-model", import.meta.url));
+/** The embedded model, which runs without any flag. */
+export const embeddedModel = () => fixture("gemma2-mini");
+
+/** A path in fixtures; relative where that is shorter, so that results name no machine. */
+function fixture(name: string): string {
+  const path = fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
   const near = relative(Deno.cwd(), path);
   return near.startsWith("..") ? path : near;
 }
@@ -282,7 +285,7 @@ export function toPromptSettings(values: FlagValues, folder: string): Promise<Pr
 export async function toSettings(values: FlagValues): Promise<RunSettings> {
   const get = <T>(name: string, fallback: T): T => (values[name] as T | undefined) ?? fallback;
   const model = get("model", embeddedModel());
-  const data = get("data", join(embeddedModel(), "math.jsonl"));
+  const data = get("data", fixture("tasks/math.jsonl"));
   const revision = values.revision as string | undefined;
   const objective = get("objective", d.objective as RunSettings["objective"]);
   const optimizer = get("optimizer", d.optimizer as RunSettings["optimizer"]);

@@ -27,7 +27,8 @@ import {
   writePatch,
 } from "../mod.ts";
 
-const folder = fileURLToPath(new URL("../fixtures/tiny-model", import.meta.url));
+const folder = fileURLToPath(new URL("../fixtures/gemma2-mini", import.meta.url));
+const tasks = fileURLToPath(new URL("../fixtures/tasks", import.meta.url));
 
 Deno.test("a script amplifies a circuit, saves the patch and applies it with mod.ts alone", async () => {
   using gpu = await Gpu.open();
@@ -51,7 +52,7 @@ Deno.test("a script amplifies a circuit, saves the patch and applies it with mod
   assertEquals(logits.indexOf(Math.max(...logits)), tokens![0]);
 
   // Find pivotal tokens and the components that decide them.
-  const { train, validation } = splitProblems(await loadProblems(`${folder}/math.jsonl`), 0);
+  const { train, validation } = splitProblems(await loadProblems(`${tasks}/math.jsonl`), 0);
   const prompt = { template: plainTemplate, maxNewTokens: 48 };
   const options = { ...traceDefaults, ...prompt, seed: 0, samples: 4 };
   const traces = await addContrast(model, await greedyTraces(model, train.slice(0, 60), options), options);

@@ -15,7 +15,14 @@ import { learnMask, type MaskOptions } from "../../engine/circuit/mask_training.
 import { InputError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model/model.ts";
 import { seededRandom, shuffled } from "../../engine/random.ts";
-import { goldenArchitectures, jsonLines, loadTwins, tinyModel, type Twins } from "../model/model_fixture.ts";
+import {
+  embeddedModel,
+  goldenArchitectures,
+  jsonLines,
+  loadTwins,
+  taskData,
+  type Twins,
+} from "../model/model_fixture.ts";
 import { assertClose, gpuTest } from "../ops/gpu_fixture.ts";
 import { maskAdamStep } from "../../engine/run/reference/optimizers.ts";
 import {
@@ -83,8 +90,8 @@ for (const name of goldenArchitectures) {
 }
 
 gpuTest("prefixes of one token to 120 share a batch in the one-token pass", async ({ gpu }) => {
-  using model = await Model.load(gpu, tinyModel);
-  const rows = await jsonLines<{ question: string; answer: string }>(join(tinyModel, "math.jsonl"));
+  using model = await Model.load(gpu, embeddedModel);
+  const rows = await jsonLines<{ question: string; answer: string }>(join(taskData, "math.jsonl"));
   const text = rows.slice(400, 406).map(({ question, answer }) => `Q: ${question}\nA: ${answer}`).join(" ");
   const ids = model.tokenizer.encode(text);
   const lengths = [1, 2, 3, 7, 20, 31, 32, 33, 34, 48, 65, 120]; // the window is 32 wide
@@ -96,7 +103,7 @@ gpuTest("prefixes of one token to 120 share a batch in the one-token pass", asyn
   assertEquals(examples.map(({ prefix_ids }) => prefix_ids.length), lengths);
   const mask = randomMask(model, "lengths");
   const ours = await evaluateMask(model, examples, mask);
-  assertSameEvaluation("tiny-model", ours, await evaluateMask(model, examples, mask, { fullPrefix: true }));
+  assertSameEvaluation("gemma2-mini", ours, await evaluateMask(model, examples, mask, { fullPrefix: true }));
   assertAlmostEquals(ours.loss, -ours.differences.reduce((a, b) => a + b) / 12, 1e-4);
 });
 

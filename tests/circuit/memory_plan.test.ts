@@ -24,7 +24,7 @@ import { Checkpoint } from "../../engine/model/safetensors.ts";
 import { SharedHead } from "../../engine/model/shared_head.ts";
 import { seededRandom } from "../../engine/random.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
-import { tinyModel } from "../model/model_fixture.ts";
+import { embeddedModel } from "../model/model_fixture.ts";
 
 const GiB = 2 ** 30;
 /** Limits of a desktop GPU under Vulkan, and of software Vulkan. */
@@ -48,9 +48,9 @@ gpuTest("the plan of every stage is within 10 % of what the stage takes on this 
     selected: 0.1,
     optimizer: "adamw",
   };
-  using model = await Model.load(gpu, tinyModel, { cacheBytes: 2 ** 24 });
+  using model = await Model.load(gpu, embeddedModel, { cacheBytes: 2 ** 24 });
   const { config } = model;
-  using checkpoint = await Checkpoint.open(tinyModel);
+  using checkpoint = await Checkpoint.open(embeddedModel);
   const { maxBufferSize, maxStorageBufferBindingSize } = gpu.device.limits;
   const plan = await planMemory({
     config,

@@ -17,7 +17,7 @@ import { encodePrompt, plainTemplate } from "../../engine/evaluation/prompt.ts";
 import { endOfAnswer } from "../../engine/evaluation/tasks.ts";
 import { generate } from "../../engine/model/generate.ts";
 import { Model } from "../../engine/model/model.ts";
-import { tinyModel } from "../model/model_fixture.ts";
+import { embeddedModel, taskData } from "../model/model_fixture.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 
 const options: TraceOptions = {
@@ -28,9 +28,9 @@ const options: TraceOptions = {
 };
 
 /** One problem of each of 16 hundreds and a bit, so that all templates take part. */
-async function someProblems(count: number): Promise<Problem[]> {
-  const problems = await loadProblems(join(tinyModel, "math.jsonl"));
-  return problems.filter((_, i) => i % 73 === 5).slice(0, count);
+async function someProblems(count: number, stride = 73): Promise<Problem[]> {
+  const problems = await loadProblems(join(taskData, "math.jsonl"));
+  return problems.filter((_, i) => i % stride === 5).slice(0, count);
 }
 
 async function tracesOf(model: Model, count: number): Promise<ProblemTraces[]> {
@@ -56,7 +56,7 @@ function assertExample(
 gpuTest(
   "greedy and contrasting traces have opposite outcomes, and the first such sample is taken",
   async ({ gpu }) => {
-    using model = await Model.load(gpu, tinyModel);
+    using model = await Model.load(gpu, embeddedModel);
     const problems = await someProblems(12);
     const greedy = await greedyTraces(model, problems, options);
     const traces = await addContrast(model, greedy, options);
@@ -92,7 +92,7 @@ gpuTest(
 );
 
 gpuTest("the prefix method takes the first tokens in which the two traces differ", async ({ gpu }) => {
-  using model = await Model.load(gpu, tinyModel);
+  using model = await Model.load(gpu, embeddedModel);
   const traces = await tracesOf(model, 12);
   const found = prefixPivots(model, traces);
   assertEquals([found.forwardTokens, found.forwardTokensPerPosition], [0, 0]);
@@ -112,7 +112,7 @@ gpuTest("the prefix method takes the first tokens in which the two traces differ
 });
 
 gpuTest("traces of which one begins the other have no pivotal token", async ({ gpu }) => {
-  using model = await Model.load(gpu, tinyModel);
+  using model = await Model.load(gpu, embeddedModel);
   const [problem] = await someProblems(1);
   const trace = (ids: number[], correct: boolean) => ({ ids, text: "", correct });
   const entry = (greedy: number[], contrast: number[]): ProblemTraces => ({
@@ -155,11 +155,11 @@ async function branchOneByOne(
 }
 
 gpuTest("branching finds the pivots of one generation a position with far fewer tokens", async ({ gpu }) => {
-  using model = await Model.load(gpu, tinyModel);
-  // A few-shot head, as real prompts have one; the temperature makes samples wander before they go wrong.
-  const shots = (await loadProblems(join(tinyModel, "math.jsonl"))).filter((_, i) => i % 240 === 7).slice(
+  using model = await Model.load(gpu, embeddedModel);
+  // A worked example before the question, as real prompts have some; the temperature makes samples wander before they go wrong.
+  const shots = (await loadProblems(join(taskData, "math.jsonl"))).filter((_, i) => i % 240 === 7).slice(
     0,
-    3,
+    1,
   );
   const head = shots.map(({ question, answer }) =>
     `Q: ${question}\nA: ${answer.replace(/\n#### (.*)/, " The answer is $1.")}\n`
@@ -168,7 +168,7 @@ gpuTest("branching finds the pivots of one generation a position with far fewer 
   const wandering = { ...options, template, temperatureRight: 1.6, temperatureWrong: 1.6 };
   const traces = await addContrast(
     model,
-    await greedyTraces(model, await someProblems(16), wandering),
+    await greedyTraces(model, await someProblems(26, 43), wandering),
     wandering,
   );
   const found = await branchingPivots(model, traces, wandering);

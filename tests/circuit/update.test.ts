@@ -16,7 +16,7 @@ import { SparseUpdate, type UpdateOptions } from "../../engine/circuit/update.ts
 import { InputError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model/model.ts";
 import { allParameters } from "../../engine/model/weights.ts";
-import { goldenArchitectures, loadTwins, tinyModel } from "../model/model_fixture.ts";
+import { embeddedModel, goldenArchitectures, loadTwins } from "../model/model_fixture.ts";
 import { assertClose, gpuTest } from "../ops/gpu_fixture.ts";
 import { updateLossAndGradients } from "../../engine/run/reference/transformer.ts";
 import { flatten, goldenSelection, pickRows, plain, selectionOf, updateTwin } from "./update_fixture.ts";
@@ -208,7 +208,7 @@ gpuTest("memory is flat over 20 updates", async ({ gpu }) => {
 });
 
 gpuTest("memory is proportional to the rows selected", async ({ gpu }) => {
-  using model = await Model.load(gpu, tinyModel);
+  using model = await Model.load(gpu, embeddedModel);
   const perLayer = model.componentsPerLayer;
   const examples = [{ prefix_ids: [1, 168, 164, 45], desired_token: 11, undesired_token: 12 }];
   const held = (rows: number, optimizer: "sgd" | "adamw") => {

@@ -4,11 +4,11 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import {
   alterSafetensors,
   copyOf,
+  embeddedModel,
   golden,
   jsonLines,
   setElement,
   temporaryFolder,
-  tinyModel,
 } from "../model/model_fixture.ts";
 import { writeSmallTask } from "../run/run_fixture.ts";
 import { assertRefused, command, lastLine, run } from "./command_line.ts";
@@ -113,7 +113,7 @@ refused("shots that do not exist", "evaluate", ["--shots", "FOLDER/none.jsonl"],
   "default",
 ]);
 refused("a chat with a model that has no template", "amplify", ["--chat", "--out", "FOLDER/run"], [
-  "tiny-model",
+  "gemma2-mini",
   "no chat template",
 ]);
 refused("a prompt as it is in a chat", "generate", [...prompt, "--chat"], ["--chat", "--question"]);
@@ -139,10 +139,15 @@ refused("an output folder that cannot be written", "amplify", ["--out", "FOLDER/
   "FOLDER/file/run",
   "not writable",
 ], { file: "in the way" });
-refused("a patch that is none", "generate", [...prompt, "--patch", join(tinyModel, "model.safetensors")], [
-  "model.safetensors",
-  "no patch",
-]);
+refused(
+  "a patch that is none",
+  "generate",
+  [...prompt, "--patch", join(embeddedModel, "model.safetensors")],
+  [
+    "model.safetensors",
+    "no patch",
+  ],
+);
 refused("a shape that is not published", "verify", ["--shapes", "gemma-2-2b,gemma-7"], [
   '--shapes "gemma-2-2b,gemma-7" is not one or more of gemma-2-2b, ',
 ]);
@@ -195,8 +200,8 @@ Deno.test("every command explains itself with --help", async () => {
 });
 
 Deno.test("generate prints the completion, and with --json ids on a last line that parses", async () => {
-  const [expected] = JSON.parse(await Deno.readTextFile(join(tinyModel, "greedy_cases.json")));
-  const plain = await run("generate", prompt);
+  const [expected] = JSON.parse(await Deno.readTextFile(join(embeddedModel, "greedy_cases.json")));
+  const plain = await run("generate", ["--prompt", `Q: ${expected.question}\nA:`]);
   assertEquals(plain, { code: 0, stdout: `${expected.text}\n`, stderr: "" });
   const question = ["--question", expected.question, "--max-new-tokens", "4", "--json"];
   const json = await run("generate", question);
@@ -208,7 +213,7 @@ Deno.test("generate prints the completion, and with --json ids on a last line th
 
 Deno.test("generate shows shots before a question and ends before a stop text", async () => {
   await using folder = await temporaryFolder();
-  const [first, second] = JSON.parse(await Deno.readTextFile(join(tinyModel, "greedy_cases.json")));
+  const [first, second] = JSON.parse(await Deno.readTextFile(join(embeddedModel, "greedy_cases.json")));
   const shots = join(folder.path, "shots.jsonl");
   const shot = { question: second.question, answer: second.text.trim() };
   await Deno.writeTextFile(shots, JSON.stringify(shot) + "\n");

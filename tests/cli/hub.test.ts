@@ -11,7 +11,7 @@ import {
   repositoryOf,
   serveHub,
 } from "../model/hub_server.ts";
-import { temporaryFolder, tinyModel } from "../model/model_fixture.ts";
+import { embeddedModel, temporaryFolder } from "../model/model_fixture.ts";
 import { writeSmallTask } from "../run/run_fixture.ts";
 import { assertRefused, lastLine, run, taskPermissions } from "./command_line.ts";
 
@@ -66,7 +66,7 @@ refused("a token without access", model, [id, "gated", "your token"], ({ hub, fi
 });
 refused("a model that nobody has", ["--model", "someone/else"], ["someone/else", "neither a folder nor"]);
 refused("a revision that nobody made", [...model, "--revision", "v9"], [id, '"v9"', "branch, tag"]);
-refused("a revision of a folder", ["--model", tinyModel, "--revision", "v9"], [tinyModel, '"v9"']);
+refused("a revision of a folder", ["--model", embeddedModel, "--revision", "v9"], [embeddedModel, '"v9"']);
 refused("what is neither folder nor id", ["--model", "no/such/model"], [
   "no/such/model",
   "does not exist",
@@ -120,7 +120,7 @@ Deno.test("amplify, evaluate, generate, identify and patch may reach the hub's h
 Deno.test("commands take a Hugging Face id, and runs stay on the commit they began with", async () => {
   const files: Record<string, Uint8Array<ArrayBuffer>> = {};
   for (const name of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]) {
-    files[name] = await Deno.readFile(join(tinyModel, name));
+    files[name] = await Deno.readFile(join(embeddedModel, name));
   }
   await using hub = serveHub({ [id]: repositoryOf(files) });
   await using place = await hubEnvironment(hub);

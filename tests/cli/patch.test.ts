@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { writePatch } from "../../engine/circuit/patch.ts";
-import { golden, temporaryFolder, tinyModel } from "../model/model_fixture.ts";
+import { embeddedModel, golden, temporaryFolder } from "../model/model_fixture.ts";
 import { assertSameFolder, filesUnder, foreign, madePatch } from "../run/patched_fixture.ts";
 import { writeSmallTask } from "../run/run_fixture.ts";
 import { assertRefused, lastLine, run } from "./command_line.ts";
@@ -99,7 +99,7 @@ Deno.test("evaluate --rounding answers what evaluating the fused checkpoint does
   await writeSmallTask(folder.path, 5);
   await Deno.mkdir(join(folder.path, "patch"));
   // Large enough that answers change; tests/run compares logits, which rounding changes too.
-  const large = await madePatch(tinyModel, 0.15);
+  const large = await madePatch(embeddedModel, 0.15);
   await writePatch(join(folder.path, "patch"), large, {});
   const evaluate = async (...flags: string[]) => {
     const data = [

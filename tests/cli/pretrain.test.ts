@@ -71,6 +71,7 @@ Deno.test("an interrupted training ends with exit code 130; the same command fin
       "loss.svg",
       "model.safetensors",
       "pretrain.json",
+      "prompt.json",
       "tokenizer.json",
       "tokenizer_config.json",
     ],

@@ -68,7 +68,7 @@ const sizesOf = (count: number) => {
 };
 
 Deno.test("the embedded word problems load with their templates and instances", async () => {
-  const loaded = await loadProblems("fixtures/tiny-model/math.jsonl");
+  const loaded = await loadProblems("fixtures/tasks/math.jsonl");
   assertEquals(loaded.length, 1200);
   assertEquals(new Set(loaded.map((problem) => problem.templateId)).size, 12);
   const { id, templateId, instanceId, answer } = loaded[101]!;

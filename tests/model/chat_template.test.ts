@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../../engine/errors.ts";
 import { type ChatMessage, ChatTemplate, requireChatTemplate } from "../../engine/model/chat_template.ts";
 import { Tokenizer } from "../../engine/model/tokenizer.ts";
-import { copyOf, type TemporaryFolder, temporaryFolder, tinyModel } from "./model_fixture.ts";
+import { copyOf, embeddedModel, type TemporaryFolder, temporaryFolder } from "./model_fixture.ts";
 
 const turns: ChatMessage[] = [
   { role: "user", content: "2 + 3? " },
@@ -151,7 +151,7 @@ Deno.test("a missing, broken, misshapen or refusing template is one sentence", a
 });
 
 Deno.test("a conversation becomes ids with the special tokens its template writes and no others", async () => {
-  await using copy = await copyOf(tinyModel);
+  await using copy = await copyOf(embeddedModel);
   const path = join(copy.path, "tokenizer_config.json");
   const settings = JSON.parse(await Deno.readTextFile(path));
   const tokenizerWith = async (chat_template: string) => {
@@ -160,7 +160,7 @@ Deno.test("a conversation becomes ids with the special tokens its template write
   };
   const question = "Kim has 24 cups. Kim buys 17 more. How many cups does Kim have?";
   const messages: ChatMessage[] = [{ role: "user", content: question }];
-  const plain = await Tokenizer.load(tinyModel);
+  const plain = await Tokenizer.load(embeddedModel);
   const expected = plain.encode(`Q: ${question}\nA:`);
   const withBos = await tokenizerWith("{{ bos_token }}Q: {{ messages[0].content }}\nA:");
   assertEquals(withBos.encodeChat(messages), expected);

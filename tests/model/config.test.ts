@@ -103,7 +103,7 @@ Deno.test("an OLMo-2 config is read in full", async () => {
   });
 });
 
-for (const folder of ["golden/gemma2-bf16-sharded", "golden/llama-tiny", "tiny-model"]) {
+for (const folder of ["golden/gemma2-bf16-sharded", "golden/llama-tiny", "gemma2-mini"]) {
   Deno.test(`the config of fixtures/${folder} is accepted`, async () => {
     const config = await readConfig(join(fixtures, folder));
     assert(config.tiedEmbedding);
@@ -259,7 +259,7 @@ Deno.test("a folder without config.json is refused", () =>
   assertRefused('File "DIR/config.json" does not exist; pass a model folder in Hugging Face layout.'));
 
 Deno.test("a file in the place of the model folder is refused", async () => {
-  const path = join(fixtures, "tiny-model/README.md");
+  const path = join(fixtures, "gemma2-mini/README.md");
   const error = await assertRejects(() => readConfig(path), InputError);
   assertEquals(
     error.message,

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { golden, temporaryFolder, tinyModel } from "./model_fixture.ts";
+import { embeddedModel, golden, temporaryFolder } from "./model_fixture.ts";
 
 /** Files by name. */
 export type Files = Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
@@ -40,8 +40,8 @@ export async function llamaFiles(): Promise<Files> {
   return {
     "config.json": await Deno.readFile(join(dir, "config.json")),
     "generation_config.json": bytesOf('{"eos_token_id": [1, 2]}'),
-    "tokenizer.json": await Deno.readFile(join(tinyModel, "tokenizer.json")),
-    "tokenizer_config.json": await Deno.readFile(join(tinyModel, "tokenizer_config.json")),
+    "tokenizer.json": await Deno.readFile(join(embeddedModel, "tokenizer.json")),
+    "tokenizer_config.json": await Deno.readFile(join(embeddedModel, "tokenizer_config.json")),
     "chat_template.jinja": bytesOf("{{ messages }}"),
     "special_tokens_map.json": bytesOf("{}"),
     "model.safetensors": await Deno.readFile(join(dir, "model.safetensors")),

@@ -15,7 +15,14 @@ import { Model } from "../../engine/model/model.ts";
 import { Checkpoint } from "../../engine/model/safetensors.ts";
 import { loadWeights } from "../../engine/model/weights.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
-import { alterSafetensors, copyOf, golden, setElement, temporaryFolder, tinyModel } from "./model_fixture.ts";
+import {
+  alterSafetensors,
+  copyOf,
+  embeddedModel,
+  golden,
+  setElement,
+  temporaryFolder,
+} from "./model_fixture.ts";
 
 /** Demands that loading fails with one sentence that names `parts`, and leaves nothing on the GPU. */
 async function assertRefused(gpu: Gpu, folder: string, ...parts: string[]) {
@@ -157,7 +164,7 @@ gpuTest("a model folder without a tokenizer loads, and says so when text is aske
 });
 
 gpuTest("loading and disposing of a model three times leaves nothing on the GPU", async ({ gpu }) => {
-  for (const folder of [tinyModel, (await golden("olmo2-tiny")).dir]) {
+  for (const folder of [embeddedModel, (await golden("olmo2-tiny")).dir]) {
     const { liveBuffers, liveBytes } = gpu.memory;
     const loaded: number[] = [];
     for (let time = 0; time < 3; time++) {

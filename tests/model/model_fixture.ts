@@ -7,8 +7,11 @@ import { type LoadOptions, Model } from "../../engine/model/model.ts";
 import { examplesOf, type Golden, loadGolden } from "../reference/golden.ts";
 import { type ReferenceExample, ReferenceModel } from "../../engine/run/reference/transformer.ts";
 
-/** The folder of the embedded model. */
-export const tinyModel = fileURLToPath(new URL("../../fixtures/tiny-model", import.meta.url));
+/** The folder of the tasks that the embedded models half-know. */
+export const taskData = fileURLToPath(new URL("../../fixtures/tasks", import.meta.url));
+
+/** The folder of the default embedded model. */
+export const embeddedModel = fileURLToPath(new URL("../../fixtures/gemma2-mini", import.meta.url));
 
 /** One golden folder per architecture, all stored in float32. */
 export const goldenArchitectures = ["llama-tiny", "gemma2-tiny", "olmo2-tiny"] as const;

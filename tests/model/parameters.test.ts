@@ -4,7 +4,7 @@ import { InputError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model/model.ts";
 import { parameterShapes, readParameters } from "../../engine/model/parameters.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
-import { tinyModel } from "./model_fixture.ts";
+import { embeddedModel } from "./model_fixture.ts";
 import { randomModel, smallSizes } from "./random_model.ts";
 
 const cases: Record<string, Record<string, unknown>> = {
@@ -31,6 +31,6 @@ for (const [what, config] of Object.entries(cases)) {
 }
 
 gpuTest("parameters in 16 bits are refused", async ({ gpu }) => {
-  using model = await Model.load(gpu, tinyModel, { storage: "checkpoint" });
+  using model = await Model.load(gpu, embeddedModel, { storage: "checkpoint" });
   await assertRejects(() => readParameters(model), InputError, "stored as f16");
 });

@@ -34,7 +34,7 @@ async function assertRefused(dir: string, message: string): Promise<void> {
 }
 
 Deno.test("a folder with one file opens with every tensor of that file", async () => {
-  using checkpoint = await Checkpoint.open(join(fixtures, "tiny-model"));
+  using checkpoint = await Checkpoint.open(join(fixtures, "gemma2-mini"));
   const info = checkpoint.require("model.embed_tokens.weight", [169, 128]);
   assertEquals(info.dtype, "F16");
   assertEquals(checkpoint.tensor("model.embed_tokens.weight"), info);
@@ -81,7 +81,7 @@ Deno.test("a closed checkpoint reads no more", async () => {
 
 Deno.test("a tensor of another checkpoint is not read", async () => {
   using one = await Checkpoint.open(sharded);
-  using other = await Checkpoint.open(join(fixtures, "tiny-model"));
+  using other = await Checkpoint.open(join(fixtures, "gemma2-mini"));
   const info = other.require("model.norm.weight", [128]);
   await assertRejects(() => one.readRaw(info, 0, 1), RangeError, "is not from model folder");
 });

@@ -9,9 +9,9 @@ import { Model } from "../../engine/model/model.ts";
 import { fillPrefixCache, layOutPrefixes } from "../../engine/model/prefix_cache.ts";
 import { SharedHead } from "../../engine/model/shared_head.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
-import { tinyModel } from "./model_fixture.ts";
+import { embeddedModel, taskData } from "./model_fixture.ts";
 
-const problems = await loadProblems(join(tinyModel, "math.jsonl"));
+const problems = await loadProblems(join(taskData, "math.jsonl"));
 const shots = problems.filter((_, i) => i % 240 === 7).slice(0, 3).map(({ question, answer }) => ({
   question,
   answer: answer.replace(/\n#### (.*)/, " The answer is $1."),
@@ -27,7 +27,7 @@ async function prefilled<T>(model: Model, work: () => Promise<T>): Promise<{ res
 }
 
 gpuTest("many waves compute the beginning of their prompts once", async ({ gpu }) => {
-  using model = await Model.load(gpu, tinyModel);
+  using model = await Model.load(gpu, embeddedModel);
   const requests = some(12).map(({ question }) => ({ ids: encodePrompt(model, question, prompt) }));
   const common = promptHead(model, prompt).ids.length;
   assertGreater(common, 80);
@@ -56,7 +56,7 @@ gpuTest("many waves compute the beginning of their prompts once", async ({ gpu }
 gpuTest(
   "one head serves all tasks of an evaluation",
   async ({ gpu }) => {
-    using model = await Model.load(gpu, tinyModel);
+    using model = await Model.load(gpu, embeddedModel);
     const tasks = [some(6), some(14).slice(6)].map((part, i) => (
       { name: `part ${i}`, problems: part, scoring: "number" as const }
     ));
@@ -74,7 +74,7 @@ gpuTest(
 );
 
 gpuTest("prefixes that leave the head early, or end inside it, still get their own rows", async ({ gpu }) => {
-  using model = await Model.load(gpu, tinyModel);
+  using model = await Model.load(gpu, embeddedModel);
   const { ids } = promptHead(model, prompt);
   using head = new SharedHead(model, ids.slice(0, 40));
   const prefixes = [

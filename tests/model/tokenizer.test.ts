@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { InputError } from "../../engine/errors.ts";
 import { Tokenizer } from "../../engine/model/tokenizer.ts";
 
-const tinyModel = new URL("../../fixtures/tiny-model/", import.meta.url).pathname;
+const embeddedModel = new URL("../../fixtures/gemma2-mini/", import.meta.url).pathname;
+const taskData = new URL("../../fixtures/tasks/", import.meta.url).pathname;
 const greedyCases: { question: string; prompt_ids: number[]; greedy_ids: number[]; text: string }[] = JSON
   .parse(
-    await Deno.readTextFile(join(tinyModel, "greedy_cases.json")),
+    await Deno.readTextFile(join(embeddedModel, "greedy_cases.json")),
   );
 
 /** Loads a tokenizer from a temporary folder that holds only the given files. */
@@ -39,7 +40,7 @@ const wordLevel = {
 };
 
 Deno.test("encoding a prompt gives the very ids the model was trained on, <bos> included", async () => {
-  const tokenizer = await Tokenizer.load(tinyModel);
+  const tokenizer = await Tokenizer.load(embeddedModel);
   assertEquals(greedyCases.length, 24);
   for (const { question, prompt_ids } of greedyCases) {
     assertEquals(tokenizer.encode(`Q: ${question}\nA:`), prompt_ids);
@@ -47,40 +48,40 @@ Deno.test("encoding a prompt gives the very ids the model was trained on, <bos> 
 });
 
 Deno.test("encoding without special tokens leaves <bos> out", async () => {
-  const tokenizer = await Tokenizer.load(tinyModel);
+  const tokenizer = await Tokenizer.load(embeddedModel);
   const { question, prompt_ids } = greedyCases[0]!;
   assertEquals(tokenizer.encode(`Q: ${question}\nA:`, { addSpecialTokens: false }), prompt_ids.slice(1));
 });
 
 Deno.test("decoding greedy ids gives the expected text exactly", async () => {
-  const tokenizer = await Tokenizer.load(tinyModel);
+  const tokenizer = await Tokenizer.load(embeddedModel);
   for (const { greedy_ids, text } of greedyCases) {
     assertEquals(tokenizer.decode(greedy_ids, { skipSpecialTokens: true }), text);
   }
 });
 
 Deno.test("decoding writes special tokens out unless told to skip them", async () => {
-  const tokenizer = await Tokenizer.load(tinyModel);
+  const tokenizer = await Tokenizer.load(embeddedModel);
   const { greedy_ids, text } = greedyCases[0]!;
   assertEquals(tokenizer.decode(greedy_ids), `${text}<eos>`);
 });
 
 Deno.test("decoding nothing gives the empty string", async () => {
-  const tokenizer = await Tokenizer.load(tinyModel);
+  const tokenizer = await Tokenizer.load(embeddedModel);
   assertEquals(tokenizer.decode([]), "");
   assertEquals(tokenizer.decode([1, 2], { skipSpecialTokens: true }), "");
 });
 
 Deno.test("decoding leaves out ids that the tokenizer has no token for", async () => {
-  const tokenizer = await Tokenizer.load(tinyModel);
+  const tokenizer = await Tokenizer.load(embeddedModel);
   const [first, second] = greedyCases[0]!.greedy_ids;
   assertEquals(tokenizer.decode([first!, 5000, second!]), tokenizer.decode([first!, second!]));
 });
 
 for (const file of ["math", "choice", "reverse", "fact"]) {
   Deno.test(`every text of ${file}.jsonl survives encoding and decoding`, async () => {
-    const tokenizer = await Tokenizer.load(tinyModel);
-    const lines = (await Deno.readTextFile(join(tinyModel, `${file}.jsonl`))).trim().split("\n");
+    const tokenizer = await Tokenizer.load(embeddedModel);
+    const lines = (await Deno.readTextFile(join(taskData, `${file}.jsonl`))).trim().split("\n");
     assert(lines.length >= 72);
     for (const line of lines) {
       const { question, answer } = JSON.parse(line) as { question: string; answer: string };

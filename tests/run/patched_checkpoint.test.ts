@@ -20,13 +20,13 @@ import {
   writeSafetensors,
 } from "../../engine/model/safetensors.ts";
 import { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "../../engine/run/patched_checkpoint.ts";
-import { alterSafetensors, golden, temporaryFolder, tinyModel } from "../model/model_fixture.ts";
+import { alterSafetensors, embeddedModel, golden, temporaryFolder } from "../model/model_fixture.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 import { assertSameFolder, filesUnder, foreign, madePatch, splitBytes } from "./patched_fixture.ts";
 
 /** One file of F16, shards of BF16 with an index, one file of F32. */
 const models = async () => ({
-  "one file of F16": { dir: tinyModel, dtype: "F16" },
+  "one file of F16": { dir: embeddedModel, dtype: "F16" },
   "shards of BF16": { dir: (await golden("gemma2-bf16-sharded")).dir, dtype: "BF16" },
   "one file of F32": { dir: (await golden("llama-tiny")).dir, dtype: "F32" },
 } as const);
@@ -197,7 +197,7 @@ Deno.test("what cannot be fused is refused in one sentence and leaves no folder'
   }
   const huge = { ...first!, delta: first!.delta.map((_, i) => i === 7 ? 7e4 : 0) };
   await assertRejects(
-    async () => fuseCheckpoint(tinyModel, { ...await madePatch(tinyModel, 70000) }, target),
+    async () => fuseCheckpoint(embeddedModel, { ...await madePatch(embeddedModel, 70000) }, target),
     InputError,
     "F16 cannot hold",
   );

@@ -5,7 +5,7 @@ import { InputError } from "../../engine/errors.ts";
 import { workedExamples } from "../../engine/evaluation/shots.ts";
 import { promptSettings } from "../../engine/run/prompt_settings.ts";
 import { RunFolder } from "../../engine/run/run_folder.ts";
-import { temporaryFolder, tinyModel } from "../model/model_fixture.ts";
+import { embeddedModel, temporaryFolder } from "../model/model_fixture.ts";
 
 const thinking = "Q: {question}\nA: Let's think step by step.";
 
@@ -33,13 +33,13 @@ Deno.test("a model without prompt.json thinks step by step after eight examples"
 
 Deno.test("the embedded model is asked as it was trained, unless told otherwise", async () => {
   const own = { promptTemplate: "Q: {question}\nA:", shots: [], chat: false, stop: [], maxNewTokens: 48 };
-  assertEquals(await promptSettings(tinyModel), own);
-  assertEquals(await promptSettings(tinyModel, { shots: "default", stop: ["!"] }), {
+  assertEquals(await promptSettings(embeddedModel), own);
+  assertEquals(await promptSettings(embeddedModel, { shots: "default", stop: ["!"] }), {
     ...own,
     shots: workedExamples(),
     stop: ["!"],
   });
-  assertEquals((await promptSettings(tinyModel, { shots: "default" })).stop, ["\n\nQ:"]);
+  assertEquals((await promptSettings(embeddedModel, { shots: "default" })).stop, ["\n\nQ:"]);
 });
 
 Deno.test("prompt.json names its shots beside itself, and what it gets wrong is one sentence", async () => {

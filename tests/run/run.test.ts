@@ -19,7 +19,7 @@ import { fuseCheckpoint } from "../../engine/run/patched_checkpoint.ts";
 import { readTensors } from "../../engine/model/safetensors.ts";
 import { runAmplify, runIdentify } from "../../engine/run/amplify_run.ts";
 import { describeSummary, type Summary } from "../../engine/run/summary.ts";
-import { jsonLines, type TemporaryFolder, temporaryFolder, tinyModel } from "../model/model_fixture.ts";
+import { embeddedModel, jsonLines, type TemporaryFolder, temporaryFolder } from "../model/model_fixture.ts";
 import { gpuTest, sharedGpu } from "../ops/gpu_fixture.ts";
 import { shortRun, writeSmallTask } from "./run_fixture.ts";
 
@@ -100,7 +100,7 @@ gpuTest("traces, examples and mask in the run folder belong together", async () 
 
 gpuTest("the summary has every field of the contract, and they agree", () => {
   const { components, accuracy, flips, controls, seconds } = first;
-  assertEquals([first.model, first.data, first.seed], [tinyModel, at("math.jsonl"), 0]);
+  assertEquals([first.model, first.data, first.seed], [embeddedModel, at("math.jsonl"), 0]);
   assertEquals(components.total, 1568);
   assert(components.selected > 0 && components.selected < 1568, `${components.selected}`);
   assertAlmostEquals(components.percent, 100 * components.selected / 1568, 1e-9);
@@ -127,7 +127,7 @@ gpuTest("the summary has every field of the contract, and they agree", () => {
 
 gpuTest("the patch gives a fresh model the accuracy that the summary states", async ({ gpu }) => {
   const problems = splitProblems(await loadProblems(at("math.jsonl")), 0).test;
-  using model = await Model.load(gpu, tinyModel);
+  using model = await Model.load(gpu, embeddedModel);
   const accuracy = async () =>
     (await evaluateTask(
       model,
@@ -141,7 +141,7 @@ gpuTest("the patch gives a fresh model the accuracy that the summary states", as
 
 gpuTest("what the summary says of the fused model is what the written checkpoint gives", async ({ gpu }) => {
   const patch = await readPatch(at("first"));
-  const { survives, dtype } = await fuseCheckpoint(tinyModel, patch, at("fused"));
+  const { survives, dtype } = await fuseCheckpoint(embeddedModel, patch, at("fused"));
   using model = await Model.load(gpu, at("fused"));
   const task = {
     name: "test",

@@ -10,7 +10,7 @@ import { promptHead } from "../../engine/evaluation/prompt.ts";
 import { openRun } from "../../engine/run/amplify_run.ts";
 import { promptOptions } from "../../engine/run/prompt_settings.ts";
 import { localize } from "../../engine/run/stages.ts";
-import { jsonLines, temporaryFolder, tinyModel } from "../model/model_fixture.ts";
+import { jsonLines, taskData, temporaryFolder } from "../model/model_fixture.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 import { shortRun, writeSmallTask } from "./run_fixture.ts";
 
@@ -19,7 +19,7 @@ gpuTest(
   async ({ gpu }) => {
     await using folder = await temporaryFolder();
     await writeSmallTask(folder.path, 4);
-    const shots = (await loadProblems(join(tinyModel, "math.jsonl"))).filter((_, i) => i % 240 === 7).slice(
+    const shots = (await loadProblems(join(taskData, "math.jsonl"))).filter((_, i) => i % 240 === 7).slice(
       0,
       3,
     )

@@ -34,7 +34,7 @@ export interface BenchmarkOptions {
   readonly progress?: Progress;
 }
 
-const embeddedModel = fileURLToPath(new URL("../../../fixtures/tiny-model", import.meta.url));
+const embeddedModel = fileURLToPath(new URL("../../../fixtures/gemma2-mini", import.meta.url));
 
 /** Measures, telling each result as it comes; returns the messages of failed checks. Throws InputError when nothing matches. */
 export async function runBenchmark(

@@ -1,5 +1,6 @@
 /** Stages that are whole algorithms: branching, and the run from traces to evaluation. */
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { branchingPivots, type Pivots } from "../../circuit/pivots.ts";
 import { addContrast, greedyTraces, traceDefaults } from "../../circuit/traces.ts";
 import { loadProblems } from "../../evaluation/data.ts";
@@ -11,6 +12,8 @@ import { type Stage, stepResult } from "./stage.ts";
 import { measure } from "./timing.ts";
 
 const problems = 32;
+/** The tasks of the embedded model. */
+const tasks = fileURLToPath(new URL("../../../fixtures/tasks", import.meta.url));
 
 /** Branching pivots of 32 problems spread over the embedded task, traces made beforehand. */
 export const branchingStage: Stage = {
@@ -19,7 +22,7 @@ export const branchingStage: Stage = {
   quick: false,
   async run(context) {
     const { model, effort } = context;
-    const all = await loadProblems(join(model.directory, "math.jsonl"));
+    const all = await loadProblems(join(tasks, "math.jsonl"));
     const stride = Math.floor(all.length / problems);
     const chosen = all.filter((_, i) => i % stride === 0).slice(0, problems);
     const prompt = promptOptions(await promptSettings(model.directory));
@@ -49,9 +52,9 @@ export function amplifyStage(out: string, progress: Progress): Stage {
     async run(context) {
       const { gpu, model } = context;
       const abilities = Object.fromEntries(
-        ["choice", "reverse", "fact"].map((name) => [name, join(model.directory, `${name}.jsonl`)]),
+        ["choice", "reverse", "fact"].map((name) => [name, join(tasks, `${name}.jsonl`)]),
       );
-      const data = join(model.directory, "math.jsonl");
+      const data = join(tasks, "math.jsonl");
       const prompt = await promptSettings(model.directory);
       const settings = { ...settingDefaults, ...prompt, model: model.directory, data, abilities };
       const start = performance.now();
