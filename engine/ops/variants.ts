@@ -12,10 +12,11 @@ export type Layout = "nt" | "nn";
 
 /**
  * One way to multiply. `register`: WX × WY threads, each with TM rows and TN columns (quads of columns for nn in quads).
- * `tiled`: 16 × 16 threads and workgroup memory. `split`: WX threads share a sum (nt only).
+ * `tiled`: 16 × 16 threads and workgroup memory. `split`: WX threads share a sum (nt only). `broadcast`: 8 threads that
+ * hand each other the left operand; TN counts columns for nt too, in fours.
  */
 export interface Tile {
-  readonly kernel: "register" | "tiled" | "split";
+  readonly kernel: "register" | "tiled" | "split" | "broadcast";
   readonly WX: number;
   readonly WY: number;
   readonly TM: number;
@@ -70,7 +71,13 @@ export function shapeClass(layout: Layout, m: number, vector: boolean): string {
 /** Ways worth trying for a product of m rows and n columns (quads of columns for `nn` with `vector`), best guess first. */
 export function matmulCandidates(gpu: Gpu, layout: Layout, m: number, n: number, vector: boolean): Tile[] {
   const rows = (most: number) => [16, 8, 4, 2, 1].find((tm) => tm <= most && tm <= Math.max(1, m)) ?? 1;
-  if (variantFor(gpu) !== "parallel") {
+  const variant = variantFor(gpu);
+  if (variant === "broadcast" && vector) {
+    const TM = rows(16);
+    const quads = TM >= 16 || n <= (layout === "nt" ? 32 : 8) ? 1 : 2;
+    return [{ kernel: "broadcast", WX: 8, WY: 1, TM, TN: layout === "nt" ? 4 * quads : quads }];
+  }
+  if (variant !== "parallel") {
     // Loads dominate, so tiles are as large as registers bear; narrower ones keep all eight lanes busy on few columns.
     const TM = rows(16);
     const columns = TM >= 16 ? 4 : 8;
