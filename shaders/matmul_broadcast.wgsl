@@ -5,7 +5,7 @@
 // with a(m, k) = a[a_offset + m * a_row + k * a_column]. $LEFT says how a is loaded: in quads along k (a_column is 1), in
 // quads along m (a_row is 1), or as scalars. $RESIDUAL, $SCATTER and $ACCUMULATE as in matmul_nt.wgsl.
 // A thread holds 4 * $QUADS rows (or $ROWS of one quad) by $TN quads of columns, and walks k eight at a time.
-// Prelude weights.wgsl with $VECTOR.
+// Prelude weights.wgsl with $VECTOR or, with $EIGHT, weights_eight.wgsl: K (nt) or N (nn, and $TN is 2) is a multiple of 8.
 struct Params {
   m: u32,
   n: u32,
@@ -55,13 +55,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   //: end
   //: end
   //: for j in 0..TN
-  let quad$j = (group.x * $TN + $j) * 8u + lane;
   //: if LAYOUT == nt
+  let quad$j = (group.x * $TN + $j) * 8u + lane;
   //: for c in 0..4
+  //: if EIGHT
+  let right$j_$c = min(quad$j * 4u + $c, params.n - 1u) * (params.k / 8u);
+  //: else
   let right$j_$c = min(quad$j * 4u + $c, params.n - 1u) * (params.k / 4u);
   //: end
+  //: end
+  //: else
+  let quad$j = (group.x * 8u + lane) * $TN + $j;
+  //: if EIGHT
+  let right$j = min(quad$j / 2u, params.n / 8u - 1u);
   //: else
   let right$j = min(quad$j, params.n / 4u - 1u);
+  //: end
   //: end
   //: for q in 0..QUADS
   //: for r in 0..ROWS
@@ -88,22 +97,43 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let a$q = select(vec4f(0.0), a[start$q + own_inside], inside);
     //: end
     //: end
+    //: if EIGHT
+    //: if LAYOUT == nt
+    //: for j in 0..TN
+    //: for c in 0..4
+    let eight$j_$c = weight8(right$j_$c + k / 8u);
+    //: end
+    //: end
+    //: end
+    //: end
     //: for h in 0..2
     {
-      //: if LAYOUT == nt
-      let quad_k = min(k / 4u + $h, params.k / 4u - 1u);
+      //: if EIGHT
+      //: if LAYOUT == nn
+      //: for c in 0..4
+      let eight$c = weight8(min(k + $h * 4u + $c, params.k - 1u) * (params.n / 8u) + right0);
+      //: end
+      //: end
       //: end
       //: for j in 0..TN
       //: if LAYOUT == nt
       //: for c in 0..4
-      let w$j_$c = weight4(right$j_$c + quad_k);
+      //: if EIGHT
+      let w$j_$c = eight$j_$c[$h];
+      //: else
+      let w$j_$c = weight4(right$j_$c + min(k / 4u + $h, params.k / 4u - 1u));
+      //: end
       //: end
       //: for c in 0..4
       let b$j_$c = vec4f(w$j_0[$c], w$j_1[$c], w$j_2[$c], w$j_3[$c]);
       //: end
       //: else
       //: for c in 0..4
+      //: if EIGHT
+      let b$j_$c = eight$c[$j];
+      //: else
       let b$j_$c = weight4(min(k + $h * 4u + $c, params.k - 1u) * (params.n / 4u) + right$j);
+      //: end
       //: end
       //: end
       //: end

@@ -8,8 +8,9 @@ import split from "../../shaders/matmul_split.wgsl" with { type: "text" };
 import takeColumns from "../../shaders/take_columns.wgsl" with { type: "text" };
 import tiled from "../../shaders/matmul_tiled.wgsl" with { type: "text" };
 import weights from "../../shaders/weights.wgsl" with { type: "text" };
+import weightsEight from "../../shaders/weights_eight.wgsl" with { type: "text" };
 import { linearGrid } from "../gpu/plan.ts";
-import { type Layout, matmulTile } from "./variants.ts";
+import { canWiden, type Layout, matmulTile } from "./variants.ts";
 import { chunksOf, type Gradient, type RowOverlay, type Storage, type Weight } from "./weight.ts";
 
 interface Right {
@@ -137,6 +138,7 @@ export function matmulNT(plan: Plan, x: Tensor, b: Right, y: Tensor, sizes: NTSi
     RESIDUAL: sizes.residual !== undefined,
     SCATTER: sizes.columns !== undefined,
     ACCUMULATE: sizes.accumulate ?? false,
+
     TM,
     TN,
   };
@@ -208,18 +210,21 @@ function broadcastProduct(
     ? "m"
     : "scalar";
   const [rowUnit, columnUnit] = [LEFT === "k" ? 4 : 1, LEFT === "m" ? 4 : 1];
+  const EIGHT = (options.DTYPE !== "f32" || canWiden(plan.gpu)) &&
+    (layout === "nt" ? k : TN === 2 ? n : 1) % 8 === 0;
   const STOREQUADS = !options.SCATTER && inFours(n, yStride, yOffset);
   const yUnit = STOREQUADS ? 4 : 1;
   const values = {
     ...options,
     LAYOUT: layout,
     LEFT,
+    EIGHT,
     STOREQUADS,
     QUADS: Math.ceil(TM / 4),
     ROWS: Math.min(4, TM),
   };
   plan.dispatch(
-    { name: "matmul_broadcast", template: weights + broadcast, values },
+    { name: "matmul_broadcast", template: (EIGHT ? weightsEight : weights) + broadcast, values },
     bindings,
     [
       m,

@@ -1,5 +1,5 @@
 /** Which kernel variant and tile an adapter and shape class get. Tests force every one of them. */
-import type { Gpu } from "../gpu/gpu.ts";
+import { type Gpu, int64Feature } from "../gpu/gpu.ts";
 
 /**
  * `parallel`: one workgroup a row, for GPUs. `serial`: one thread a row, registers only, for software Vulkan.
@@ -45,6 +45,14 @@ export function variantFor(gpu: Gpu): Variant {
 export function canBroadcast({ adapter, device }: Gpu): boolean {
   const info = adapter.info as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };
   return device.features.has("subgroups") && info.subgroupMinSize === 8 && info.subgroupMaxSize === 8;
+}
+
+/**
+ * Whether 64-bit elements can be loaded and cost no more than 32-bit ones, as on llvmpipe, where a load is a loop over
+ * lanes and components.
+ */
+export function canWiden(gpu: Gpu): boolean {
+  return gpu.isSoftware && gpu.device.features.has(int64Feature);
 }
 
 /** What was measured to be best, by shape class; made by engine/ops/tuning.ts. */
