@@ -30,7 +30,12 @@ export const idleLimit = 256 * 2 ** 20;
 /** wgpu's name for 64-bit integers in shaders, which WebGPU itself does not have. */
 export const int64Feature = "wgpu-shader-int64" as GPUFeatureName;
 
-const optionalFeatures: readonly GPUFeatureName[] = ["timestamp-query", "shader-f16", "subgroups", int64Feature];
+const optionalFeatures: readonly GPUFeatureName[] = [
+  "timestamp-query",
+  "shader-f16",
+  "subgroups",
+  int64Feature,
+];
 
 /** How to get a WebGPU adapter where there is none. */
 export const adapterRemedy =

@@ -10,7 +10,7 @@ import tiled from "../../shaders/matmul_tiled.wgsl" with { type: "text" };
 import weights from "../../shaders/weights.wgsl" with { type: "text" };
 import weightsEight from "../../shaders/weights_eight.wgsl" with { type: "text" };
 import { linearGrid } from "../gpu/plan.ts";
-import { canWiden, type Layout, matmulTile } from "./variants.ts";
+import { type Layout, loadsWide, matmulTile } from "./variants.ts";
 import { chunksOf, type Gradient, type RowOverlay, type Storage, type Weight } from "./weight.ts";
 
 interface Right {
@@ -210,7 +210,7 @@ function broadcastProduct(
     ? "m"
     : "scalar";
   const [rowUnit, columnUnit] = [LEFT === "k" ? 4 : 1, LEFT === "m" ? 4 : 1];
-  const EIGHT = (options.DTYPE !== "f32" || canWiden(plan.gpu)) &&
+  const EIGHT = (options.DTYPE !== "f32" || loadsWide(plan.gpu)) &&
     (layout === "nt" ? k : TN === 2 ? n : 1) % 8 === 0;
   const STOREQUADS = !options.SCATTER && inFours(n, yStride, yOffset);
   const yUnit = STOREQUADS ? 4 : 1;

@@ -48,11 +48,11 @@ export function canBroadcast({ adapter, device }: Gpu): boolean {
 }
 
 /**
- * Whether 64-bit elements can be loaded and cost no more than 32-bit ones, as on llvmpipe, where a load is a loop over
- * lanes and components.
+ * Whether to load 64-bit elements: on llvmpipe, where a load is a loop over lanes and components, they cost no more than
+ * 32-bit ones.
  */
-export function canWiden(gpu: Gpu): boolean {
-  return gpu.isSoftware && gpu.device.features.has(int64Feature);
+export function loadsWide(gpu: Gpu): boolean {
+  return variantFor(gpu) === "broadcast" && gpu.device.features.has(int64Feature);
 }
 
 /** What was measured to be best, by shape class; made by engine/ops/tuning.ts. */
