@@ -1,19 +1,19 @@
 // y[n, f] = activation(gate[n, f]) * up[n, f];  gate_up [N, 2F] holds the gate, then the up projection; y [N, F].
-// $ACTIVATION: silu | gelu_tanh.
+// $ACTIVATION: silu | gelu_tanh. $T: vec4f where F is a multiple of 4 (then both params count quads), else f32.
 struct Params {
   count: u32, // N * F
   width: u32, // F
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> gate_up: array<$T>;
+@group(0) @binding(2) var<storage, read_write> y: array<$T>;
 
-fn activation(x: f32) -> f32 {
+fn activation(x: $T) -> $T {
   //: if ACTIVATION == silu
   return x / (1.0 + exp(-x));
   //: else
   let inner = 0.7978845608028654 * (x + 0.044715 * x * x * x);
-  return 0.5 * x * (1.0 + tanh(clamp(inner, -20.0, 20.0))); // tanh of large arguments is NaN on some drivers
+  return 0.5 * x * (1.0 + tanh(clamp(inner, $T(-20.0), $T(20.0)))); // tanh of large arguments is NaN on some drivers
   //: end
 }
 

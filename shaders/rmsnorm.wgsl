@@ -1,5 +1,6 @@
 // y[r, w] = x[r, w] * rsqrt(mean_w(x[r]^2) + epsilon) * (offset + gain[w])  (+ residual[r, w])
 // Row r = n * heads + h of x lies at n * x_stride + x_offset + h * W, of y and residual at n * y_stride + y_offset + h * W.
+// $T: vec4f where width, strides and offsets are multiples of 4 (then params count quads), else f32; $PER 4 or 1.
 // $PARALLEL: one workgroup of $WG threads a row; otherwise one thread a row.
 struct Params {
   rows: u32,
@@ -13,11 +14,11 @@ struct Params {
   heads: u32, // norms a row of the matrix: 1, or one per head
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> gain: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<$T>;
+@group(0) @binding(2) var<storage, read> gain: array<$T>;
+@group(0) @binding(3) var<storage, read_write> y: array<$T>;
 //: if RESIDUAL
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
+@group(0) @binding(4) var<storage, read> residual: array<$T>;
 //: end
 //: if PARALLEL
 var<workgroup> partial: array<f32, $WG>;
@@ -46,7 +47,11 @@ fn main(
   if (inside) {
     for (var w = first; w < params.width; w += step) {
       let value = x[from_x + w];
+      //: if PER == 4
+      squares += dot(value, value);
+      //: else
       squares += value * value;
+      //: end
     }
   }
   //: if PARALLEL
@@ -63,7 +68,7 @@ fn main(
   if (!inside) {
     return;
   }
-  let scale = inverseSqrt(squares / f32(params.width) + params.epsilon);
+  let scale = inverseSqrt(squares / f32(params.width * $PER) + params.epsilon);
   for (var w = first; w < params.width; w += step) {
     let value = x[from_x + w] * scale * (params.offset + gain[w]);
     //: if RESIDUAL

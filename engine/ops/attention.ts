@@ -9,7 +9,7 @@ import parallel from "../../shaders/attention_parallel.wgsl" with { type: "text"
 import rotaryAppendShader from "../../shaders/rotary_append.wgsl" with { type: "text" };
 import rotaryBackwardShader from "../../shaders/rotary_backward.wgsl" with { type: "text" };
 import serial from "../../shaders/attention.wgsl" with { type: "text" };
-import { variantFor } from "./variants.ts";
+import { elementOf, variantFor } from "./variants.ts";
 
 /** Head counts and score function of one attention layer. */
 export interface AttentionShape {
@@ -48,11 +48,13 @@ export function rotaryAppend(
   q: Tensor,
   cache: Tensor,
 ) {
-  const count = layout.tokens.shape[0]! * (shape.queryHeads + 2 * shape.keyValueHeads) * shape.headWidth / 2;
+  const { T, per } = elementOf(shape.headWidth / 2);
+  const half = shape.headWidth / 2 / per;
+  const count = layout.tokens.shape[0]! * (shape.queryHeads + 2 * shape.keyValueHeads) * half;
   plan.dispatch(
-    { name: "rotary_append", template: cachePrelude + rotaryAppendShader, values: {} },
+    { name: "rotary_append", template: cachePrelude + rotaryAppendShader, values: { T } },
     [layout.tokens, layout.sequences, layout.table, angles, qk, v, q, cache],
-    [count, shape.queryHeads, shape.keyValueHeads, shape.headWidth / 2],
+    [count, shape.queryHeads, shape.keyValueHeads, half],
     linearGrid(count, 64),
   );
 }
@@ -67,11 +69,12 @@ export function rotaryBackward(
   dkv: Tensor,
   dqkv: Tensor,
 ) {
-  const count = dqkv.elements / 2;
+  const { T, per } = elementOf(shape.headWidth / 2);
+  const count = dqkv.elements / 2 / per;
   plan.dispatch(
-    { name: "rotary_backward", template: rotaryBackwardShader, values: {} },
+    { name: "rotary_backward", template: rotaryBackwardShader, values: { T } },
     [layout.tokens, angles, dq, dkv, dqkv],
-    [count, shape.queryHeads, shape.keyValueHeads, shape.headWidth / 2],
+    [count, shape.queryHeads, shape.keyValueHeads, shape.headWidth / 2 / per],
     linearGrid(count, 64),
   );
 }

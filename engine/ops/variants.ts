@@ -55,6 +55,11 @@ export function loadsWide(gpu: Gpu): boolean {
   return variantFor(gpu) === "broadcast" && gpu.device.features.has(int64Feature);
 }
 
+/** What one load of a kernel brings where all these sizes, strides and offsets are multiples of 4, and where not. */
+export function elementOf(...sizes: readonly number[]): { T: "vec4f" | "f32"; per: 4 | 1 } {
+  return sizes.every((size) => size % 4 === 0) ? { T: "vec4f", per: 4 } : { T: "f32", per: 1 };
+}
+
 /** What was measured to be best, by shape class; made by engine/ops/tuning.ts. */
 export type Tuning = Readonly<Record<string, Tile>>;
 
