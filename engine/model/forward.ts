@@ -210,12 +210,9 @@ export function recordLayer(
   const gateUp = plan.temp([n, 2 * F], "gate and up");
   linear(plan, mlpInput, weights.gateUp, gateUp);
   const neuronsUnmasked = plan.temp([n, F], "neurons");
-  gatedMlp(plan, gateUp, neuronsUnmasked, config.activation);
-  let neurons = neuronsUnmasked;
-  if (options.mask) {
-    neurons = plan.temp([n, F], "masked neurons");
-    scaleByMask(plan, tokens, maskSlices(config, l, options.mask).neurons, neuronsUnmasked, neurons);
-  }
+  const neurons = options.mask ? plan.temp([n, F], "masked neurons") : neuronsUnmasked;
+  const masked = options.mask && { tokens, slice: maskSlices(config, l, options.mask).neurons, y: neurons };
+  gatedMlp(plan, gateUp, neuronsUnmasked, config.activation, masked);
   recordTaps(plan, options, l, "mlp_neurons", neurons, F, config);
   const out = plan.temp([n, D], "residual stream");
   let mlpOutput: Tensor | undefined;
