@@ -29,19 +29,31 @@ export interface NormRows {
   readonly residual?: Tensor | undefined;
 }
 
-/** y = x / rms(x) · (offset + weight) (+ residual). Columns default to whole rows. */
+/** A norm of what another norm yields, its residual included; `y` is laid out like the other's. */
+export interface NextNorm {
+  readonly norm: Norm;
+  readonly y: Tensor;
+}
+
+/** y = x / rms(x) · (offset + weight) (+ residual), and beside a residual `next` of that. Columns default to whole rows. */
 export function rmsNorm(
   plan: Plan,
   x: Tensor,
   norm: Norm,
   y: Tensor,
-  options: NormRows,
+  options: NormRows & { readonly next?: NextNorm | undefined },
 ) {
+  const { residual, next } = options;
+  if (next && !residual) throw new Error("A next norm without a residual is not supported.");
   const { values, params, grid } = launch(plan, norm, options);
   plan.dispatch(
-    { name: "rmsnorm", template: forward, values: { ...values, RESIDUAL: options.residual !== undefined } },
-    [x, norm.weight, y, ...(options.residual ? [options.residual] : [])],
-    params,
+    {
+      name: "rmsnorm",
+      template: forward,
+      values: { ...values, RESIDUAL: residual !== undefined, NEXT: next !== undefined },
+    },
+    [x, norm.weight, y, ...(residual ? [residual] : []), ...(next ? [next.norm.weight, next.y] : [])],
+    [...params, ...(next ? [f32(next.norm.epsilon), f32(next.norm.offset)] : [])],
     grid,
   );
 }
