@@ -2,6 +2,9 @@
 import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import backwardKeyValue from "../../shaders/attention_backward_key_value.wgsl" with { type: "text" };
+import backwardKeyValueBroadcast from "../../shaders/attention_backward_key_value_broadcast.wgsl" with {
+  type: "text",
+};
 import backwardQuery from "../../shaders/attention_backward_query.wgsl" with { type: "text" };
 import cachePrelude from "../../shaders/cache.wgsl" with { type: "text" };
 import delta from "../../shaders/attention_delta.wgsl" with { type: "text" };
@@ -144,7 +147,22 @@ export function attentionBackward(
     params(queries / values.SHARE, shape),
     linearGrid(queries / values.SHARE, WG),
   );
-  const keys = layout.tokens.shape[0]! * shape.keyValueHeads;
+  const tokens = layout.tokens.shape[0]!;
+  if (variantFor(plan.gpu) === "broadcast" && values.VECTOR && queryTokens === layout.tokens) {
+    const LANES = [8, 7, 6, 5, 4, 3, 2, 1].find((lanes) => values.UNITS % lanes === 0)!;
+    plan.dispatch(
+      {
+        name: "attention_backward_key_value_broadcast",
+        template: cachePrelude + backwardKeyValueBroadcast,
+        values: { UNITS: values.UNITS, LANES, SLICES: values.UNITS / LANES, SOFT_CAP: values.SOFT_CAP },
+      },
+      [layout.tokens, ...rest, dkv],
+      params(tokens, shape),
+      [Math.ceil(tokens / 8), shape.keyValueHeads],
+    );
+    return;
+  }
+  const keys = tokens * shape.keyValueHeads;
   plan.dispatch(
     {
       name: "attention_backward_key_value",
