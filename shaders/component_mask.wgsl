@@ -1,5 +1,5 @@
 // y[n, w] = x[n, w] * (2 * mask[first + w / component_width]) for tokens whose flag is set, else x[n, w].
-// x, y [N, W], mask [L * components], tokens [N] of (id, position, sequence, flag). $IN_PLACE: y is x.
+// x, y [N, W], mask [L * components], tokens [N] of (id, position, sequence, flag).
 struct Params {
   count: u32, // N * W
   width: u32, // W
@@ -10,9 +10,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> tokens: array<vec4u>;
 @group(0) @binding(2) var<storage, read> mask: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
-//: if !IN_PLACE
 @group(0) @binding(4) var<storage, read> x: array<f32>;
-//: end
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -24,9 +22,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (tokens[i / params.width].w != 0u) {
     factor = 2.0 * mask[params.first + i % params.width / params.component_width];
   }
-  //: if IN_PLACE
-  y[i] *= factor;
-  //: else
   y[i] = x[i] * factor;
-  //: end
 }

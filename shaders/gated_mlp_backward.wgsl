@@ -1,24 +1,28 @@
 // dgate = dy * up * activation'(gate), dup = dy * activation(gate);  gate_up and dgate_up [N, 2F], dy [N, F].
-// $ACTIVATION: silu | gelu_tanh.
+// $ACTIVATION: silu | gelu_tanh. $T: vec4f where F is a multiple of 4 (then both params count quads), else f32.
 struct Params {
   count: u32, // N * F
   width: u32, // F
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<f32>;
-@group(0) @binding(2) var<storage, read> dy: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dgate_up: array<f32>;
+@group(0) @binding(1) var<storage, read> gate_up: array<$T>;
+@group(0) @binding(2) var<storage, read> dy: array<$T>;
+@group(0) @binding(3) var<storage, read_write> dgate_up: array<$T>;
 
-// (activation(x), activation'(x))
-fn activation(x: f32) -> vec2f {
+struct Activation {
+  value: $T,
+  slope: $T,
+}
+
+fn activation(x: $T) -> Activation {
   //: if ACTIVATION == silu
   let s = 1.0 / (1.0 + exp(-x));
-  return vec2f(x * s, s * (1.0 + x * (1.0 - s)));
+  return Activation(x * s, s * (1.0 + x * (1.0 - s)));
   //: else
   let inner = 0.7978845608028654 * (x + 0.044715 * x * x * x);
-  let t = tanh(clamp(inner, -20.0, 20.0));
+  let t = tanh(clamp(inner, $T(-20.0), $T(20.0)));
   let slope = 0.7978845608028654 * (1.0 + 3.0 * 0.044715 * x * x);
-  return vec2f(0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope);
+  return Activation(0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope);
   //: end
 }
 
@@ -29,7 +33,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     return;
   }
   let at = i / params.width * 2u * params.width + i % params.width;
-  let value = activation(gate_up[at]);
-  dgate_up[at] = dy[i] * gate_up[at + params.width] * value.y;
-  dgate_up[at + params.width] = dy[i] * value.x;
+  let gate = activation(gate_up[at]);
+  let incoming = dy[i];
+  dgate_up[at] = incoming * gate_up[at + params.width] * gate.slope;
+  dgate_up[at + params.width] = incoming * gate.value;
 }

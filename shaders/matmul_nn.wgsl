@@ -1,7 +1,6 @@
 // y[m, n] (+)= sum_k a(m, k) * weights[k, n]  with  a(m, k) = a[a_offset + m * a_row + k * a_column]
 // weights [K, N] (prelude weights.wgsl), y [M, N]. With a_row 1 and a_column the row width this is the
 // transposed product a^T b that weight gradients need. $ACCUMULATE adds to y.
-// $BROADCAST as in matmul_nt.wgsl, for any K.
 // A thread holds $TM rows by $TN columns, or $TN quads of columns with $VECTOR (N is a multiple of 4).
 struct Params {
   m: u32,
@@ -27,11 +26,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   //: else
   let first_m = (group.y * $WY + local.y) * $TM;
   //: end
-  //: if !BROADCAST
   if (first_m >= params.m || first_n >= params.n) {
     return;
   }
-  //: end
   //: for i in 0..TM
   let start$i = params.a_offset + min(first_m + $i, params.m - 1) * params.a_row;
   //: end
@@ -46,35 +43,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   //: end
   //: end
   //: end
-  //: if BROADCAST
-  for (var k = 0u; k < params.k; k += 8u) {
-    let own = min(k + local.x, params.k - 1u) * params.a_column;
-    let inside = select(0.0, 1.0, k + local.x < params.k);
-    //: for i in 0..TM
-    let a$i = a[start$i + own] * inside;
-    //: end
-    //: for c in 0..8
-    {
-      let row = min(k + $c, params.k - 1u) * params.n;
-      //: for j in 0..TN
-      //: if VECTOR
-      let b$j = weight4(row + c$j);
-      //: else
-      let b$j = weight(row + c$j);
-      //: end
-      //: end
-      //: for i in 0..TM
-      {
-        let value = subgroupBroadcast(a$i, $c + 0u);
-        //: for j in 0..TN
-        sum$i_$j += value * b$j;
-        //: end
-      }
-      //: end
-    }
-    //: end
-  }
-  //: else
   for (var k = 0u; k < params.k; k++) {
     let row = k * params.n;
     let column = k * params.a_column;
@@ -94,7 +62,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     }
     //: end
   }
-  //: end
   //: for j in 0..TN
   if (n$j < params.n) {
     //: for i in 0..TM

@@ -3,8 +3,6 @@
 // column(n) = y_offset + n, or columns[n] with $SCATTER. $ACCUMULATE adds to y.
 // A thread holds a register tile of $TM rows by $TN columns; lanes lie along n, so x is read uniformly.
 // $VECTOR: K is a multiple of 4 and is walked four at a time.
-// $BROADCAST, for adapters whose subgroup is the workgroup of 8 (llvmpipe, where every load is a loop over lanes): each
-// lane loads x at its own k and hands it to the others, one load for eight k. K is then a multiple of 8, WY 1.
 struct Params {
   m: u32,
   n: u32,
@@ -14,10 +12,10 @@ struct Params {
   y_offset: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-//: if SCALARX
-@group(0) @binding(2) var<storage, read> x: array<f32>;
-//: else
+//: if VECTOR
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
+//: else
+@group(0) @binding(2) var<storage, read> x: array<f32>;
 //: end
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 //: if RESIDUAL
@@ -35,11 +33,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   //: else
   let first_m = (group.y * $WY + local.y) * $TM;
   //: end
-  //: if !BROADCAST
   if (first_m >= params.m || first_n >= params.n) {
     return;
   }
-  //: end
   //: for i in 0..TM
   let x$i = min(first_m + $i, params.m - 1) * params.x_stride;
   //: end
@@ -50,30 +46,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   var sum$i_$j = 0.0;
   //: end
   //: end
-  //: if BROADCAST
-  for (var k = 0u; k < params.k; k += 2u) {
-    //: for i in 0..TM
-    let a$i = x[4u * (x$i + k) + local.x];
-    //: end
-    //: for h in 0..2
-    {
-      //: for j in 0..TN
-      let b$j = weight4(w$j + k + $h);
-      //: end
-      //: for c in 0..4
-      //: for i in 0..TM
-      {
-        let a = subgroupBroadcast(a$i, $h * 4u + $c);
-        //: for j in 0..TN
-        sum$i_$j = fma(a, b$j[$c], sum$i_$j);
-        //: end
-      }
-      //: end
-      //: end
-    }
-    //: end
-  }
-  //: else
   for (var k = 0u; k < params.k; k++) {
     //: for j in 0..TN
     //: if VECTOR
@@ -95,7 +67,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     }
     //: end
   }
-  //: end
   //: for j in 0..TN
   if (n$j < params.n) {
     //: if SCATTER

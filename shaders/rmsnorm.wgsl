@@ -1,6 +1,8 @@
 // y[r, w] = x[r, w] * rsqrt(mean_w(x[r]^2) + epsilon) * (offset + gain[w])  (+ residual[r, w])
 // Row r = n * heads + h of x lies at n * x_stride + x_offset + h * W, of y and residual at n * y_stride + y_offset + h * W.
-// $PARALLEL: one workgroup of $WG threads a row; otherwise one thread a row.
+// $T: vec4f where width, strides and offsets are multiples of 4 (then params count quads), else f32; $PER 4 or 1.
+// $NEXT (with $RESIDUAL): also z[r] = y[r] * rsqrt(mean_w(y[r]^2) + next_epsilon) * (next_offset + next_gain), laid out like y: a branch's norm,
+// the residual and the norm before the next branch in one pass. $PARALLEL: one workgroup of $WG threads a row; otherwise one thread a row.
 struct Params {
   rows: u32,
   width: u32,
@@ -11,17 +13,46 @@ struct Params {
   epsilon: f32,
   offset: f32,
   heads: u32, // norms a row of the matrix: 1, or one per head
+  //: if NEXT
+  next_epsilon: f32,
+  next_offset: f32,
+  //: end
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> gain: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<$T>;
+@group(0) @binding(2) var<storage, read> gain: array<$T>;
+@group(0) @binding(3) var<storage, read_write> y: array<$T>;
 //: if RESIDUAL
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
+@group(0) @binding(4) var<storage, read> residual: array<$T>;
+//: end
+//: if NEXT
+@group(0) @binding(5) var<storage, read> next_gain: array<$T>;
+@group(0) @binding(6) var<storage, read_write> z: array<$T>;
 //: end
 //: if PARALLEL
 var<workgroup> partial: array<f32, $WG>;
+
+fn total(lane: u32, own: f32) -> f32 {
+  workgroupBarrier(); // earlier totals have been read
+  partial[lane] = own;
+  workgroupBarrier();
+  for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      partial[lane] += partial[lane + half];
+    }
+    workgroupBarrier();
+  }
+  return partial[0];
+}
 //: end
+
+fn square(value: $T) -> f32 {
+  //: if PER == 4
+  return dot(value, value);
+  //: else
+  return value * value;
+  //: end
+}
 
 @compute @workgroup_size($WG)
 fn main(
@@ -45,31 +76,42 @@ fn main(
   var squares = 0.0;
   if (inside) {
     for (var w = first; w < params.width; w += step) {
-      let value = x[from_x + w];
-      squares += value * value;
+      squares += square(x[from_x + w]);
     }
   }
   //: if PARALLEL
-  partial[lane] = squares;
-  workgroupBarrier();
-  for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      partial[lane] += partial[lane + half];
-    }
-    workgroupBarrier();
-  }
-  squares = partial[0];
+  squares = total(lane, squares);
   //: end
+  //: if !NEXT
   if (!inside) {
     return;
   }
-  let scale = inverseSqrt(squares / f32(params.width) + params.epsilon);
-  for (var w = first; w < params.width; w += step) {
-    let value = x[from_x + w] * scale * (params.offset + gain[w]);
+  //: end
+  let scale = inverseSqrt(squares / f32(params.width * $PER) + params.epsilon);
+  //: if NEXT
+  let width = select(0u, params.width, inside);
+  squares = 0.0;
+  //: else
+  let width = params.width;
+  //: end
+  for (var w = first; w < width; w += step) {
     //: if RESIDUAL
-    y[from_y + w] = residual[from_y + w] + value;
+    let value = residual[from_y + w] + x[from_x + w] * scale * (params.offset + gain[w]);
     //: else
+    let value = x[from_x + w] * scale * (params.offset + gain[w]);
+    //: end
     y[from_y + w] = value;
+    //: if NEXT
+    squares += square(value);
     //: end
   }
+  //: if NEXT
+  //: if PARALLEL
+  squares = total(lane, squares);
+  //: end
+  let next_scale = inverseSqrt(squares / f32(params.width * $PER) + params.next_epsilon);
+  for (var w = first; w < width; w += step) { // each thread reads what it wrote itself
+    z[from_y + w] = y[from_y + w] * next_scale * (params.next_offset + next_gain[w]);
+  }
+  //: end
 }

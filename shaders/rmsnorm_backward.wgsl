@@ -1,7 +1,7 @@
 // dx[r, w] = s * g[w] * dy[r, w] - x[r, w] * s^3 / W * sum_w(g * dy * x)   with s = rsqrt(mean(x^2) + epsilon), g = offset + gain
 // (+ residual[r, w]). Also writes scales[r] = s for the gain's gradient.
 // Rows r = n * heads + h: x at n * x_stride + x_offset + h * W; dy, dx and residual at n * y_stride + y_offset + h * W.
-// $IN_PLACE: dx overwrites dy. $PARALLEL: one workgroup of $WG threads a row; otherwise one thread a row.
+// $T and $PER as in rmsnorm.wgsl. $IN_PLACE: dx overwrites dy. $PARALLEL: one workgroup of $WG threads a row; otherwise one thread a row.
 struct Params {
   rows: u32,
   width: u32,
@@ -14,25 +14,25 @@ struct Params {
   heads: u32, // norms a row of the matrix: 1, or one per head
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> gain: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<$T>;
+@group(0) @binding(2) var<storage, read> gain: array<$T>;
 @group(0) @binding(3) var<storage, read_write> scales: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dx: array<$T>;
 //: if !IN_PLACE
-@group(0) @binding(5) var<storage, read> dy: array<f32>;
+@group(0) @binding(5) var<storage, read> dy: array<$T>;
 //: if RESIDUAL
-@group(0) @binding(6) var<storage, read> residual: array<f32>;
+@group(0) @binding(6) var<storage, read> residual: array<$T>;
 //: end
 //: else
 //: if RESIDUAL
-@group(0) @binding(5) var<storage, read> residual: array<f32>;
+@group(0) @binding(5) var<storage, read> residual: array<$T>;
 //: end
 //: end
 //: if PARALLEL
 var<workgroup> partial: array<vec2f, $WG>;
 //: end
 
-fn incoming(i: u32) -> f32 {
+fn incoming(i: u32) -> $T {
   //: if IN_PLACE
   return dx[i];
   //: else
@@ -63,7 +63,12 @@ fn main(
   if (inside) {
     for (var w = first; w < params.width; w += step) {
       let value = x[from_x + w];
-      sums += vec2f(value * value, (params.offset + gain[w]) * incoming(from_y + w) * value);
+      let pulled = (params.offset + gain[w]) * incoming(from_y + w);
+      //: if PER == 4
+      sums += vec2f(dot(value, value), dot(pulled, value));
+      //: else
+      sums += vec2f(value * value, pulled * value);
+      //: end
     }
   }
   //: if PARALLEL
@@ -80,8 +85,8 @@ fn main(
   if (!inside) {
     return;
   }
-  let scale = inverseSqrt(sums.x / f32(params.width) + params.epsilon);
-  let pull = sums.y * scale * scale * scale / f32(params.width);
+  let scale = inverseSqrt(sums.x / f32(params.width * $PER) + params.epsilon);
+  let pull = sums.y * scale * scale * scale / f32(params.width * $PER);
   if (first == 0u) {
     scales[row] = scale;
   }

@@ -27,7 +27,15 @@ export interface OpenOptions {
 /** Most bytes of unused buffers that are kept for reuse; what is above goes back at the next fence or readback. */
 export const idleLimit = 256 * 2 ** 20;
 
-const optionalFeatures = ["timestamp-query", "shader-f16", "subgroups"] as const;
+/** wgpu's name for 64-bit integers in shaders, which WebGPU itself does not have. */
+export const int64Feature = "wgpu-shader-int64" as GPUFeatureName;
+
+const optionalFeatures: readonly GPUFeatureName[] = [
+  "timestamp-query",
+  "shader-f16",
+  "subgroups",
+  int64Feature,
+];
 
 /** How to get a WebGPU adapter where there is none. */
 export const adapterRemedy =
@@ -90,13 +98,11 @@ export class Gpu implements Disposable {
     ] as const;
     const requiredLimits = Object.fromEntries(wanted.map((name) => [name, adapter.limits[name]]));
     // Deno hides some features from adapter.features although requestDevice grants them, so ask and see.
-    for (
-      const features of [optionalFeatures, optionalFeatures.slice(0, 2), optionalFeatures.slice(0, 1), []]
-    ) {
+    for (let count = optionalFeatures.length; count >= 0; count--) {
       try {
         const device = await adapter.requestDevice({
           requiredLimits,
-          requiredFeatures: features as unknown as GPUFeatureName[],
+          requiredFeatures: optionalFeatures.slice(0, count),
         });
         return new Gpu(adapter, device, options);
       } catch {

@@ -168,9 +168,10 @@ export class Plan implements Disposable {
     device.queue.writeBuffer(this.uniforms, 0, data.buffer);
     this.steps.forEach((step, i) => {
       step.pipeline = this.gpu.pipeline(step.kernel);
+      // Whole eights, so that kernels may read and write several neighbours at once; buffers are no shorter.
       const entries: GPUBindGroupEntry[] = step.bindings.map((tensor, b) => ({
         binding: b + 1,
-        resource: { buffer: tensor.handle, size: Math.ceil(Math.max(1, tensor.elements) / 4) * 16 },
+        resource: { buffer: tensor.handle, size: Math.ceil(Math.max(1, tensor.elements) / 8) * 32 },
       }));
       if (step.params.length > 0) {
         entries.push({

@@ -6,7 +6,7 @@ import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { attentionBackward, rotaryBackward } from "../ops/attention.ts";
 import { biasGradient } from "../ops/bias.ts";
-import { maskGradient, scaleByMask } from "../ops/component_mask.ts";
+import { maskBackward } from "../ops/component_mask.ts";
 import { copyRows, fill, gatedMlpBackward } from "../ops/elementwise.ts";
 import { linearBackward, weightGradient } from "../ops/matmul.ts";
 import { type Columns, type Norm, rmsNormBackward } from "../ops/norm.ts";
@@ -211,7 +211,6 @@ export function recordLayerBackward(
 
   function backThroughMask(slice: { mask: Tensor; first: number; width: number }, x: Tensor, dy: Tensor) {
     const own = dy.shape[0] === rows ? tokens : batch.tokens;
-    maskGradient(plan, own, slice, x, dy, sinks.mask!.gradient);
-    scaleByMask(plan, own, slice, dy, dy);
+    maskBackward(plan, own, slice, x, dy, sinks.mask!.gradient);
   }
 }

@@ -26,6 +26,14 @@ export interface ForwardOptions {
   readonly taps?: readonly Tap[];
 }
 
+/** What neighbouring layers hand on: the norm at a layer's start may be taken together with the one at the end of the last. */
+export interface Handover {
+  /** Norm of x for this layer's attention [N, D], if the layer below left it. */
+  readonly attentionInput?: Tensor | undefined;
+  /** Leave the same for the layer above, where the architecture allows it. */
+  readonly next?: boolean;
+}
+
 /** The last token of each sequence, in order of sequences: all that anyone reads of the top layer's output. */
 export interface LastTokens {
   /** u32 [P, 4]: those tokens' entries. */
@@ -63,6 +71,8 @@ export interface LayerActivations {
   readonly neurons: Tensor;
   /** down_proj output before its norm [N, D]; undefined without afterMlp. */
   readonly mlpOutput: Tensor | undefined;
+  /** Norm of `out` for the layer above, which recycles it; see Handover. */
+  readonly nextInput: Tensor | undefined;
 }
 
 /** Components per layer: q heads, k heads, v heads, MLP neurons. */
@@ -121,6 +131,7 @@ function recordProjections(
   x: Tensor,
   cache: Tensor,
   options: ForwardOptions,
+  normed?: Tensor,
 ) {
   const { config } = model;
   const weights = model.weights.layers[l]!;
@@ -128,8 +139,8 @@ function recordProjections(
   const n = batch.count;
   const width = (H + 2 * K) * C;
   recordTaps(plan, options, l, "residual_before", x, config.hiddenSize, config);
-  let attentionInput = x;
-  if (weights.beforeAttention) {
+  let attentionInput = normed ?? x;
+  if (weights.beforeAttention && !normed) {
     attentionInput = plan.temp([n, config.hiddenSize], "attention input");
     rmsNorm(plan, x, weights.beforeAttention, attentionInput, { rows: n });
   }
@@ -169,11 +180,12 @@ export function recordLayer(
   cache: Tensor,
   options: ForwardOptions = {},
   last?: LastTokens,
+  handover: Handover = {},
 ): LayerActivations {
   const { config } = model;
   const weights = model.weights.layers[l]!;
   const { hiddenSize: D, queryHeads: H, headWidth: C, mlpWidth: F } = config;
-  const projections = recordProjections(plan, model, l, batch, x, cache, options);
+  const projections = recordProjections(plan, model, l, batch, x, cache, options, handover.attentionInput);
   let { q } = projections;
   let residual = x;
   if (last) {
@@ -191,38 +203,37 @@ export function recordLayer(
   recordTaps(plan, options, l, "attention_output", attended, H * C, config);
 
   const middle = plan.temp([n, D], "middle");
+  const mlpInput = weights.beforeMlp ? plan.temp([n, D], "mlp input") : middle;
   let attentionOutput: Tensor | undefined;
   if (weights.afterAttention) {
     attentionOutput = plan.temp([n, D], "attention output");
     linear(plan, attended, weights.output, attentionOutput);
     if (weights.outputBias) addBias(plan, weights.outputBias, attentionOutput);
-    rmsNorm(plan, attentionOutput, weights.afterAttention, middle, { rows: n, residual });
+    const next = weights.beforeMlp && { norm: weights.beforeMlp, y: mlpInput };
+    rmsNorm(plan, attentionOutput, weights.afterAttention, middle, { rows: n, residual, next });
   } else {
     linear(plan, attended, weights.output, middle, residual);
     if (weights.outputBias) addBias(plan, weights.outputBias, middle);
+    if (weights.beforeMlp) rmsNorm(plan, middle, weights.beforeMlp, mlpInput, { rows: n });
   }
   if (last) plan.recycle(residual);
-  let mlpInput = middle;
-  if (weights.beforeMlp) {
-    mlpInput = plan.temp([n, D], "mlp input");
-    rmsNorm(plan, middle, weights.beforeMlp, mlpInput, { rows: n });
-  }
   const gateUp = plan.temp([n, 2 * F], "gate and up");
   linear(plan, mlpInput, weights.gateUp, gateUp);
   const neuronsUnmasked = plan.temp([n, F], "neurons");
-  gatedMlp(plan, gateUp, neuronsUnmasked, config.activation);
-  let neurons = neuronsUnmasked;
-  if (options.mask) {
-    neurons = plan.temp([n, F], "masked neurons");
-    scaleByMask(plan, tokens, maskSlices(config, l, options.mask).neurons, neuronsUnmasked, neurons);
-  }
+  const neurons = options.mask ? plan.temp([n, F], "masked neurons") : neuronsUnmasked;
+  const masked = options.mask && { tokens, slice: maskSlices(config, l, options.mask).neurons, y: neurons };
+  gatedMlp(plan, gateUp, neuronsUnmasked, config.activation, masked);
   recordTaps(plan, options, l, "mlp_neurons", neurons, F, config);
   const out = plan.temp([n, D], "residual stream");
   let mlpOutput: Tensor | undefined;
+  let nextInput: Tensor | undefined;
   if (weights.afterMlp) {
     mlpOutput = plan.temp([n, D], "mlp output");
     linear(plan, neurons, weights.down, mlpOutput);
-    rmsNorm(plan, mlpOutput, weights.afterMlp, out, { rows: n, residual: middle });
+    const norm = handover.next ? model.weights.layers[l + 1]?.beforeAttention : undefined;
+    nextInput = norm && plan.temp([n, D], "attention input");
+    const next = norm && nextInput && { norm, y: nextInput };
+    rmsNorm(plan, mlpOutput, weights.afterMlp, out, { rows: n, residual: middle, next });
   } else {
     linear(plan, neurons, weights.down, out, middle);
   }
@@ -237,13 +248,14 @@ export function recordLayer(
     neuronsUnmasked,
     neurons,
     mlpOutput,
+    nextInput,
   };
   return { x, out, last, ...projections, q, ...own };
 }
 
 /** Recycles a layer's activations apart from `keep`. */
 export function recycleActivations(plan: Plan, activations: LayerActivations, ...keep: Tensor[]) {
-  const { last: _, ...tensors } = activations;
+  const { last: _, nextInput: __, ...tensors } = activations;
   const unique = new Set(Object.values(tensors));
   keep.forEach((tensor) => unique.delete(tensor));
   plan.recycle(...unique);
@@ -258,10 +270,13 @@ export function recordForward(
   options: ForwardOptions = {},
 ): Tensor {
   let x = recordEmbedding(plan, model, batch);
+  let attentionInput: Tensor | undefined;
+  const next = !options.taps?.length; // which may change the residual stream between the layers
   for (let l = 0; l < model.config.layers; l++) {
-    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, options);
+    const handover = { attentionInput, next };
+    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, options, undefined, handover);
     recycleActivations(plan, activations, activations.out);
-    x = activations.out;
+    ({ out: x, nextInput: attentionInput } = activations);
   }
   return x;
 }
@@ -269,13 +284,15 @@ export function recordForward(
 /** Records just what fills the caches: the last layer ends at its keys and values. */
 export function recordPrefill(plan: Plan, model: Model, batch: TokenBatch, caches: LayerCaches) {
   let x = recordEmbedding(plan, model, batch);
+  let attentionInput: Tensor | undefined;
   const last = model.config.layers - 1;
   for (let l = 0; l < last; l++) {
-    const activations = recordLayer(plan, model, l, batch, x, caches[l]!);
+    const handover = { attentionInput, next: true };
+    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, {}, undefined, handover);
     recycleActivations(plan, activations, activations.out);
-    x = activations.out;
+    ({ out: x, nextInput: attentionInput } = activations);
   }
-  recordProjections(plan, model, last, batch, x, caches[last]!, {});
+  recordProjections(plan, model, last, batch, x, caches[last]!, {}, attentionInput);
 }
 
 /** Records the final norm and the logits [P, V] of the rows of x [P, D]. Soft-capped. */

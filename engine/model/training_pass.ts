@@ -63,12 +63,26 @@ export function recordPairPass(plan: Plan, model: Model, pass: PairPass): Tensor
   const last = chosen?.tokens && { ...chosen, tokens: chosen.tokens };
   const top = config.layers - 1;
   let x = recordEmbedding(plan, model, batch);
+  let attentionInput: Tensor | undefined;
   for (let l = 0; l <= top; l++) {
     inputs.push(x);
-    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, mask, l === top ? last : undefined);
+    const activations = recordLayer(
+      plan,
+      model,
+      l,
+      batch,
+      x,
+      caches[l]!,
+      mask,
+      l === top ? last : undefined,
+      {
+        attentionInput,
+        next: true,
+      },
+    );
     if (pass.keepActivations) kept.push(activations);
     else recycleActivations(plan, activations, x, activations.out);
-    x = activations.out;
+    ({ out: x, nextInput: attentionInput } = activations);
   }
 
   const rows = chosen && !last ? recordGather(plan, x, chosen.gather) : x;

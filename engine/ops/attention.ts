@@ -2,6 +2,9 @@
 import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import backwardKeyValue from "../../shaders/attention_backward_key_value.wgsl" with { type: "text" };
+import backwardKeyValueBroadcast from "../../shaders/attention_backward_key_value_broadcast.wgsl" with {
+  type: "text",
+};
 import backwardQuery from "../../shaders/attention_backward_query.wgsl" with { type: "text" };
 import cachePrelude from "../../shaders/cache.wgsl" with { type: "text" };
 import delta from "../../shaders/attention_delta.wgsl" with { type: "text" };
@@ -9,7 +12,7 @@ import parallel from "../../shaders/attention_parallel.wgsl" with { type: "text"
 import rotaryAppendShader from "../../shaders/rotary_append.wgsl" with { type: "text" };
 import rotaryBackwardShader from "../../shaders/rotary_backward.wgsl" with { type: "text" };
 import serial from "../../shaders/attention.wgsl" with { type: "text" };
-import { variantFor } from "./variants.ts";
+import { elementOf, variantFor } from "./variants.ts";
 
 /** Head counts and score function of one attention layer. */
 export interface AttentionShape {
@@ -48,11 +51,13 @@ export function rotaryAppend(
   q: Tensor,
   cache: Tensor,
 ) {
-  const count = layout.tokens.shape[0]! * (shape.queryHeads + 2 * shape.keyValueHeads) * shape.headWidth / 2;
+  const { T, per } = elementOf(shape.headWidth / 2);
+  const half = shape.headWidth / 2 / per;
+  const count = layout.tokens.shape[0]! * (shape.queryHeads + 2 * shape.keyValueHeads) * half;
   plan.dispatch(
-    { name: "rotary_append", template: cachePrelude + rotaryAppendShader, values: {} },
+    { name: "rotary_append", template: cachePrelude + rotaryAppendShader, values: { T } },
     [layout.tokens, layout.sequences, layout.table, angles, qk, v, q, cache],
-    [count, shape.queryHeads, shape.keyValueHeads, shape.headWidth / 2],
+    [count, shape.queryHeads, shape.keyValueHeads, half],
     linearGrid(count, 64),
   );
 }
@@ -67,11 +72,12 @@ export function rotaryBackward(
   dkv: Tensor,
   dqkv: Tensor,
 ) {
-  const count = dqkv.elements / 2;
+  const { T, per } = elementOf(shape.headWidth / 2);
+  const count = dqkv.elements / 2 / per;
   plan.dispatch(
-    { name: "rotary_backward", template: rotaryBackwardShader, values: {} },
+    { name: "rotary_backward", template: rotaryBackwardShader, values: { T } },
     [layout.tokens, angles, dq, dkv, dqkv],
-    [count, shape.queryHeads, shape.keyValueHeads, shape.headWidth / 2],
+    [count, shape.queryHeads, shape.keyValueHeads, shape.headWidth / 2 / per],
     linearGrid(count, 64),
   );
 }
@@ -141,7 +147,22 @@ export function attentionBackward(
     params(queries / values.SHARE, shape),
     linearGrid(queries / values.SHARE, WG),
   );
-  const keys = layout.tokens.shape[0]! * shape.keyValueHeads;
+  const tokens = layout.tokens.shape[0]!;
+  if (variantFor(plan.gpu) === "broadcast" && values.VECTOR && queryTokens === layout.tokens) {
+    const LANES = [8, 7, 6, 5, 4, 3, 2, 1].find((lanes) => values.UNITS % lanes === 0)!;
+    plan.dispatch(
+      {
+        name: "attention_backward_key_value_broadcast",
+        template: cachePrelude + backwardKeyValueBroadcast,
+        values: { UNITS: values.UNITS, LANES, SLICES: values.UNITS / LANES, SOFT_CAP: values.SOFT_CAP },
+      },
+      [layout.tokens, ...rest, dkv],
+      params(tokens, shape),
+      [Math.ceil(tokens / 8), shape.keyValueHeads],
+    );
+    return;
+  }
+  const keys = tokens * shape.keyValueHeads;
   plan.dispatch(
     {
       name: "attention_backward_key_value",

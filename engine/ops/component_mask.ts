@@ -1,7 +1,7 @@
 /** Component masks: scaling by 2·mask at flagged tokens, its gradient, and the Adam step with L1 that learns them. */
 import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import gradientShader from "../../shaders/component_mask_gradient.wgsl" with { type: "text" };
+import backwardShader from "../../shaders/component_mask_backward.wgsl" with { type: "text" };
 import normShader from "../../shaders/mask_norm.wgsl" with { type: "text" };
 import scaleShader from "../../shaders/component_mask.wgsl" with { type: "text" };
 import stateShader from "../../shaders/mask_state.wgsl" with { type: "text" };
@@ -16,19 +16,21 @@ export interface MaskSlice {
   readonly width: number;
 }
 
-/** y = x · 2·mask at flagged tokens, x elsewhere; x and y [N, W] may be the same tensor. */
+/** y = x · 2·mask at flagged tokens, x elsewhere; x and y [N, W]. */
 export function scaleByMask(plan: Plan, tokens: Tensor, slice: MaskSlice, x: Tensor, y: Tensor) {
-  const inPlace = x === y;
   plan.dispatch(
-    { name: "component_mask", template: scaleShader, values: { IN_PLACE: inPlace } },
-    [tokens, slice.mask, y, ...(inPlace ? [] : [x])],
+    { name: "component_mask", template: scaleShader, values: {} },
+    [tokens, slice.mask, y, x],
     [y.elements, y.shape[1]!, slice.width, slice.first],
     linearGrid(y.elements, 64),
   );
 }
 
-/** gradient[components] = 2 · Σ x·dy over flagged tokens and each component's channels; x is the unscaled input. */
-export function maskGradient(
+/**
+ * gradient[components] = 2 · Σ x·dy over flagged tokens and each component's channels; x is the unscaled input. Then
+ * dy · 2·mask at flagged tokens, in place: the gradient of x.
+ */
+export function maskBackward(
   plan: Plan,
   tokens: Tensor,
   slice: MaskSlice,
@@ -39,8 +41,8 @@ export function maskGradient(
   const [n, width] = [x.shape[0]!, x.shape[1]!];
   const components = width / slice.width;
   plan.dispatch(
-    { name: "component_mask_gradient", template: gradientShader, values: {} },
-    [tokens, x, dy, gradient],
+    { name: "component_mask_backward", template: backwardShader, values: {} },
+    [tokens, slice.mask, x, dy, gradient],
     [components, n, width, slice.width, slice.first],
     linearGrid(components, 64),
   );

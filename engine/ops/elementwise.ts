@@ -7,17 +7,38 @@ import copyShader from "../../shaders/copy_rows.wgsl" with { type: "text" };
 import fillShader from "../../shaders/fill.wgsl" with { type: "text" };
 import gatedBackward from "../../shaders/gated_mlp_backward.wgsl" with { type: "text" };
 import gatedShader from "../../shaders/gated_mlp.wgsl" with { type: "text" };
+import type { MaskSlice } from "./component_mask.ts";
+import { elementOf } from "./variants.ts";
 
 /** The gate's elementwise function. */
 export type GateActivation = "silu" | "gelu_tanh";
 
-/** y[N, F] = activation(gate) · up; gateUp [N, 2F]. */
-export function gatedMlp(plan: Plan, gateUp: Tensor, y: Tensor, activation: GateActivation) {
+/** Neurons scaled by a component mask on the way: see scaleByMask. */
+export interface MaskedNeurons {
+  readonly tokens: Tensor;
+  readonly slice: MaskSlice;
+  /** [N, F] */
+  readonly y: Tensor;
+}
+
+/** y[N, F] = activation(gate) · up; gateUp [N, 2F]. With `masked` its y is y · 2·mask at flagged tokens, y elsewhere. */
+export function gatedMlp(
+  plan: Plan,
+  gateUp: Tensor,
+  y: Tensor,
+  activation: GateActivation,
+  masked?: MaskedNeurons,
+) {
+  const { T, per } = elementOf(y.shape[1]!);
   plan.dispatch(
-    { name: "gated_mlp", template: gatedShader, values: { ACTIVATION: activation } },
-    [gateUp, y],
-    [y.elements, y.shape[1]!],
-    linearGrid(y.elements, 64),
+    {
+      name: "gated_mlp",
+      template: gatedShader,
+      values: { ACTIVATION: activation, T, MASK: masked !== undefined },
+    },
+    [gateUp, y, ...(masked ? [masked.tokens, masked.slice.mask, masked.y] : [])],
+    [y.elements / per, y.shape[1]! / per, ...(masked ? [masked.slice.first] : [])],
+    linearGrid(y.elements / per, 64),
   );
 }
 
@@ -29,11 +50,12 @@ export function gatedMlpBackward(
   dGateUp: Tensor,
   activation: GateActivation,
 ) {
+  const { T, per } = elementOf(dy.shape[1]!);
   plan.dispatch(
-    { name: "gated_mlp_backward", template: gatedBackward, values: { ACTIVATION: activation } },
+    { name: "gated_mlp_backward", template: gatedBackward, values: { ACTIVATION: activation, T } },
     [gateUp, dy, dGateUp],
-    [dy.elements, dy.shape[1]!],
-    linearGrid(dy.elements, 64),
+    [dy.elements / per, dy.shape[1]! / per],
+    linearGrid(dy.elements / per, 64),
   );
 }
 

@@ -1,14 +1,16 @@
 /** Matrix products in the three layouts training needs. N tokens (rows), I inputs, O outputs, R overlaid rows. */
 import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import broadcast from "../../shaders/matmul_broadcast.wgsl" with { type: "text" };
 import nn from "../../shaders/matmul_nn.wgsl" with { type: "text" };
 import nt from "../../shaders/matmul_nt.wgsl" with { type: "text" };
 import split from "../../shaders/matmul_split.wgsl" with { type: "text" };
 import takeColumns from "../../shaders/take_columns.wgsl" with { type: "text" };
 import tiled from "../../shaders/matmul_tiled.wgsl" with { type: "text" };
 import weights from "../../shaders/weights.wgsl" with { type: "text" };
+import weightsEight from "../../shaders/weights_eight.wgsl" with { type: "text" };
 import { linearGrid } from "../gpu/plan.ts";
-import { type Layout, matmulTile, variantFor } from "./variants.ts";
+import { type Layout, loadsWide, matmulTile } from "./variants.ts";
 import { chunksOf, type Gradient, type RowOverlay, type Storage, type Weight } from "./weight.ts";
 
 interface Right {
@@ -136,6 +138,7 @@ export function matmulNT(plan: Plan, x: Tensor, b: Right, y: Tensor, sizes: NTSi
     RESIDUAL: sizes.residual !== undefined,
     SCATTER: sizes.columns !== undefined,
     ACCUMULATE: sizes.accumulate ?? false,
+
     TM,
     TN,
   };
@@ -144,6 +147,16 @@ export function matmulNT(plan: Plan, x: Tensor, b: Right, y: Tensor, sizes: NTSi
   const walk = vector ? k / 4 : k;
   if (kernel === "tiled") {
     tiledProduct(plan, options, "nt", bindings, [m, n, k, 0, k, 1, yStride, yOffset]);
+  } else if (kernel === "broadcast") {
+    const left = { aOffset: 0, aRow: k, aColumn: 1 };
+    broadcastProduct(plan, { ...options, TN: TN / 4 }, "nt", bindings, {
+      m,
+      n,
+      k,
+      ...left,
+      yStride,
+      yOffset,
+    });
   } else if (kernel === "split") {
     const [groups, folds] = linearGrid(Math.ceil(n / TN), 1);
     plan.dispatch(
@@ -153,10 +166,8 @@ export function matmulNT(plan: Plan, x: Tensor, b: Right, y: Tensor, sizes: NTSi
       [groups, Math.ceil(m / TM), folds],
     );
   } else {
-    const broadcast = k % 8 === 0 && variantFor(plan.gpu) === "broadcast";
-    const values = { ...options, BROADCAST: broadcast, SCALARX: broadcast || !vector, WX, WY };
     plan.dispatch(
-      { name: "matmul_nt", template: weights + nt, values },
+      { name: "matmul_nt", template: weights + nt, values: { ...options, WX, WY } },
       bindings,
       [m, n, walk, walk, yStride, yOffset],
       [Math.ceil(n / (WX * TN)), Math.ceil(m / (WY * TM))],
@@ -179,6 +190,53 @@ function tiledProduct(
     bindings,
     params,
     [Math.ceil(params[1]! / width), Math.ceil(params[0]! / height)],
+  );
+}
+
+/** One matmul_broadcast.wgsl, with its left operand and its result in quads where their layout allows it. */
+function broadcastProduct(
+  plan: Plan,
+  options: Record<string, string | number | boolean> & { TM: number; TN: number },
+  layout: Layout,
+  bindings: readonly Tensor[],
+  sizes: NNSizes & { yStride: number; yOffset: number },
+) {
+  const { TM, TN } = options;
+  const { m, n, k, aOffset, aRow, aColumn, yStride, yOffset } = sizes;
+  const inFours = (...counts: number[]) => counts.every((count) => count % 4 === 0);
+  const LEFT = aColumn === 1 && inFours(k, aOffset, aRow)
+    ? "k"
+    : aRow === 1 && inFours(m, aOffset, aColumn)
+    ? "m"
+    : "scalar";
+  const [rowUnit, columnUnit] = [LEFT === "k" ? 4 : 1, LEFT === "m" ? 4 : 1];
+  const EIGHT = (options.DTYPE !== "f32" || loadsWide(plan.gpu)) &&
+    (layout === "nt" ? k : TN === 2 ? n : 1) % 8 === 0;
+  const STOREQUADS = !options.SCATTER && inFours(n, yStride, yOffset);
+  const yUnit = STOREQUADS ? 4 : 1;
+  const values = {
+    ...options,
+    LAYOUT: layout,
+    LEFT,
+    EIGHT,
+    STOREQUADS,
+    QUADS: Math.ceil(TM / 4),
+    ROWS: Math.min(4, TM),
+  };
+  plan.dispatch(
+    { name: "matmul_broadcast", template: (EIGHT ? weightsEight : weights) + broadcast, values },
+    bindings,
+    [
+      m,
+      n,
+      k,
+      aOffset / rowUnit / columnUnit,
+      aRow / rowUnit,
+      aColumn / columnUnit,
+      yStride / yUnit,
+      yOffset / yUnit,
+    ],
+    [Math.ceil(n / (32 * TN)), Math.ceil(m / TM)],
   );
 }
 
@@ -205,9 +263,13 @@ export function matmulNN(plan: Plan, a: Tensor, b: Right, y: Tensor, sizes: NNSi
     tiledProduct(plan, plain, "nn", [b.tensor, a, y], [m, n, k, aOffset, aRow, aColumn, n, 0]);
     return;
   }
-  const values = { ...options, BROADCAST: variantFor(plan.gpu) === "broadcast", WX, WY };
+  if (kernel === "broadcast") {
+    const plain = { ...options, RESIDUAL: false, SCATTER: false };
+    broadcastProduct(plan, plain, "nn", [b.tensor, a, y], { ...sizes, yStride: n, yOffset: 0 });
+    return;
+  }
   plan.dispatch(
-    { name: "matmul_nn", template: weights + nn, values },
+    { name: "matmul_nn", template: weights + nn, values: { ...options, WX, WY } },
     [b.tensor, a, y],
     [m, units, k, aOffset, aRow, aColumn],
     [Math.ceil(units / (WX * TN)), Math.ceil(m / (WY * TM))],

@@ -4,7 +4,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import backward from "../../shaders/rmsnorm_backward.wgsl" with { type: "text" };
 import forward from "../../shaders/rmsnorm.wgsl" with { type: "text" };
 import gainGradient from "../../shaders/rmsnorm_gain_gradient.wgsl" with { type: "text" };
-import { variantFor } from "./variants.ts";
+import { elementOf, variantFor } from "./variants.ts";
 
 /** The learned gain [W] and constants of one norm: gain is offset + weight (offset 1 for Gemma). */
 export interface Norm {
@@ -29,33 +29,31 @@ export interface NormRows {
   readonly residual?: Tensor | undefined;
 }
 
-/** y = x / rms(x) · (offset + weight) (+ residual). Columns default to whole rows. */
+/** A norm of what another norm yields, its residual included; `y` is laid out like the other's. */
+export interface NextNorm {
+  readonly norm: Norm;
+  readonly y: Tensor;
+}
+
+/** y = x / rms(x) · (offset + weight) (+ residual), and beside a residual `next` of that. Columns default to whole rows. */
 export function rmsNorm(
   plan: Plan,
   x: Tensor,
   norm: Norm,
   y: Tensor,
-  options: NormRows,
+  options: NormRows & { readonly next?: NextNorm | undefined },
 ) {
-  const width = norm.weight.elements;
-  const heads = options.heads ?? 1;
-  const whole = { stride: heads * width, offset: 0 };
-  const [from, to] = [options.x ?? whole, options.y ?? whole];
-  const [values, grid] = shape(plan, options.rows);
+  const { residual, next } = options;
+  if (next && !residual) throw new Error("A next norm without a residual is not supported.");
+  const { values, params, grid } = launch(plan, norm, options);
   plan.dispatch(
-    { name: "rmsnorm", template: forward, values: { ...values, RESIDUAL: options.residual !== undefined } },
-    [x, norm.weight, y, ...(options.residual ? [options.residual] : [])],
-    [
-      options.rows,
-      width,
-      from.stride,
-      from.offset,
-      to.stride,
-      to.offset,
-      f32(norm.epsilon),
-      f32(norm.offset),
-      heads,
-    ],
+    {
+      name: "rmsnorm",
+      template: forward,
+      values: { ...values, RESIDUAL: residual !== undefined, NEXT: next !== undefined },
+    },
+    [x, norm.weight, y, ...(residual ? [residual] : []), ...(next ? [next.norm.weight, next.y] : [])],
+    [...params, ...(next ? [f32(next.norm.epsilon), f32(next.norm.offset)] : [])],
     grid,
   );
 }
@@ -72,11 +70,7 @@ export function rmsNormBackward(
   dx: Tensor,
   options: NormRows & { readonly gradient?: Tensor | undefined },
 ) {
-  const width = norm.weight.elements;
-  const heads = options.heads ?? 1;
-  const whole = { stride: heads * width, offset: 0 };
-  const [from, to] = [options.x ?? whole, options.y ?? whole];
-  const [values, grid] = shape(plan, options.rows);
+  const { values, params, grid, width, from, to, heads } = launch(plan, norm, options);
   const inPlace = dx === dy;
   if (inPlace && options.gradient) {
     throw new Error("The gain's gradient needs dy, which an in-place dx overwrites.");
@@ -89,17 +83,7 @@ export function rmsNormBackward(
       values: { ...values, IN_PLACE: inPlace, RESIDUAL: options.residual !== undefined },
     },
     [x, norm.weight, scales, dx, ...(inPlace ? [] : [dy]), ...(options.residual ? [options.residual] : [])],
-    [
-      options.rows,
-      width,
-      from.stride,
-      from.offset,
-      to.stride,
-      to.offset,
-      f32(norm.epsilon),
-      f32(norm.offset),
-      heads,
-    ],
+    params,
     grid,
   );
   if (options.gradient) {
@@ -113,8 +97,28 @@ export function rmsNormBackward(
   plan.recycle(scales);
 }
 
-function shape(plan: Plan, rows: number) {
+/** Values, parameters and grid of the row kernels. */
+function launch(plan: Plan, norm: Norm, options: NormRows) {
+  const width = norm.weight.elements;
+  const heads = options.heads ?? 1;
+  const whole = { stride: heads * width, offset: 0 };
+  const [from, to] = [options.x ?? whole, options.y ?? whole];
   const parallel = variantFor(plan.gpu) === "parallel";
   const WG = parallel ? 128 : 8;
-  return [{ PARALLEL: parallel, WG }, linearGrid(rows, parallel ? 1 : WG)] as const;
+  const { T, per } = elementOf(width, from.stride, from.offset, to.stride, to.offset);
+  return {
+    width,
+    from,
+    to,
+    heads,
+    values: { PARALLEL: parallel, WG, T, PER: per },
+    params: [
+      options.rows,
+      ...[width, from.stride, from.offset, to.stride, to.offset].map((size) => size / per),
+      f32(norm.epsilon),
+      f32(norm.offset),
+      heads,
+    ],
+    grid: linearGrid(options.rows, parallel ? 1 : WG),
+  };
 }

@@ -4,6 +4,7 @@ import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import adamwShader from "../../shaders/adamw.wgsl" with { type: "text" };
 import gradientStepShader from "../../shaders/gradient_step.wgsl" with { type: "text" };
+import { loadsWide } from "./variants.ts";
 
 /** PyTorch's defaults. */
 export const adamDefaults = { betas: [0.9, 0.999], epsilon: 1e-8 } as const;
@@ -27,18 +28,20 @@ export function adamW(
   values: Tensor,
   options: { betas: readonly [number, number]; epsilon: number } = adamDefaults,
 ) {
+  const WIDE = loadsWide(plan.gpu);
+  const count = Math.ceil(values.elements / (WIDE ? 8 : 4));
   plan.dispatch(
-    { name: "adamw", template: adamwShader, values: {} },
+    { name: "adamw", template: adamwShader, values: { WIDE } },
     [step, gradient, moments, values],
     [
-      values.elements,
+      count,
       f32(options.betas[0]),
       f32(options.betas[1]),
       f32(1 - options.betas[0]),
       f32(1 - options.betas[1]),
       f32(options.epsilon),
     ],
-    linearGrid(values.elements, 64),
+    linearGrid(count, 64),
   );
 }
 

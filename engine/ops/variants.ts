@@ -1,5 +1,5 @@
 /** Which kernel variant and tile an adapter and shape class get. Tests force every one of them. */
-import type { Gpu } from "../gpu/gpu.ts";
+import { type Gpu, int64Feature } from "../gpu/gpu.ts";
 
 /**
  * `parallel`: one workgroup a row, for GPUs. `serial`: one thread a row, registers only, for software Vulkan.
@@ -12,10 +12,11 @@ export type Layout = "nt" | "nn";
 
 /**
  * One way to multiply. `register`: WX × WY threads, each with TM rows and TN columns (quads of columns for nn in quads).
- * `tiled`: 16 × 16 threads and workgroup memory. `split`: WX threads share a sum (nt only).
+ * `tiled`: 16 × 16 threads and workgroup memory. `split`: WX threads share a sum (nt only). `broadcast`: 8 threads that
+ * hand each other the left operand; TN counts columns for nt too, in fours.
  */
 export interface Tile {
-  readonly kernel: "register" | "tiled" | "split";
+  readonly kernel: "register" | "tiled" | "split" | "broadcast";
   readonly WX: number;
   readonly WY: number;
   readonly TM: number;
@@ -46,6 +47,19 @@ export function canBroadcast({ adapter, device }: Gpu): boolean {
   return device.features.has("subgroups") && info.subgroupMinSize === 8 && info.subgroupMaxSize === 8;
 }
 
+/**
+ * Whether to load 64-bit elements: on llvmpipe, where a load is a loop over lanes and components, they cost no more than
+ * 32-bit ones.
+ */
+export function loadsWide(gpu: Gpu): boolean {
+  return variantFor(gpu) === "broadcast" && gpu.device.features.has(int64Feature);
+}
+
+/** What one load of a kernel brings where all these sizes, strides and offsets are multiples of 4, and where not. */
+export function elementOf(...sizes: readonly number[]): { T: "vec4f" | "f32"; per: 4 | 1 } {
+  return sizes.every((size) => size % 4 === 0) ? { T: "vec4f", per: 4 } : { T: "f32", per: 1 };
+}
+
 /** What was measured to be best, by shape class; made by engine/ops/tuning.ts. */
 export type Tuning = Readonly<Record<string, Tile>>;
 
@@ -70,7 +84,13 @@ export function shapeClass(layout: Layout, m: number, vector: boolean): string {
 /** Ways worth trying for a product of m rows and n columns (quads of columns for `nn` with `vector`), best guess first. */
 export function matmulCandidates(gpu: Gpu, layout: Layout, m: number, n: number, vector: boolean): Tile[] {
   const rows = (most: number) => [16, 8, 4, 2, 1].find((tm) => tm <= most && tm <= Math.max(1, m)) ?? 1;
-  if (variantFor(gpu) !== "parallel") {
+  const variant = variantFor(gpu);
+  if (variant === "broadcast" && vector) {
+    const TM = rows(16);
+    const quads = TM >= 16 || n <= (layout === "nt" ? 32 : 8) ? 1 : 2;
+    return [{ kernel: "broadcast", WX: 8, WY: 1, TM, TN: layout === "nt" ? 4 * quads : quads }];
+  }
+  if (variant !== "parallel") {
     // Loads dominate, so tiles are as large as registers bear; narrower ones keep all eight lanes busy on few columns.
     const TM = rows(16);
     const columns = TM >= 16 ? 4 : 8;

@@ -26,7 +26,7 @@ const layerSize = 2048;
 const shortestMs = 20;
 
 const tileSchema = z.object({
-  kernel: z.enum(["register", "tiled", "split"]),
+  kernel: z.enum(["register", "tiled", "split", "broadcast"]),
   WX: z.int(),
   WY: z.int(),
   TM: z.int(),

@@ -25,6 +25,31 @@ function joined(gate: ArrayLike<number>, up: ArrayLike<number>, width: number): 
   return both;
 }
 
+gpuTest(
+  "the gated MLP hands on neurons scaled by a mask at flagged tokens, and keeps them unscaled",
+  async (trial) => {
+    for (const [n, width] of [[3, 5], [4, 64]] as const) {
+      const first = 3;
+      const flags = Array.from({ length: n }, (_, i) => i % 2);
+      const [gate, up] = [trial.randoms(n * width, 6), trial.randoms(n * width)] as const;
+      const mask = trial.randoms(first + width + 2);
+      const [y, masked] = [trial.unwritten(n, width), trial.unwritten(n, width)];
+      const tokens = trial.upload(Uint32Array.from(flags.flatMap((flag, i) => [90 + i, i, 0, flag])), n, 4);
+      const slice = { mask: trial.upload(mask), first, width: 1 };
+      const gateUp = trial.upload(joined(gate, up, width), n, 2 * width);
+      trial.run((plan) => gatedMlp(plan, gateUp, y, "silu", { tokens, slice, y: masked }));
+      const plain = twin.gatedMlp(gate, up, "silu");
+      const scaled = twin.scaleComponents(plain, mask.subarray(first, first + width), 1);
+      await trial.expect(`y of ${n} × ${width}`, y, plain);
+      await trial.expect(
+        `masked ${n} × ${width}`,
+        masked,
+        scaled.map((v, i) => flags[Math.floor(i / width)] ? v : plain[i]!),
+      );
+    }
+  },
+);
+
 for (const activation of activations) {
   gpuTest(`the gated MLP with ${activation} equals its twin, forward and backward`, async (trial) => {
     for (const [n, width] of [[1, 1], [3, 5], [4, 64], [7, 130]] as const) {

@@ -98,6 +98,9 @@ gpuTestOfVariants(
       });
     }
     await checkNN(trial, 16, 64, 8, "whole tiles");
+    for (const [m, n, k] of [[20, 36, 7], [20, 72, 24], [12, 48, 16], [8, 44, 12], [4, 64, 9]] as const) {
+      await checkNN(trial, m, n, k, `[${m}, ${n}] over ${k}, rows in fours`);
+    }
   },
 );
 
@@ -112,22 +115,28 @@ gpuTestOfVariants(
   },
 );
 
-gpuTest("weights of every storage, split into row chunks, multiply as their exact values", async (trial) => {
-  for (const storage of storages) {
-    for (const columns of [12, 10]) { // four at a time and one at a time
-      const n = 5;
-      const { weight, values } = trial.weight([5, 1, 7], columns, storage);
-      const [x, dy] = [trial.randoms(n * columns), trial.randoms(n * 13)];
-      const [y, dx] = [trial.unwritten(n, 13), trial.unwritten(n, columns)];
-      trial.run((plan) => {
-        linear(plan, trial.upload(x, n, columns), weight, y);
-        linearBackward(plan, trial.upload(dy, n, 13), weight, dx);
-      });
-      await trial.expect(`${storage} y, ${columns} inputs`, y, twin.matmulNT(x, values, n, 13, columns));
-      await trial.expect(`${storage} dx, ${columns} inputs`, dx, twin.matmulNN(dy, values, n, columns, 13));
+gpuTestOfVariants(
+  "weights of every storage, split into row chunks, multiply as their exact values",
+  async (trial) => {
+    for (const storage of storages) {
+      for (const columns of [48, 12, 10]) { // eight, four and one at a time
+        for (const chunks of [[5, 1, 7], [8, 4, 12]]) { // the second offsets by fours
+          const [n, rows] = [5, chunks.reduce((a, b) => a + b)];
+          const { weight, values } = trial.weight(chunks, columns, storage);
+          const [x, dy] = [trial.randoms(n * columns), trial.randoms(n * rows)];
+          const [y, dx] = [trial.unwritten(n, rows), trial.unwritten(n, columns)];
+          trial.run((plan) => {
+            linear(plan, trial.upload(x, n, columns), weight, y);
+            linearBackward(plan, trial.upload(dy, n, rows), weight, dx);
+          });
+          const what = `${storage} rows ${chunks}, ${columns} inputs`;
+          await trial.expect(`y, ${what}`, y, twin.matmulNT(x, values, n, rows, columns));
+          await trial.expect(`dx, ${what}`, dx, twin.matmulNN(dy, values, n, columns, rows));
+        }
+      }
     }
-  }
-});
+  },
+);
 
 gpuTest("a product adds a residual, in every chunk", async (trial) => {
   const [n, columns] = [6, 9];

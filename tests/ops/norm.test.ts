@@ -32,6 +32,28 @@ function spread(rows: Float32Array, width: number, { stride, offset }: Columns):
   return wide;
 }
 
+gpuTestOfVariants("a norm, its residual and the norm that follows are right in one pass", async (trial) => {
+  for (const [index, [rows, width]] of sizes.entries()) {
+    const offset = index % 2 as 0 | 1;
+    const [{ norm, gain }, { norm: after, gain: nextGain }] = [
+      normOf(trial, width, offset),
+      normOf(trial, width, 1),
+    ];
+    const [x, residual] = [trial.randoms(rows * width, 3), trial.randoms(rows * width, 3)];
+    const [y, z] = [trial.unwritten(rows, width), trial.unwritten(rows, width)];
+    trial.run((plan) =>
+      rmsNorm(plan, trial.upload(x, rows, width), norm, y, {
+        rows,
+        residual: trial.upload(residual, rows, width),
+        next: { norm: after, y: z },
+      })
+    );
+    const sum = Float32Array.from(twin.add(twin.rmsNorm(x, gain, rows, width, epsilon, offset), residual));
+    await trial.expect(`${rows} × ${width}`, y, sum);
+    await trial.expect(`next of ${rows} × ${width}`, z, twin.rmsNorm(sum, nextGain, rows, width, epsilon, 1));
+  }
+});
+
 gpuTestOfVariants("rmsnorm equals its twin at every width, with either gain offset", async (trial) => {
   for (const [index, [rows, width]] of sizes.entries()) {
     const offset = index % 2 as 0 | 1;

@@ -98,7 +98,7 @@ function backwardCase(heads: Heads, tokens: number, options: Partial<KernelCase>
   return {
     name: "attention-backward",
     shape: `${tokens}x${described(heads)}`,
-    variants,
+    variants: [...variants, "broadcast"],
     flops: 10 * C * H * tokens * (tokens + 1) / 2, // five products of the size of q·k; what is recomputed counts once
     bytes: 16 * tokens * (H + K) * C,
     ...options,

@@ -34,7 +34,7 @@ export async function* runKernel(
 ): AsyncGenerator<BenchResult | CheckError> {
   const { variants, compare } = kernel;
   const preferred = variantFor(gpu);
-  // Broadcast differs from serial in products only.
+  // Where an operator has no broadcast kernel, broadcast is serial.
   const own = variants.length === 0 ? undefined : variants.includes(preferred) ? preferred : "serial";
   const measured = async (choice: Choice) => {
     try {

@@ -1,0 +1,89 @@
+// The same function and bindings as attention_backward_key_value.wgsl without $LAST, for adapters whose subgroup is the workgroup
+// of 8 (llvmpipe, where every load is a loop over lanes): 8 neighbouring tokens of one key/value head walk the same later
+// queries, and each lane loads another part of a query and its dy and hands it to the others. C is a multiple of 4; a head's
+// $UNITS quads are $SLICES times $LANES, and $LANES at most 8.
+struct Params {
+  count: u32, // N
+  query_heads: u32, // H
+  key_value_heads: u32, // K
+  window: u32,
+  scale: f32,
+  soft_cap: f32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(4) var<storage, read> q: array<vec4f>;
+@group(0) @binding(5) var<storage, read> cache: array<vec4f>;
+@group(0) @binding(6) var<storage, read> stats: array<vec2f>;
+@group(0) @binding(7) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(8) var<storage, read_write> dkv: array<vec4f>;
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let shared_head = group.y;
+  let n = group.x * 8u + lane;
+  let own = min(n, params.count - 1u);
+  let token = tokens[own];
+  let key = (cache_row(sequences[2u * token.z], token.y) * 2u * params.key_value_heads + shared_head) * $UNITS;
+  let value = key + params.key_value_heads * $UNITS;
+  //: for s in 0..SLICES
+  //: for l in 0..LANES
+  let k$s_$l = cache[key + $s * $LANES + $l];
+  let v$s_$l = cache[value + $s * $LANES + $l];
+  var dk$s_$l = vec4f(0.0);
+  var dv$s_$l = vec4f(0.0);
+  //: end
+  //: end
+  let end = sequences[2u * token.z + 1u].y;
+  var last = end;
+  if (params.window > 0u) {
+    last = min(end, own + params.window);
+  }
+  // Sequences lie one behind the other, so the last lane's queries end last; lanes skip those that are not theirs.
+  let stop = subgroupBroadcast(last, 7u);
+  let group_size = params.query_heads / params.key_value_heads;
+  for (var m = group.x * 8u; m < stop; m++) {
+    let mine = m >= own && m < last;
+    for (var g = 0u; g < group_size; g++) {
+      let head = m * params.query_heads + shared_head * group_size + g;
+      let stat = stats[head];
+      let part = head * $UNITS + min(lane, $LANES - 1u);
+      var score = 0.0;
+      var pull = 0.0;
+      //: for s in 0..SLICES
+      let q_part$s = q[part + $s * $LANES];
+      let dy_part$s = dy[part + $s * $LANES];
+      //: for l in 0..LANES
+      let q$s_$l = subgroupBroadcast(q_part$s, $l + 0u);
+      let dy$s_$l = subgroupBroadcast(dy_part$s, $l + 0u);
+      score += dot(q$s_$l, k$s_$l);
+      pull += dot(dy$s_$l, v$s_$l);
+      //: end
+      //: end
+      score *= params.scale;
+      var slope = 1.0;
+      //: if SOFT_CAP
+      let bent = tanh(clamp(score / params.soft_cap, -20.0, 20.0));
+      score = params.soft_cap * bent;
+      slope = 1.0 - bent * bent;
+      //: end
+      let p = select(0.0, exp(score - stat.x), mine);
+      let dscore = p * (pull - stat.y) * slope * params.scale;
+      //: for s in 0..SLICES
+      //: for l in 0..LANES
+      dk$s_$l += dscore * q$s_$l;
+      dv$s_$l += p * dy$s_$l;
+      //: end
+      //: end
+    }
+  }
+  if (n >= params.count) {
+    return;
+  }
+  let to = (n * 2u * params.key_value_heads + shared_head) * $UNITS;
+  //: for s in 0..SLICES
+  //: for l in 0..LANES
+  dkv[to + $s * $LANES + $l] = dk$s_$l;
+  dkv[to + params.key_value_heads * $UNITS + $s * $LANES + $l] = dv$s_$l;
+  //: end
+  //: end
+}
