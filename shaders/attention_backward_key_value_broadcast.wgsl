@@ -38,8 +38,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (params.window > 0u) {
     last = min(end, own + params.window);
   }
-  // Sequences lie one behind the other, so the last lane's queries end last; lanes skip those that are not theirs.
-  let stop = subgroupBroadcast(last, 7u);
+  let stop = subgroupMax(last); // lanes skip the queries that are not theirs
   let group_size = params.query_heads / params.key_value_heads;
   for (var m = group.x * 8u; m < stop; m++) {
     let mine = m >= own && m < last;
@@ -67,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       slope = 1.0 - bent * bent;
       //: end
       let p = select(0.0, exp(score - stat.x), mine);
-      let dscore = p * (pull - stat.y) * slope * params.scale;
+      let dscore = select(0.0, p * (pull - stat.y) * slope * params.scale, mine);
       //: for s in 0..SLICES
       //: for l in 0..LANES
       dk$s_$l += dscore * q$s_$l;

@@ -40,8 +40,8 @@ const sabotages: readonly Sabotage[] = [
   {
     what: "rotation the wrong way round",
     kernel: /^rotary_append$/,
-    line: /- high \* angle\.y/,
-    wrong: "+ high * angle.y",
+    line: /- high \* sine/,
+    wrong: "+ high * sine",
     folder: "llama-tiny",
     noticed: /^logits$/,
   },
@@ -63,7 +63,7 @@ const sabotages: readonly Sabotage[] = [
   },
   {
     what: "half the mask gradient",
-    kernel: /^component_mask_gradient$/,
+    kernel: /^component_mask_backward$/,
     line: /2\.0 \* sum/,
     wrong: "sum",
     folder: "olmo2-tiny",
@@ -79,9 +79,9 @@ const sabotages: readonly Sabotage[] = [
   },
   {
     what: "a window one short in the backward pass",
-    kernel: /^attention_backward_key_value$/,
-    line: /n \+ params\.window/,
-    wrong: "n + params.window - 1u",
+    kernel: /^attention_backward_key_value(_broadcast)?$/,
+    line: /(n|own) \+ params\.window/,
+    wrong: "$1 + params.window - 1u",
     folder: "gemma2-tiny",
     noticed: /^full gradients/,
   },
@@ -96,7 +96,7 @@ const sabotages: readonly Sabotage[] = [
   {
     what: "AdamW without decay",
     kernel: /^adamw$/,
-    line: /1\.0 - step\[0\] \* step\[1\]/,
+    line: /1\.0 - step\.x \* step\.y/,
     wrong: "1.0",
     folder: "olmo2-tiny",
     noticed: /^adamw3 of selected rows$/,
