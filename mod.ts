@@ -20,7 +20,7 @@ export { DeviceError, InputError, NoAdapterError } from "./engine/errors.ts";
 
 // The GPU
 export { Gpu } from "./engine/gpu/gpu.ts";
-export type { Kernel, MemoryUse } from "./engine/gpu/gpu.ts";
+export type { Kernel, MemoryUse, OpenOptions } from "./engine/gpu/gpu.ts";
 export { Plan } from "./engine/gpu/plan.ts";
 export { Tensor } from "./engine/gpu/tensor.ts";
 export { forceVariant } from "./engine/ops/variants.ts";
@@ -29,12 +29,17 @@ export type { Variant } from "./engine/ops/variants.ts";
 // The model
 export { architectures } from "./engine/model/architecture.ts";
 export type { Architecture, ModelConfig } from "./engine/model/architecture.ts";
+export { modelConfig, readConfig } from "./engine/model/config.ts";
 export { Model } from "./engine/model/model.ts";
 export type { ActivationPatch, LoadOptions } from "./engine/model/model.ts";
 export { resolveModel } from "./engine/model/hub.ts";
 export type { DownloadProgress, ResolvedSource, SourceOptions } from "./engine/model/hub.ts";
 export { siteKinds } from "./engine/model/sites.ts";
 export type { SiteKind, SiteName } from "./engine/model/sites.ts";
+export { publishedShapes } from "./engine/model/published_shapes.ts";
+export { ChatTemplate } from "./engine/model/chat_template.ts";
+export type { ChatMessage } from "./engine/model/chat_template.ts";
+export { SharedHead } from "./engine/model/shared_head.ts";
 export { Tokenizer } from "./engine/model/tokenizer.ts";
 export { generate } from "./engine/model/generate.ts";
 export type { GenerationOptions, GenerationRequest } from "./engine/model/generate.ts";
@@ -73,10 +78,32 @@ export { Fusion } from "./engine/circuit/fusion.ts";
 export type { MatrixSurvival, Survival } from "./engine/circuit/fusion.ts";
 export type { Rounding } from "./engine/model/rounding.ts";
 
+export {
+  memoryParts,
+  memoryStages,
+  planMemory,
+  whatWouldFit,
+  workloadDefaults,
+} from "./engine/circuit/memory_plan.ts";
+export type {
+  MemoryPart,
+  MemoryPlan,
+  MemoryStage,
+  PlanRequest,
+  StagePlan,
+  Workload,
+} from "./engine/circuit/memory_plan.ts";
+
 // Evaluation
 export { loadProblems, requireNumericAnswers, splitProblems } from "./engine/evaluation/data.ts";
 export type { Problem, Split } from "./engine/evaluation/data.ts";
-export { cutTrace, finalNumber, isCorrectNumber, isExactMatch } from "./engine/evaluation/scoring.ts";
+export {
+  cutAtStop,
+  cutTrace,
+  finalNumber,
+  isCorrectNumber,
+  isExactMatch,
+} from "./engine/evaluation/scoring.ts";
 export {
   bootstrapGain,
   flips,
@@ -84,14 +111,26 @@ export {
   mcnemarExact,
   wilsonInterval,
 } from "./engine/evaluation/statistics.ts";
-export { defaultTemplate, encodePrompt, evaluateTask } from "./engine/evaluation/tasks.ts";
-export type { PromptOptions, Scoring, Task, TaskResult } from "./engine/evaluation/tasks.ts";
+export {
+  chainOfThoughtTemplate,
+  encodePrompt,
+  plainTemplate,
+  promptHead,
+  promptText,
+} from "./engine/evaluation/prompt.ts";
+export type { PromptFormat } from "./engine/evaluation/prompt.ts";
+export { readShots, workedExamples } from "./engine/evaluation/shots.ts";
+export type { Shot, Shots } from "./engine/evaluation/shots.ts";
+export { completionText, endAtStop, endOfAnswer, evaluateTask } from "./engine/evaluation/tasks.ts";
+export type { EndOfCompletion, PromptOptions, Scoring, Task, TaskResult } from "./engine/evaluation/tasks.ts";
 
 // Whole runs
 export { runAmplify, runIdentify } from "./engine/run/amplify_run.ts";
 export type { RunOptions } from "./engine/run/amplify_run.ts";
+export { promptOptions, promptSettings } from "./engine/run/prompt_settings.ts";
+export type { PromptChoices } from "./engine/run/prompt_settings.ts";
 export { defaultRates, settingDefaults } from "./engine/run/settings.ts";
-export type { ControlName, RunSettings } from "./engine/run/settings.ts";
+export type { ControlName, PromptSettings, RunSettings } from "./engine/run/settings.ts";
 export { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "./engine/run/patched_checkpoint.ts";
 export type { FuseReport } from "./engine/run/patched_checkpoint.ts";
 export { describeSummary } from "./engine/run/summary.ts";
@@ -105,3 +144,5 @@ export type { BatchShape, TrainingSequence } from "./engine/run/pretrain/batches
 export { embeddedSizes, learningRate, trainingOptions } from "./engine/run/pretrain/recipe.ts";
 export { limits, verifyGolden } from "./engine/run/verify.ts";
 export type { Check } from "./engine/run/verify.ts";
+export { verifyShape } from "./engine/run/verify_shape.ts";
+export type { ShapeRun } from "./engine/run/verify_shape.ts";

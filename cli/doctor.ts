@@ -1,9 +1,10 @@
-/** deno task doctor: what GPU there is, what it can do, and what is missing with the remedy. */
+/** deno task doctor: what GPU there is, what it can do, what is missing with the remedy, and whether a model fits. */
 import { adapterRemedy, Gpu, mebibytes } from "../engine/gpu/gpu.ts";
 import { Plan } from "../engine/gpu/plan.ts";
 import { NoAdapterError } from "../engine/errors.ts";
 import { fill } from "../engine/ops/elementwise.ts";
 import { runCommand } from "./command.ts";
+import { memoryFlags, memoryLines, reportMemory } from "./memory_report.ts";
 
 const limitNames = [
   "maxBufferSize",
@@ -17,8 +18,9 @@ const storageBuffersNeeded = 8;
 
 await runCommand({
   name: "doctor",
-  summary: "Prints adapter, driver, limits and features, and what is missing.",
-  flags: [],
+  summary:
+    "Prints adapter, driver, limits and features, and what is missing; with --model what each stage holds on the GPU.",
+  flags: memoryFlags,
   async run(values) {
     let gpu: Gpu;
     try {
@@ -50,6 +52,7 @@ await runCommand({
       if (!granted) problems.push(`${name} is not available; everything works without it.`);
     }
     const roundTripMs = await roundTrip(device);
+    const memory = values.model === undefined ? undefined : await reportMemory(values, device);
     const report = {
       adapter: device.adapterName,
       vendor: info.vendor,
@@ -61,6 +64,8 @@ await runCommand({
       features: features.filter(({ granted }) => granted).map(({ name }) => name),
       round_trip_ms: Number(roundTripMs.toFixed(2)),
       notes: problems,
+      ...(memory && { model: values.model, memory: memory.plan }),
+      ...(memory?.refusal && { error: memory.refusal, exit_code: 2 }),
     };
     console.log(`adapter   ${report.adapter}${report.software ? " (software)" : ""}`);
     console.log(
@@ -75,7 +80,10 @@ await runCommand({
     console.log(`features  ${report.features.join(", ") || "none"}`);
     console.log(`check     a kernel ran and its result came back in ${report.round_trip_ms} ms`);
     for (const problem of problems) console.log(`note      ${problem}`);
+    if (memory) memoryLines(values.model as string, memory.plan).forEach((line) => console.log(line));
+    if (memory?.refusal) console.error(`error: ${memory.refusal}`);
     if (values.json) console.log(JSON.stringify(report));
+    return memory?.refusal ? 2 : 0;
   },
 });
 

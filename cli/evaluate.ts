@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describeSurvival, Fusion } from "../engine/circuit/fusion.ts";
 import { applyPatch, readPatch } from "../engine/circuit/patch.ts";
 import { loadProblems, requireNumericAnswers, splitProblems } from "../engine/evaluation/data.ts";
+import { promptHead } from "../engine/evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../engine/evaluation/tasks.ts";
 import { InputError } from "../engine/errors.ts";
 import { requireWritable, writeJson } from "../engine/files.ts";
@@ -11,6 +12,7 @@ import type { Model } from "../engine/model/model.ts";
 import { type Rounding, roundings } from "../engine/model/rounding.ts";
 import { Checkpoint } from "../engine/model/safetensors.ts";
 import { loadModel } from "../engine/run/load_model.ts";
+import { promptOptions } from "../engine/run/prompt_settings.ts";
 import { tune } from "../engine/run/tuning.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
@@ -78,11 +80,8 @@ await runCommand({
     const fusion = values.patch
       ? await applyRounded(model, values.patch as string, rounding, settings.seed)
       : undefined;
-    const options = {
-      template: settings.promptTemplate,
-      maxNewTokens: settings.maxNewTokens,
-      referenceCompat: settings.referenceCompat,
-    };
+    using head = promptHead(model, promptOptions(settings));
+    const options = { ...promptOptions(settings), head };
     const accuracy: Record<string, number> = {};
     let perTemplate: Record<string, number> = {};
     for (const task of tasks) {
@@ -115,6 +114,13 @@ await runCommand({
       ...(fusion ? { dtype: fusion.dtype, survives: fusion.survives } : {}),
       split: part,
       seed: settings.seed,
+      prompt: {
+        template: settings.promptTemplate,
+        shots: settings.shots,
+        chat: settings.chat,
+        stop: settings.stop,
+        max_new_tokens: settings.maxNewTokens,
+      },
       accuracy: task!,
       per_template: perTemplate,
       other_abilities,

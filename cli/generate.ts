@@ -1,17 +1,17 @@
 /** deno task generate: completes a prompt. */
 import { applyPatch, readPatch } from "../engine/circuit/patch.ts";
-import { encodePrompt } from "../engine/evaluation/tasks.ts";
+import { encodePrompt } from "../engine/evaluation/prompt.ts";
+import { completionText, endAtStop } from "../engine/evaluation/tasks.ts";
 import { InputError } from "../engine/errors.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { generate } from "../engine/model/generate.ts";
 import { loadModel } from "../engine/run/load_model.ts";
+import { promptFormat } from "../engine/run/prompt_settings.ts";
 import type { StorageChoice } from "../engine/model/weights.ts";
 import { tune } from "../engine/run/tuning.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { embeddedModel, modelFlags, promptFlags, tuneFlag } from "./run_flags.ts";
-
-const [template, maxNewTokens, storageFlag] = promptFlags;
+import { embeddedModel, modelFlags, promptFlags, toPromptSettings, tuneFlag } from "./run_flags.ts";
 
 await runCommand({
   name: "generate",
@@ -19,10 +19,8 @@ await runCommand({
   flags: [
     ...modelFlags,
     { name: "prompt", value: "TEXT", help: "the prompt, as it is", type: types.text },
-    { name: "question", value: "TEXT", help: "a question, put into the prompt template", type: types.text },
-    template!,
-    { ...maxNewTokens!, help: "most tokens to generate" },
-    storageFlag!,
+    { name: "question", value: "TEXT", help: "a question, asked as the prompt flags say", type: types.text },
+    ...promptFlags,
     tuneFlag,
     { name: "temperature", value: "T", help: "0 is greedy", type: types.nonNegative, fallback: 0 },
     {
@@ -52,26 +50,30 @@ await runCommand({
     if ((values.prompt === undefined) === (values.question === undefined)) {
       throw new InputError("Give either --prompt TEXT or --question TEXT.");
     }
+    const unused = ["chat", "shots", "prompt-template"].find((name) => values[name]);
+    if (values.prompt !== undefined && unused) {
+      throw new InputError(
+        `--${unused} is about questions, and --prompt is taken as it is; give --question.`,
+      );
+    }
+    const folder = (values.model as string | undefined) ?? embeddedModel();
+    const prompt = await toPromptSettings(values, folder);
+    // What follows a prompt taken as it is may be anything, so only what was asked for ends it.
+    const stop = values.prompt !== undefined && !values.stop ? [] : prompt.stop;
     using gpu = await Gpu.open();
     if (!values["no-tune"]) await tune(gpu);
-    const { model: source = embeddedModel(), revision, storage } = values as {
-      model?: string;
-      revision?: string;
-      storage: StorageChoice;
-    };
+    const { revision, storage } = values as { revision?: string; storage: StorageChoice };
+    const cacheMemory = values["cache-memory"] as number;
     const display = new ProgressDisplay(values.quiet === true);
-    using model = await loadModel(gpu, { model: source, ...(revision && { revision }), storage }, {
+    const source = { model: folder, ...(revision && { revision }), storage, cacheMemory };
+    using model = await loadModel(gpu, source, {
       offline: values.offline === true,
       progress: display.report,
     });
     if (values.patch) await applyPatch(model, await readPatch(values.patch as string));
     const ids = values.prompt !== undefined
       ? model.tokenizer.encode((values.prompt as string).replaceAll("\\n", "\n"))
-      : encodePrompt(
-        model,
-        values.question as string,
-        (values["prompt-template"] as string).replaceAll("\\n", "\n"),
-      );
+      : encodePrompt(model, values.question as string, promptFormat(prompt));
     const [temperature, topK, topP] = [values.temperature, values["top-k"], values["top-p"]] as number[];
     const requests = Array.from({ length: values.samples as number }, () => ({
       ids,
@@ -81,10 +83,11 @@ await runCommand({
     }));
     const room = model.contextLength - ids.length;
     const generated = await generate(model, requests, {
-      maxNewTokens: Math.max(1, Math.min(values["max-new-tokens"] as number, room)),
+      maxNewTokens: Math.max(1, Math.min(prompt.maxNewTokens, room)),
       seed: values.seed as number,
+      ...(stop.length > 0 && { stopAt: endAtStop(model, stop) }),
     });
-    const texts = generated.map((tokens) => model.tokenizer.decode(tokens, { skipSpecialTokens: true }));
+    const texts = generated.map((tokens) => completionText(model, tokens, { stop }));
     for (const text of texts) console.log(text);
     if (values.json) {
       console.log(JSON.stringify({ completions: texts.map((text, i) => ({ text, ids: generated[i] })) }));

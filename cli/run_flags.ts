@@ -2,7 +2,13 @@
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InputError } from "../engine/errors.ts";
-import { defaultRates, type RunSettings, settingDefaults } from "../engine/run/settings.ts";
+import { promptSettings } from "../engine/run/prompt_settings.ts";
+import {
+  defaultRates,
+  type PromptSettings,
+  type RunSettings,
+  settingDefaults,
+} from "../engine/run/settings.ts";
 import { type Flag, type FlagValues, types } from "./command.ts";
 
 /** The embedded model, which runs without any flag; relative where that is shorter, so that results name no machine. */
@@ -22,6 +28,15 @@ export const modelFlag: Flag = {
   type: types.text,
 };
 
+/** How much memory caches may take. */
+export const cacheFlag: Flag = {
+  name: "cache-memory",
+  value: "GIB",
+  help: "most GiB of keys and values on the GPU, 0 for a quarter of the weights but at least 2",
+  type: types.nonNegative,
+  fallback: d.cacheMemory,
+};
+
 /** Which model, and where a Hugging Face id is taken from. */
 export const modelFlags: readonly Flag[] = [
   modelFlag,
@@ -39,21 +54,40 @@ export const modelFlags: readonly Flag[] = [
   },
 ];
 
-/** How the model is asked. */
+/** How the model is asked; what is left out follows the model folder's prompt.json, if it has one. */
 export const promptFlags: readonly Flag[] = [
   {
     name: "prompt-template",
     value: "TEXT",
-    help: "prompt with {question} in it",
+    help:
+      "prompt with {question} in it (default: the model's own, else step by step; with --chat the question)",
     type: types.text,
-    fallback: d.promptTemplate,
+  },
+  {
+    name: "shots",
+    value: "FILE",
+    help: "worked examples before the question: JSONL of question and answer, or plain text; none; " +
+      "or default for our own eight (default: the model's own, else those eight)",
+    type: types.text,
+  },
+  {
+    name: "chat",
+    help: "ask through the model's chat template, shots as earlier turns",
+    type: types.switch,
+    fallback: false,
+  },
+  {
+    name: "stop",
+    value: "TEXT",
+    help: "end before this text, repeatable (default: the model's own, else the next example's beginning)",
+    type: types.text,
+    repeat: true,
   },
   {
     name: "max-new-tokens",
     value: "N",
-    help: "longest trace in tokens",
+    help: "most tokens to generate (default: the model's own, else 320)",
     type: types.integer(1),
-    fallback: d.maxNewTokens,
   },
   {
     name: "storage",
@@ -62,6 +96,7 @@ export const promptFlags: readonly Flag[] = [
     type: types.oneOf("auto", "checkpoint", "f32"),
     fallback: d.storage,
   },
+  cacheFlag,
 ];
 
 /** What is measured. */
@@ -229,6 +264,20 @@ export const outFlags: readonly Flag[] = [
   },
 ];
 
+/** How model `folder` is asked by these flag values. */
+export function toPromptSettings(values: FlagValues, folder: string): Promise<PromptSettings> {
+  // A shell passes \n on as two characters.
+  const unescape = (text: string) => text.replaceAll("\\n", "\n");
+  const template = values["prompt-template"] as string | undefined;
+  return promptSettings(folder, {
+    template: template === undefined ? undefined : unescape(template),
+    shots: values.shots as string | undefined,
+    chat: values.chat as boolean | undefined,
+    stop: (values.stop as string[] | undefined)?.map(unescape),
+    maxNewTokens: values["max-new-tokens"] as number | undefined,
+  });
+}
+
 /** The settings that flag values stand for; flags a command lacks take their defaults. */
 export async function toSettings(values: FlagValues): Promise<RunSettings> {
   const get = <T>(name: string, fallback: T): T => (values[name] as T | undefined) ?? fallback;
@@ -243,9 +292,9 @@ export async function toSettings(values: FlagValues): Promise<RunSettings> {
     data,
     abilities: await toAbilities(values.ability as string[] | undefined, data),
     seed: get("seed", d.seed),
-    promptTemplate: get<string>("prompt-template", d.promptTemplate).replaceAll("\\n", "\n"),
-    maxNewTokens: get("max-new-tokens", d.maxNewTokens),
+    ...await toPromptSettings(values, model),
     storage: get("storage", d.storage as RunSettings["storage"]),
+    cacheMemory: get("cache-memory", d.cacheMemory as number),
     limit: get("limit", d.limit),
     pivot: get("pivot", d.pivot as RunSettings["pivot"]),
     samples: get("samples", d.samples),

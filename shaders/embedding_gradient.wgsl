@@ -1,9 +1,12 @@
 // gradient[ids[u], d] += sum over entries e of id u of coefficient[e] * dy[row[e], d]
 // The scatter of embedding and unembedding gradients, without atomics: the host sorts entries by id.
-// ids [U], starts [U + 1] into entries [E] of (row, coefficient bits), dy [*, D], gradient [V, D].
+// ids [U], starts [U + 1] into entries [E] of (row, coefficient bits), dy [*, D], gradient [rows, D]: rows of the whole
+// one [V, D] from first_row on; ids outside of them are another dispatch's.
 struct Params {
   count: u32, // U * D
   width: u32, // D
+  first_row: u32,
+  rows: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> ids: array<u32>;
@@ -21,10 +24,14 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   }
   let u = i / params.width;
   let d = i % params.width;
+  let row = ids[u] - params.first_row; // wraps round below first_row
+  if (row >= params.rows) {
+    return;
+  }
   var sum = 0.0;
   for (var e = starts[u]; e < starts[u + 1u]; e++) {
     let entry = entries[e];
     sum += coefficients[entry.y] * dy[entry.x * params.width + d];
   }
-  gradient[ids[u] * params.width + d] += sum;
+  gradient[row * params.width + d] += sum;
 }

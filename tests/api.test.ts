@@ -7,7 +7,6 @@ import {
   applyPatch,
   componentAt,
   countSelected,
-  defaultTemplate,
   encodePrompt,
   evaluateTask,
   extractPatch,
@@ -18,6 +17,7 @@ import {
   learnMask,
   loadProblems,
   Model,
+  plainTemplate,
   prefixPivots,
   readPatch,
   selectComponents,
@@ -35,7 +35,7 @@ Deno.test("a script amplifies a circuit, saves the patch and applies it with mod
 
   // Generate.
   const question = "Kim has 24 cups. Kim buys 17 more. How many cups does Kim have?";
-  const ids = encodePrompt(model, question, defaultTemplate);
+  const ids = encodePrompt(model, question, { template: plainTemplate });
   const [tokens] = await generate(model, [{ ids }], { maxNewTokens: 48 });
   const text = model.tokenizer.decode(tokens!, { skipSpecialTokens: true });
   assertEquals(text, " 24 + 17 = 41. The answer is 41.");
@@ -52,7 +52,7 @@ Deno.test("a script amplifies a circuit, saves the patch and applies it with mod
 
   // Find pivotal tokens and the components that decide them.
   const { train, validation } = splitProblems(await loadProblems(`${folder}/math.jsonl`), 0);
-  const prompt = { template: defaultTemplate, maxNewTokens: 48 };
+  const prompt = { template: plainTemplate, maxNewTokens: 48 };
   const options = { ...traceDefaults, ...prompt, seed: 0, samples: 4 };
   const traces = await addContrast(model, await greedyTraces(model, train.slice(0, 60), options), options);
   const { examples } = prefixPivots(model, traces);

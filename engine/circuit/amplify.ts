@@ -55,6 +55,7 @@ export async function amplify(
   let trainable: number;
   let fruitless = 0;
   try {
+    await model.gpu.fence(); // what the validation held is free for the update
     using update = new SparseUpdate(model, selection, examples, options);
     trainable = update.size;
     for (let step = 1; step <= options.steps; step++) {

@@ -1,5 +1,4 @@
 /** The gradient with respect to every parameter: what the sparse update saves. Used to verify and to compare. */
-import { InputError } from "../errors.ts";
 import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { TokenBatch } from "../model/batch.ts";
@@ -10,7 +9,7 @@ import { fill } from "../ops/elementwise.ts";
 import { prepareScatter } from "../ops/embedding.ts";
 import type { Objective } from "../ops/loss.ts";
 import type { Norm } from "../ops/norm.ts";
-import type { Weight } from "../ops/weight.ts";
+import { type Gradient, readRows, splitRows, type Weight } from "../ops/weight.ts";
 import type { TokenPair } from "./localization.ts";
 import { pairIds } from "./mask_pass.ts";
 
@@ -22,8 +21,6 @@ export async function fullGradient(
 ): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
   const { gpu, config } = model;
   const { matrices, norms, biases } = allParameters(model.weights);
-  const split = matrices.find(({ chunks }) => chunks.length > 1);
-  if (split) throw new InputError(`The full gradient of ${split.name} exceeds one buffer of this adapter.`);
   const prefixes = examples.map(({ prefix_ids }) => prefix_ids);
   const ids = pairIds(examples);
   using batch = TokenBatch.wholeSequences(gpu, prefixes);
@@ -39,8 +36,11 @@ export async function fullGradient(
     return gradient;
   };
   try {
-    const weights = new Map<Weight, Tensor>();
-    for (const weight of matrices) weights.set(weight, sink([weight.rows, weight.columns], weight.name));
+    const weights = new Map<Weight, Gradient>();
+    for (const weight of matrices) {
+      const { name, rows, columns } = weight;
+      weights.set(weight, splitRows(gpu, rows, columns * 4, (count) => sink([count, columns], name)));
+    }
     const gains = new Map<Norm, Tensor>();
     for (const norm of norms) gains.set(norm, sink([norm.weight.elements], norm.weight.label));
     const biasSinks = new Map<Tensor, Tensor>();
@@ -67,15 +67,15 @@ export async function fullGradient(
     const gradients = new Map<string, Float32Array>();
     for (const [norm, gradient] of gains) gradients.set(norm.weight.label, await gpu.read(gradient));
     const embedding = model.weights.embedding;
-    gradients.set(embedding.name, await gpu.read(weights.get(embedding)!));
+    gradients.set(embedding.name, await readRows(gpu, weights.get(embedding)!));
     if (!config.tiedEmbedding) {
       const unembedding = model.weights.unembedding;
-      gradients.set(unembedding.name, await gpu.read(weights.get(unembedding)!));
+      gradients.set(unembedding.name, await readRows(gpu, weights.get(unembedding)!));
     }
     for (const [l, layer] of model.weights.layers.entries()) {
       for (const matrix of ["qkv", "output", "gateUp", "down"] as const) {
         const weight = layer[matrix];
-        const fused = await gpu.read(weights.get(weight)!);
+        const fused = await readRows(gpu, weights.get(weight)!);
         for (const { name, firstRow, rows } of partsOf(config, l, matrix)) {
           gradients.set(name, fused.subarray(firstRow * weight.columns, (firstRow + rows) * weight.columns));
         }

@@ -8,8 +8,11 @@ import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { encodeSequences, TokenBatch } from "../model/batch.ts";
 import type { Model } from "../model/model.ts";
-import { fillPrefixCache, layOutPrefixes, type PrefixCache } from "../model/prefix_cache.ts";
+import { layOutPrefixes } from "../model/prefix_cache.ts";
+import { cacheRows } from "../model/room.ts";
+import type { SharedHead } from "../model/shared_head.ts";
 import { lastTokens, type PairTensors, recordPairPass } from "../model/training_pass.ts";
+import { ExamplePrefixes } from "./example_prefixes.ts";
 import type { TokenPair } from "./localization.ts";
 
 /** Records and loads batches of one-token mask passes over a fixed set of examples. */
@@ -17,29 +20,30 @@ export class OneTokenMaskPass implements Disposable {
   /** [L · P] */
   readonly mask: Tensor;
   readonly gradient: Tensor;
-  private readonly cache: PrefixCache;
+  /** Keys and values of everything before the last tokens. */
+  readonly prefixes: ExamplePrefixes;
   private readonly batch: TokenBatch;
   private readonly pairs: PairTensors;
   private readonly pairsPerToken: number;
 
-  /** With `crossPairs` each position is scored on the pairs of the whole batch (the reference's quirk 1). */
+  /**
+   * With `crossPairs` each position is scored on the pairs of the whole batch (the reference's quirk 1). `head` holds what
+   * the prefixes begin with, computed already.
+   */
   constructor(
     private readonly model: Model,
     private readonly examples: readonly TokenPair[],
     readonly batchSize: number,
     private readonly crossPairs = false,
+    head?: SharedHead,
   ) {
     examples.forEach(({ prefix_ids, desired_token, undesired_token }) => {
       model.checkSequence(prefix_ids);
       model.checkSequence([desired_token, undesired_token]);
     });
     const { gpu } = model;
-    this.cache = fillPrefixCache(
-      model,
-      layOutPrefixes(examples.map(({ prefix_ids }) => prefix_ids.slice(0, -1))),
-      batchSize,
-    );
-    this.batch = TokenBatch.empty(gpu, batchSize, batchSize, this.cache.table);
+    this.prefixes = new ExamplePrefixes(model, examples.map(beforeLast), batchSize, head);
+    this.batch = TokenBatch.empty(gpu, batchSize, batchSize, this.prefixes.table);
     this.pairsPerToken = crossPairs ? batchSize : 1;
     this.pairs = {
       ids: gpu.tensor([batchSize, 2 * this.pairsPerToken], "pair ids"),
@@ -54,7 +58,7 @@ export class OneTokenMaskPass implements Disposable {
   record(plan: Plan): Tensor {
     return recordPairPass(plan, this.model, {
       batch: this.batch,
-      caches: this.cache.layers,
+      caches: this.prefixes.layers,
       pairs: this.pairs,
       objective: "logit-difference",
       sinks: { mask: { values: this.mask, gradient: this.gradient } },
@@ -72,18 +76,22 @@ export class OneTokenMaskPass implements Disposable {
     this.encode(indices).forEach((data, i) => this.model.gpu.write(this.inputs[i]!, data));
   }
 
-  /** The contents of `inputs` for the batch of examples with these indices; short batches are padded with weight 0. */
+  /**
+   * The contents of `inputs` for the batch of examples with these indices; short batches are padded with weight 0.
+   * Unless `prefixes.keepsAll`, the batch must run before the next one is encoded.
+   */
   encode(indices: readonly number[]): readonly (Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>)[] {
     const J = this.pairsPerToken;
     const padded = Array.from({ length: this.batchSize }, (_, b) => indices[b] ?? indices[0]!);
+    const offsets = this.prefixes.prepare(padded);
     const { tokens, entries } = encodeSequences(padded.map((e, b) => {
       const ids = this.examples[e]!.prefix_ids;
       const firstPosition = ids.length - 1;
       return {
         ids: ids.slice(-1),
         firstPosition,
-        table: this.cache.layout.offsets[e]!,
-        base: this.cache.layout.rows + b,
+        table: offsets[b]!,
+        base: this.prefixes.ownRow + b,
       };
     }));
     const ids = new Uint32Array(this.batchSize * 2 * J);
@@ -101,7 +109,7 @@ export class OneTokenMaskPass implements Disposable {
 
   [Symbol.dispose]() {
     const { gpu } = this.model;
-    this.cache[Symbol.dispose]();
+    this.prefixes[Symbol.dispose]();
     this.batch[Symbol.dispose]();
     [this.mask, this.gradient, this.pairs.ids, this.pairs.weights].forEach((tensor) => gpu.free(tensor));
   }
@@ -115,7 +123,7 @@ export interface MaskEvaluation {
 }
 
 /**
- * Evaluates a mask [L · P] on all examples in one batch. `fullPrefix` recomputes every position of every prefix, as the
+ * Evaluates a mask [L · P] on all examples, in as few batches as the cache takes. `fullPrefix` recomputes every position of every prefix, as the
  * reference does: the slow path that the one-token path is tested and measured against.
  */
 export async function evaluateMask(
@@ -129,8 +137,26 @@ export async function evaluateMask(
       `The mask has ${mask.length} values but the model has ${model.config.layers} × ${model.componentsPerLayer} components.`,
     );
   }
+  if (options.fullPrefix) {
+    using plan = new Plan(model.gpu, "evaluate mask over whole prefixes");
+    return await evaluateFullPrefix(plan, model, examples, mask);
+  }
+  let loss = 0;
+  const differences: number[] = [];
+  const gradient = new Float32Array(mask.length);
+  for (const group of groupsThatFit(model, examples)) {
+    const share = group.length / examples.length;
+    const own = await evaluateGroup(model, group, mask);
+    loss += own.loss * share;
+    differences.push(...own.differences);
+    own.gradient.forEach((value, i) => gradient[i]! += value * share);
+    await model.gpu.fence(); // what the group held is free for the next
+  }
+  return { loss, differences: Float32Array.from(differences), gradient };
+}
+
+async function evaluateGroup(model: Model, examples: readonly TokenPair[], mask: Float32Array) {
   using plan = new Plan(model.gpu, "evaluate mask");
-  if (options.fullPrefix) return await evaluateFullPrefix(plan, model, examples, mask);
   using pass = new OneTokenMaskPass(model, examples, examples.length);
   model.gpu.write(pass.mask, mask);
   const results = pass.record(plan);
@@ -138,6 +164,23 @@ export async function evaluateMask(
   plan.run();
   return await collect(model, results, pass.gradient);
 }
+
+/** Runs of examples whose prefixes, and a row each besides, fit the cache; one at least. */
+function groupsThatFit(model: Model, examples: readonly TokenPair[]): TokenPair[][] {
+  const fits = (group: readonly TokenPair[]) =>
+    layOutPrefixes(group.map(beforeLast)).rows + group.length < cacheRows(model);
+  if (fits(examples)) return [[...examples]];
+  const groups: TokenPair[][] = [];
+  for (const example of examples) {
+    const group = groups.at(-1);
+    if (group && fits([...group, example])) group.push(example);
+    else groups.push([example]);
+  }
+  return groups;
+}
+
+/** The prefix without its last token: what the cache holds. */
+const beforeLast = ({ prefix_ids }: TokenPair) => prefix_ids.slice(0, -1);
 
 async function evaluateFullPrefix(
   plan: Plan,

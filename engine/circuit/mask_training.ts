@@ -4,6 +4,7 @@ import { seededRandom, shuffled } from "../random.ts";
 import { Plan } from "../gpu/plan.ts";
 import { StepInputs } from "../gpu/step_inputs.ts";
 import type { Model } from "../model/model.ts";
+import type { SharedHead } from "../model/shared_head.ts";
 import { maskStep, type MaskTraining } from "../ops/component_mask.ts";
 import type { TokenPair } from "./localization.ts";
 import { OneTokenMaskPass } from "./mask_pass.ts";
@@ -26,6 +27,8 @@ export interface MaskOptions {
   readonly seed: number;
   /** Score every position on all pairs of its batch, as the reference does (quirk 1). */
   readonly crossPairs: boolean;
+  /** What the examples' prefixes begin with, computed already with the model as it is (promptHead). */
+  readonly head?: SharedHead;
 }
 
 /** See MaskOptions. */
@@ -56,7 +59,7 @@ export interface LearnedMask {
 
 const betas = [0.9, 0.999] as const;
 const epsilon = 1e-8;
-const stepsPerSubmit = 16;
+const mostStepsPerSubmit = 16;
 
 /** Learns a mask on localization examples. Early stopping is decided on the GPU; the host looks every 16 steps. */
 export async function learnMask(
@@ -76,7 +79,10 @@ export async function learnMask(
   const patience = settings.patience > 0
     ? Math.max(1, Math.ceil(settings.patience * stepsPerEpoch))
     : 0xffffffff;
-  using pass = new OneTokenMaskPass(model, examples, batchSize, settings.crossPairs);
+  await gpu.fence(); // what earlier stages held is free for this one
+  using pass = new OneTokenMaskPass(model, examples, batchSize, settings.crossPairs, settings.head);
+  // Recomputed prefixes serve the step they were computed for.
+  const stepsPerSubmit = pass.prefixes.keepsAll ? mostStepsPerSubmit : 1;
   const count = pass.mask.elements;
   const initial = settings.initial > 0.5 ? count : 0;
   gpu.write(pass.mask, new Float32Array(count).fill(settings.initial));

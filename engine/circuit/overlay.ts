@@ -3,12 +3,10 @@ import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Model } from "../model/model.ts";
 import { embed } from "../ops/embedding.ts";
-import { freeOverlay, type Weight } from "../ops/weight.ts";
+import { freeOverlay, readRows, type RowChunk, splitRows, type Weight, writeRows } from "../ops/weight.ts";
 
 /** Gathers rows of a matrix's base (not its overlay) as f32 [R, I]; the embedding kernel is just that. */
-function gatherBaseRows(model: Model, weight: Weight, rows: Uint32Array): Tensor {
-  const { gpu } = model;
-  const values = gpu.tensor([rows.length, weight.columns], `${weight.name} rows`);
+function gatherBaseRows({ gpu }: Model, weight: Weight, rows: Uint32Array, values: Tensor) {
   const tokens = new Uint32Array(rows.length * 4);
   rows.forEach((row, r) => tokens[r * 4] = row);
   const index = gpu.upload(tokens, [rows.length, 4], "row numbers");
@@ -16,7 +14,11 @@ function gatherBaseRows(model: Model, weight: Weight, rows: Uint32Array): Tensor
   embed(plan, index, weight, values, 1);
   plan.run();
   gpu.free(index);
-  return values;
+}
+
+/** Buffers for rows of a matrix in f32. Half a binding each, so that AdamW's two moments a value fit one as well. */
+function makeRows({ gpu }: Model, { name, columns }: Weight, rows: Uint32Array): RowChunk[] {
+  return splitRows(gpu, rows.length, columns * 8, (count) => gpu.tensor([count, columns], `${name} overlay`));
 }
 
 /** The checkpoint's own values of some rows, [R, I], whatever overlays there are. */
@@ -25,11 +27,14 @@ export async function readBaseRows(
   weight: Weight,
   rows: Uint32Array,
 ): Promise<Float32Array<ArrayBuffer>> {
-  const values = gatherBaseRows(model, weight, rows);
+  const chunks = makeRows(model, weight, rows);
   try {
-    return await model.gpu.read(values);
+    for (const { tensor, firstRow, rows: count } of chunks) {
+      gatherBaseRows(model, weight, rows.subarray(firstRow, firstRow + count), tensor);
+    }
+    return await readRows(model.gpu, chunks);
   } finally {
-    model.gpu.free(values);
+    chunks.forEach(({ tensor }) => model.gpu.free(tensor));
   }
 }
 
@@ -37,11 +42,14 @@ export async function readBaseRows(
 export function overlayRows(model: Model, weight: Weight, rows: Uint32Array, values?: Float32Array) {
   const { gpu } = model;
   freeOverlay(gpu, weight);
-  weight.overlay = {
-    rows,
-    index: gpu.upload(rows, [rows.length], `${weight.name} overlaid rows`),
-    values: values
-      ? gpu.upload(values, [rows.length, weight.columns], `${weight.name} overlay`)
-      : gatherBaseRows(model, weight, rows),
-  };
+  const made = makeRows(model, weight, rows);
+  const upload = (part: Uint32Array) => gpu.upload(part, [part.length], `${weight.name} overlaid rows`);
+  const index = upload(rows);
+  const chunks = made.map((chunk) => {
+    const own = rows.subarray(chunk.firstRow, chunk.firstRow + chunk.rows);
+    if (!values) gatherBaseRows(model, weight, own, chunk.tensor);
+    return { ...chunk, index: made.length === 1 ? index : upload(own) };
+  });
+  if (values) writeRows(gpu, chunks, values);
+  weight.overlay = { rows, index, chunks };
 }

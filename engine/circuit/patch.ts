@@ -10,7 +10,7 @@ import { writeJson } from "../files.ts";
 import type { Model } from "../model/model.ts";
 import { readTensors, SafetensorsFile, type TensorToWrite, writeSafetensors } from "../model/safetensors.ts";
 import { partsOf } from "../model/weights.ts";
-import type { Weight } from "../ops/weight.ts";
+import { readRows, type Weight, writeRows } from "../ops/weight.ts";
 import { overlayRows, readBaseRows } from "./overlay.ts";
 
 /** Changed rows of one matrix of the checkpoint. */
@@ -57,12 +57,12 @@ export async function extractPatch(model: Model): Promise<Patch> {
   const bases = new Fingerprint();
   for (const { weight, parts } of patchable(model)) {
     if (!weight.overlay) continue;
-    const { rows, values } = weight.overlay;
+    const { rows, chunks } = weight.overlay;
     const { columns } = weight;
     const base = await readBaseRows(model, weight, rows);
-    const now = await model.gpu.read(values);
+    const now = await readRows(model.gpu, chunks);
     const delta = now.map((value, i) => value - base[i]!);
-    model.gpu.write(values, base.map((value, i) => value + delta[i]!));
+    writeRows(model.gpu, chunks, base.map((value, i) => value + delta[i]!));
     for (const { name, firstRow, rows: count } of parts) {
       const inside = [...rows.keys()].filter((r) => rows[r]! >= firstRow && rows[r]! < firstRow + count);
       if (inside.length === 0) continue;

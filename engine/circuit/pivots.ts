@@ -2,7 +2,8 @@
 import { endOfAnswer } from "../evaluation/tasks.ts";
 import { decode, decodingRoom } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
-import { fillPrefixCache, layOutPrefixes } from "../model/prefix_cache.ts";
+import { commonLength, fillPrefixCache, layOutPrefixes } from "../model/prefix_cache.ts";
+import { cacheRows } from "../model/room.ts";
 import type { LocalizationExample } from "./localization.ts";
 import { type ProblemTraces, toTrace, type TraceOptions, type TraceProgress } from "./traces.ts";
 
@@ -48,10 +49,12 @@ export async function branchingPivots(
   const along: number[][] = [];
   const completions = new Map<string, readonly number[]>();
   const room = decodingRoom(model, options.maxNewTokens);
+  const head = options.head?.ids ?? [];
   for (let first = 0; first < walked.length;) {
     let last = first;
-    for (let rows = 0; last < walked.length; last++) {
-      rows += walked[last]!.entry.promptIds.length + walked[last]!.contrast.ids.length;
+    for (let rows = head.length; last < walked.length; last++) {
+      const { entry: { promptIds }, contrast } = walked[last]!;
+      rows += promptIds.length - commonLength(promptIds, head) + contrast.ids.length;
       if (rows > room.rows && last > first) break;
     }
     await walk(first, last);
@@ -84,11 +87,15 @@ export async function branchingPivots(
 
   /** Finds and completes the branch points of the traces first … last - 1 over one cache. */
   async function walk(first: number, last: number) {
+    await model.gpu.fence(); // what the walk before held is free for this one
     const part = walked.slice(first, last);
     const layout = layOutPrefixes(
       part.map(({ entry, contrast }) => [...entry.promptIds, ...contrast.ids.slice(0, -1)]),
+      options.head,
     );
-    using cache = fillPrefixCache(model, layout, room.slots * options.maxNewTokens, { withNext: true });
+    const left = Math.floor((cacheRows(model) - layout.rows - 1) / options.maxNewTokens);
+    const slots = Math.max(1, Math.min(room.slots, left));
+    using cache = fillPrefixCache(model, layout, slots * options.maxNewTokens, { withNext: true });
     const next = await model.gpu.readU32(cache.next!);
     const branches = part.flatMap(({ entry, contrast }, p) => {
       const row = (position: number) => layout.table[layout.offsets[p]! + position]!;

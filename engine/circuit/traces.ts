@@ -1,6 +1,7 @@
 /** Traces (method section 1): a greedy one per problem, and a sampled one whose outcome is the opposite. */
 import type { Problem } from "../evaluation/data.ts";
-import { encodePrompt, endOfAnswer, isCorrect, type PromptOptions } from "../evaluation/tasks.ts";
+import { encodePrompt } from "../evaluation/prompt.ts";
+import { completionText, endOfAnswer, isCorrect, type PromptOptions } from "../evaluation/tasks.ts";
 import { generate } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 
@@ -41,10 +42,11 @@ export async function greedyTraces(
   options: TraceOptions,
   onProgress?: TraceProgress,
 ): Promise<ProblemTraces[]> {
-  const prompts = problems.map(({ question }) => encodePrompt(model, question, options.template));
+  const prompts = problems.map(({ question }) => encodePrompt(model, question, options));
   const generated = await generate(model, prompts.map((ids) => ({ ids })), {
     maxNewTokens: options.maxNewTokens,
     stopAt: endOfAnswer(model, options),
+    ...(options.head && { head: options.head }),
     onProgress: (done, total) => onProgress?.("greedy traces", done, total),
   });
   return problems.map((problem, i) => ({
@@ -81,6 +83,7 @@ export async function addContrast(
         maxNewTokens: options.maxNewTokens,
         seed: options.seed,
         stopAt: endOfAnswer(model, options),
+        ...(options.head && { head: options.head }),
         onProgress: (done, total) => onProgress?.(`samples ${first + 1} to ${first + round}`, done, total),
       },
     );
@@ -108,6 +111,6 @@ export function toTrace(
   problem: Problem,
   options: PromptOptions,
 ): Trace {
-  const text = model.tokenizer.decode(ids, { skipSpecialTokens: true });
+  const text = completionText(model, ids, options);
   return { ids, text, correct: isCorrect(text, problem, "number", options) };
 }

@@ -9,7 +9,7 @@ import type { Model } from "../model/model.ts";
 import { fill } from "../ops/elementwise.ts";
 import type { Objective } from "../ops/loss.ts";
 import { adamW, gradientStep, writeAdamStep } from "../ops/optimizer.ts";
-import type { Weight } from "../ops/weight.ts";
+import { readRows, type RowChunk, type Weight, writeRows } from "../ops/weight.ts";
 import { type SelectedRows, selectedRows, type Selection } from "./components.ts";
 import type { TokenPair } from "./localization.ts";
 import { overlayRows } from "./overlay.ts";
@@ -35,8 +35,8 @@ export type RowValues = ReadonlyMap<Weight, Float32Array<ArrayBuffer>>;
 /** An update in progress on a model, whose selected rows it overlays; the overlays stay when it is disposed. */
 export class SparseUpdate implements Disposable {
   readonly rows: readonly SelectedRows[];
-  private readonly gradients = new Map<Weight, Tensor>();
-  private readonly moments = new Map<Weight, Tensor>();
+  private readonly gradients = new Map<Weight, readonly RowChunk[]>();
+  private readonly moments: Tensor[] = [];
   private readonly constants: Tensor;
   private readonly passes: PairPasses;
   private readonly clearing: Plan;
@@ -64,22 +64,28 @@ export class SparseUpdate implements Disposable {
     this.clearing = new Plan(gpu, "clear gradients");
     this.stepping = new Plan(gpu, "optimizer step");
     this.constants = gpu.tensor([4], "optimizer step constants");
+    using zeroing = new Plan(gpu, "zero moments");
     for (const { weight, rows } of this.rows) {
       overlayRows(model, weight, rows);
-      const shape = [rows.length, weight.columns];
-      const gradient = gpu.tensor(shape, `${weight.name} gradient`);
-      this.gradients.set(weight, gradient);
-      fill(this.clearing, gradient, 0);
-      const { values } = weight.overlay!;
-      if (options.optimizer === "adamw") {
-        const size = gradient.elements * 2;
-        const moments = gpu.upload(new Float32Array(size), [...shape, 2], `${weight.name} moments`);
-        this.moments.set(weight, moments);
-        adamW(this.stepping, this.constants, gradient, moments, values);
-      } else {
-        gradientStep(this.stepping, this.constants, gradient, values);
-      }
+      const { columns, name } = weight;
+      this.gradients.set(
+        weight,
+        weight.overlay!.chunks.map(({ tensor: values, firstRow, rows }) => {
+          const gradient = gpu.tensor([rows, columns], `${name} gradient`);
+          fill(this.clearing, gradient, 0);
+          if (options.optimizer === "adamw") {
+            const moments = gpu.tensor([rows, columns, 2], `${name} moments`);
+            this.moments.push(moments);
+            fill(zeroing, moments, 0);
+            adamW(this.stepping, this.constants, gradient, moments, values);
+          } else {
+            gradientStep(this.stepping, this.constants, gradient, values);
+          }
+          return { tensor: gradient, firstRow, rows };
+        }),
+      );
     }
+    zeroing.run();
     const layer = Math.min(...this.rows.map(({ layer }) => layer));
     const attention = this.rows.some((rows) => rows.layer === layer && rows.matrix === "qkv");
     this.passes = new PairPasses(model, examples, options.objective, { weights: this.gradients }, {
@@ -114,24 +120,23 @@ export class SparseUpdate implements Disposable {
 
   /** The current values of the selected rows. */
   values(): Promise<RowValues> {
-    return this.readAll(new Map(this.rows.map(({ weight }) => [weight, weight.overlay!.values])));
+    return this.readAll(new Map(this.rows.map(({ weight }) => [weight, weight.overlay!.chunks])));
   }
 
   /** Puts row values back. */
   restore(values: RowValues) {
-    for (const [weight, data] of values) this.model.gpu.write(weight.overlay!.values, data);
+    for (const [weight, data] of values) writeRows(this.model.gpu, weight.overlay!.chunks, data);
   }
 
   [Symbol.dispose]() {
     for (const disposable of [this.passes, this.clearing, this.stepping]) disposable[Symbol.dispose]();
-    for (const tensor of [...this.gradients.values(), ...this.moments.values(), this.constants]) {
-      this.model.gpu.free(tensor);
-    }
+    const gradients = [...this.gradients.values()].flat().map(({ tensor }) => tensor);
+    for (const tensor of [...gradients, ...this.moments, this.constants]) this.model.gpu.free(tensor);
   }
 
-  private async readAll(tensors: ReadonlyMap<Weight, Tensor>): Promise<RowValues> {
+  private async readAll(rows: ReadonlyMap<Weight, readonly RowChunk[]>): Promise<RowValues> {
     const values = new Map<Weight, Float32Array<ArrayBuffer>>();
-    for (const [weight, tensor] of tensors) values.set(weight, await this.model.gpu.read(tensor));
+    for (const [weight, chunks] of rows) values.set(weight, await readRows(this.model.gpu, chunks));
     return values;
   }
 }

@@ -28,6 +28,12 @@ export function cutTrace(text: string, options: ScoringOptions = {}): string {
   return sentence ? text.slice(0, sentence.index + sentence[0].length) : text;
 }
 
+/** The text before the first of the `stop` texts; all of it where there is none. */
+export function cutAtStop(text: string, stop: readonly string[] = []): string {
+  const found = stop.map((one) => text.indexOf(one)).filter((at) => at >= 0);
+  return text.slice(0, Math.min(text.length, ...found));
+}
+
 /** The last number in `text`, reading "1,234", "-5", "$3.50" and "12." as people do; undefined if none. */
 export function finalNumber(text: string): number | undefined {
   const last = [...text.matchAll(number)].at(-1);
@@ -54,9 +60,13 @@ export function isCorrectNumber(completion: string, answer: string, options: Sco
   return Math.abs(stated - gold) <= 1e-6 * Math.max(Math.abs(stated), Math.abs(gold));
 }
 
-/** Whether two texts agree but for case, runs of white space and a period at the end (` Pens.` is `pens`). */
+/**
+ * Whether a completion, or what its first `answer is …` states up to the end of the line, agrees with the answer but for
+ * case, runs of white space and a period at the end (` Pens.` is `pens`).
+ */
 export function isExactMatch(completion: string, answer: string): boolean {
-  return plain(completion) === plain(answer);
+  const stated = /answer is:?(.*)/.exec(completion)?.[1];
+  return [completion, stated].some((text) => text !== undefined && plain(text) === plain(answer));
 }
 
 function plain(text: string): string {

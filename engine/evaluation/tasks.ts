@@ -3,7 +3,9 @@ import { InputError } from "../errors.ts";
 import { generate } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import type { Problem } from "./data.ts";
-import { cutTrace, isCorrectNumber, isExactMatch, type ScoringOptions } from "./scoring.ts";
+import type { SharedHead } from "../model/shared_head.ts";
+import { encodePrompt, type PromptFormat } from "./prompt.ts";
+import { cutAtStop, cutTrace, isCorrectNumber, isExactMatch, type ScoringOptions } from "./scoring.ts";
 import { macroAccuracy } from "./statistics.ts";
 
 /** `number`: the last number of the trace. `exact`: the whole completion, ignoring case, spaces and a final period. */
@@ -17,14 +19,11 @@ export interface Task {
 }
 
 /** How prompts are made and traces are read. */
-export interface PromptOptions extends ScoringOptions {
-  /** Text with `{question}` in it. */
-  readonly template: string;
+export interface PromptOptions extends PromptFormat, ScoringOptions {
   readonly maxNewTokens: number;
+  /** What the prompts begin with, computed already with the model as it is (promptHead). */
+  readonly head?: SharedHead;
 }
-
-/** The default prompt, which the embedded models were trained on. */
-export const defaultTemplate = "Q: {question}\nA:";
 
 /** Outcome per problem, and the accuracy macro-averaged over templates. */
 export interface TaskResult {
@@ -34,14 +33,13 @@ export interface TaskResult {
   readonly perTemplate: Record<string, number>;
 }
 
-/** The prompt's token ids, special tokens included. Throws InputError for a template without `{question}`. */
-export function encodePrompt(model: Model, question: string, template: string): number[] {
-  if (!template.includes("{question}")) {
-    throw new InputError(
-      `The prompt template "${template}" does not contain {question}; put it where the question goes.`,
-    );
-  }
-  return model.tokenizer.encode(template.replace("{question}", () => question));
+/** The text of a completion: up to its first stop text, without special tokens. */
+export function completionText(
+  model: Model,
+  ids: readonly number[],
+  { stop }: Pick<PromptFormat, "stop">,
+): string {
+  return cutAtStop(model.tokenizer.decode(ids, { skipSpecialTokens: true }), stop);
 }
 
 /** Whether a completion answers its problem. */
@@ -56,19 +54,33 @@ export function isCorrect(
     : isExactMatch(completion, problem.answer);
 }
 
-/** Where a numeric trace ends: after the sentence that states the answer. For GenerationOptions.stopAt. */
+/** How many of these generated tokens to keep; undefined where they go on. GenerationOptions.stopAt. */
+export type EndOfCompletion = (ids: readonly number[]) => number | undefined;
+
+/** Where a numeric trace ends: after the sentence that states the answer, or before a stop text. */
 export function endOfAnswer(
   model: Model,
-  options: ScoringOptions,
-): (ids: readonly number[]) => number | undefined {
+  options: ScoringOptions & Pick<PromptFormat, "stop">,
+): EndOfCompletion {
+  return endAfter(model, (text) => cutTrace(cutAtStop(text, options.stop), options));
+}
+
+/** Where any completion ends: before a stop text. */
+export function endAtStop(model: Model, stop: readonly string[]): EndOfCompletion {
+  return endAfter(model, (text) => cutAtStop(text, stop));
+}
+
+/** The fewest tokens that hold what `cut` leaves of their text; undefined where it leaves all of it. */
+function endAfter(model: Model, cut: (text: string) => string): EndOfCompletion {
+  const read = (ids: readonly number[]) => model.tokenizer.decode(ids, { skipSpecialTokens: true });
   return (ids) => {
-    const text = model.tokenizer.decode(ids, { skipSpecialTokens: true });
-    const length = cutTrace(text, options).length;
+    const text = read(ids);
+    const { length } = cut(text);
     if (length === text.length) return undefined;
-    for (let n = 1; n < ids.length; n++) {
-      if (model.tokenizer.decode(ids.slice(0, n), { skipSpecialTokens: true }).length >= length) return n;
-    }
-    return undefined;
+    let count = ids.length;
+    // What is cut off came since the last look, so the end is near.
+    while (count > 0 && read(ids.slice(0, count - 1)).length >= length) count--;
+    return count;
   };
 }
 
@@ -83,14 +95,17 @@ export async function evaluateTask(
     throw new InputError(`Task ${task.name} has no problems to evaluate; use more data.`);
   }
   const requests = task.problems.map(({ question }) => ({
-    ids: encodePrompt(model, question, options.template),
+    ids: encodePrompt(model, question, options),
   }));
   const generated = await generate(model, requests, {
     maxNewTokens: options.maxNewTokens,
-    ...(task.scoring === "number" && { stopAt: endOfAnswer(model, options) }),
+    ...(task.scoring === "number"
+      ? { stopAt: endOfAnswer(model, options) }
+      : options.stop?.length && { stopAt: endAtStop(model, options.stop) }),
+    ...(options.head && { head: options.head }),
     ...(onProgress && { onProgress }),
   });
-  const completions = generated.map((ids) => model.tokenizer.decode(ids, { skipSpecialTokens: true }));
+  const completions = generated.map((ids) => completionText(model, ids, options));
   const correct = completions.map((text, i) => isCorrect(text, task.problems[i]!, task.scoring, options));
   const { accuracy, perGroup } = macroAccuracy(correct, task.problems.map(({ templateId }) => templateId));
   return { correct, completions, accuracy, perTemplate: perGroup };

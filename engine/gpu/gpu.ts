@@ -18,6 +18,15 @@ export interface MemoryUse {
   idleBytes: number;
 }
 
+/** How to open the device. */
+export interface OpenOptions {
+  /** Most bytes in one buffer of what can be split by rows, where the adapter allows more; tests force splitting by it. */
+  readonly splitBytes?: number;
+}
+
+/** Most bytes of unused buffers that are kept for reuse; what is above goes back at the next fence or readback. */
+export const idleLimit = 256 * 2 ** 20;
+
 const optionalFeatures = ["timestamp-query", "shader-f16", "subgroups"] as const;
 
 /** How to get a WebGPU adapter where there is none. */
@@ -38,7 +47,11 @@ export class Gpu implements Disposable {
   private failure: DeviceError | undefined;
   private closed = false;
 
-  private constructor(readonly adapter: GPUAdapter, readonly device: GPUDevice) {
+  protected constructor(
+    readonly adapter: GPUAdapter,
+    readonly device: GPUDevice,
+    private readonly options: OpenOptions = {},
+  ) {
     device.lost.then((info) => {
       if (!this.closed) {
         this.failure ??= new DeviceError(`The GPU device was lost (${info.reason}): ${info.message}`);
@@ -62,7 +75,7 @@ export class Gpu implements Disposable {
    * Opens the adapter the system prefers, with its full limits and those optional features it has.
    * Throws NoAdapterError when there is none.
    */
-  static async open(): Promise<Gpu> {
+  static async open(options: OpenOptions = {}): Promise<Gpu> {
     quietVulkanLoader();
     const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
     if (!adapter) throw new NoAdapterError(`No WebGPU adapter was found. ${adapterRemedy}`);
@@ -85,7 +98,7 @@ export class Gpu implements Disposable {
           requiredLimits,
           requiredFeatures: features as unknown as GPUFeatureName[],
         });
-        return new Gpu(adapter, device);
+        return new Gpu(adapter, device, options);
       } catch {
         continue;
       }
@@ -103,17 +116,25 @@ export class Gpu implements Disposable {
     return /llvmpipe|swiftshader|software/i.test(this.adapterName);
   }
 
-  /** A tensor of the given shape, from the pool if it has one; its contents are undefined. Free it with `free`. */
-  tensor(shape: readonly number[], label: string): Tensor {
-    const bytes = sizeClass(4 * Math.max(1, shape.reduce((a, b) => a * b, 1)));
-    const most = Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize);
-    if (bytes > most) {
-      throw new DeviceError(
-        `${label} [${shape}] needs ${mebibytes(bytes)} in one buffer; this adapter allows ${
-          mebibytes(most)
-        }.`,
-      );
-    }
+  /** Bytes that one buffer can hold and one binding can show: what a tensor may take. A multiple of 256. */
+  get bindingBytes(): number {
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.device.limits;
+    return Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / 256) * 256;
+  }
+
+  /** Bytes that one buffer may take of what is split by rows: weights, their gradients, logits, caches. */
+  get splitBytes(): number {
+    return Math.min(this.bindingBytes, this.options.splitBytes ?? Infinity);
+  }
+
+  /**
+   * A tensor of the given shape, from the pool if it has one; its contents are undefined. Free it with `free`. `exact`
+   * saves the rounding that lets pooled buffers fit again: for what lives as long as its model.
+   */
+  tensor(shape: readonly number[], label: string, { exact = false } = {}): Tensor {
+    const needed = Math.ceil(Math.max(1, shape.reduce((a, b) => a * b, 1)) / 64) * 256;
+    if (needed > this.bindingBytes) this.refuse(shape, label, needed);
+    const bytes = exact ? needed : Math.max(needed, Math.min(sizeClass(needed), this.bindingBytes));
     let handle = this.idle.get(bytes)?.pop();
     if (handle) {
       this.memory.idleBytes -= bytes;
@@ -129,6 +150,15 @@ export class Gpu implements Disposable {
     this.memory.liveBuffers++;
     this.memory.peakBytes = Math.max(this.memory.peakBytes, this.memory.liveBytes);
     return new Tensor(handle, shape, label);
+  }
+
+  /** Ends an attempt to make a tensor that exceeds one buffer. */
+  protected refuse(shape: readonly number[], label: string, bytes: number) {
+    throw new DeviceError(
+      `${label} [${shape}] needs ${mebibytes(bytes)} in one buffer; this adapter allows ${
+        mebibytes(this.bindingBytes)
+      }.`,
+    );
   }
 
   /** Gives a tensor back to the pool; later work on the queue may reuse its memory, earlier work is unaffected. */
@@ -147,9 +177,20 @@ export class Gpu implements Disposable {
   /** Destroys pooled buffers nobody uses, once the queue has drained. */
   async trim() {
     await this.fence();
-    for (const pool of this.idle.values()) pool.forEach((buffer) => buffer.destroy());
-    this.idle.clear();
-    this.memory.idleBytes = 0;
+    this.shrinkPool(0);
+  }
+
+  /** Destroys pooled buffers, largest first, until at most `most` bytes of them are left; the queue must have drained. */
+  private shrinkPool(most: number) {
+    if (this.memory.idleBytes <= most) return;
+    for (const bytes of [...this.idle.keys()].sort((a, b) => b - a)) {
+      const pool = this.idle.get(bytes)!;
+      while (this.memory.idleBytes > most && pool.length > 0) {
+        pool.pop()!.destroy();
+        this.memory.idleBytes -= bytes;
+      }
+      if (pool.length === 0) this.idle.delete(bytes);
+    }
   }
 
   /** A new tensor holding `data`. */
@@ -192,6 +233,7 @@ export class Gpu implements Disposable {
     const pool = this.staging.get(size) ?? [];
     pool.push(staging);
     this.staging.set(size, pool);
+    this.shrinkPool(idleLimit);
     this.check();
     return copy;
   }
@@ -209,6 +251,7 @@ export class Gpu implements Disposable {
   /** Waits until everything submitted has run; throws DeviceError for what failed meanwhile. */
   async fence() {
     await this.device.queue.onSubmittedWorkDone();
+    this.shrinkPool(idleLimit);
     this.check();
   }
 

@@ -10,7 +10,7 @@ import { maskGradient, scaleByMask } from "../ops/component_mask.ts";
 import { copyRows, fill, gatedMlpBackward } from "../ops/elementwise.ts";
 import { linearBackward, weightGradient } from "../ops/matmul.ts";
 import { type Columns, type Norm, rmsNormBackward } from "../ops/norm.ts";
-import type { Weight } from "../ops/weight.ts";
+import type { Gradient, Weight } from "../ops/weight.ts";
 import type { TokenBatch } from "./batch.ts";
 import {
   attentionShape,
@@ -26,7 +26,7 @@ import type { Model } from "./model.ts";
  * overlaid rows, one without the whole [O, I]; weights that are absent get none.
  */
 export interface GradientSinks {
-  readonly weights?: ReadonlyMap<Weight, Tensor>;
+  readonly weights?: ReadonlyMap<Weight, Gradient>;
   /** [W] per norm. */
   readonly norms?: ReadonlyMap<Norm, Tensor>;
   /** [O] per bias. */

@@ -6,7 +6,9 @@ import { advance, type AdvanceSizes, type DecodingState, sample } from "../ops/s
 import { sequenceWords, TokenBatch, tokenWords } from "./batch.ts";
 import { recordForward, recordLogits } from "./forward.ts";
 import type { Model } from "./model.ts";
-import { fillPrefixCache, layOutPrefixes, type PrefixCache } from "./prefix_cache.ts";
+import { commonLength, fillPrefixCache, layOutPrefixes, type PrefixCache } from "./prefix_cache.ts";
+import { cacheRows, logitRows } from "./room.ts";
+import { SharedHead } from "./shared_head.ts";
 
 /** One sequence to continue. */
 export interface GenerationRequest {
@@ -28,29 +30,28 @@ export interface GenerationOptions {
   readonly seed?: number;
   /** Ids that end a sequence, default the model's end-of-sequence ids. */
   readonly stopTokens?: readonly number[];
-  /** Looked at every 16 tokens: number of generated tokens to keep if the sequence should end there. */
+  /** Looked at every 16 tokens and in the end: number of generated tokens to keep if the sequence should end there. */
   readonly stopAt?: (ids: readonly number[]) => number | undefined;
   /** Sequences decoded at once, default by adapter. */
   readonly batch?: number;
+  /** Rows of K/V cache that the prompts of one wave may take, default by adapter. */
+  readonly cacheRows?: number;
+  /** Beginning that prompts share, computed already; by default one is computed where there are several waves. */
+  readonly head?: SharedHead;
   /** Called as requests finish. */
   readonly onProgress?: (finished: number, total: number) => void;
 }
 
 const tokensPerReadback = 16;
-/** Most bytes of K/V cache, over all layers, that one wave of requests takes. */
-const cacheBytes = 2 ** 31;
 
 /**
  * Sequences decoded at once unless told otherwise, and the prompt rows of a cache that leaves room for them. Bounded by
  * what the cache may take and by what one binding holds of a layer's cache and of the logits.
  */
 export function decodingRoom(model: Model, maxNewTokens: number): { slots: number; rows: number } {
-  const { layers, keyValueHeads, headWidth, vocabSize } = model.config;
-  const binding = model.gpu.device.limits.maxStorageBufferBindingSize * 7 / 8; // buffer sizes are rounded up
-  const rows = Math.floor(Math.min(cacheBytes / layers, binding) / (8 * keyValueHeads * headWidth));
+  const rows = cacheRows(model);
   const wanted = model.gpu.isSoftware ? 256 : 128;
-  const logits = Math.floor(binding / (4 * vocabSize));
-  const slots = Math.max(1, Math.min(wanted, logits, Math.floor(rows / 2 / (maxNewTokens + 1))));
+  const slots = Math.max(1, Math.min(wanted, logitRows(model), Math.floor(rows / 2 / (maxNewTokens + 1))));
   return { slots, rows: rows - slots * (maxNewTokens + 1) };
 }
 
@@ -73,10 +74,14 @@ export async function generate(
     lexicographic(requests[a]!.ids, requests[b]!.ids) || a - b
   );
   const room = decodingRoom(model, options.maxNewTokens);
-  const slots = Math.min(options.batch ?? room.slots, requests.length);
-  const capacity = room.rows - (slots - room.slots) * (options.maxNewTokens + 1);
+  const slots = Math.min(options.batch ?? room.slots, logitRows(model), requests.length);
+  const capacity = options.cacheRows ?? room.rows - (slots - room.slots) * (options.maxNewTokens + 1);
+  // In this order, what the first and the last prompt share all of them share.
+  const ends = [order.at(0), order.at(-1)].map((i) => i === undefined ? [] : requests[i]!.ids.slice(0, -1));
+  using own = new SharedHead(model, ends[0]!.slice(0, commonLength(ends[0]!, ends[1]!)));
   let done = 0;
   while (done < order.length) {
+    await model.gpu.fence(); // what the wave before held is free for this one
     let rows = 0;
     let end = done;
     while (end < order.length) {
@@ -87,7 +92,8 @@ export async function generate(
     }
     const wave = order.slice(done, end).map((i) => ({ stream: i, ...requests[i]! }));
     const finished = done;
-    const layout = layOutPrefixes(wave.map(({ ids }) => ids.slice(0, -1)));
+    const head = options.head ?? (wave.length < order.length ? own : undefined);
+    const layout = layOutPrefixes(wave.map(({ ids }) => ids.slice(0, -1)), head);
     const extraRows = Math.min(slots, wave.length) * options.maxNewTokens;
     using cache = fillPrefixCache(model, layout, extraRows);
     const generated = await decode(model, cache, wave, layout.offsets, {
@@ -167,7 +173,7 @@ export async function decode(
     const decoded = output.reduce((sum, ids) => sum + ids.length, 0);
     model.decodedTokens += decoded;
     model.idleTokens += slotSteps - decoded;
-    return output.map((ids, r) => ids.slice(0, cut.get(r)));
+    return output.map((ids, r) => ids.slice(0, cut.get(r) ?? options.stopAt?.(ids)));
   } finally {
     group[Symbol.dispose]();
     owned.forEach((tensor) => gpu.free(tensor));
@@ -255,10 +261,4 @@ class SlotGroup implements Disposable {
 function lexicographic(a: readonly number[], b: readonly number[]): number {
   const common = commonLength(a, b);
   return (a[common] ?? -1) - (b[common] ?? -1);
-}
-
-function commonLength(a: readonly number[], b: readonly number[]): number {
-  let i = 0;
-  while (i < a.length && i < b.length && a[i] === b[i]) i++;
-  return i;
 }

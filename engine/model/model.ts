@@ -10,17 +10,30 @@ import { readConfig } from "./config.ts";
 import { componentsPerLayer, recordForward, recordGather, recordLogits } from "./forward.ts";
 import { resolveModel, type SourceOptions } from "./hub.ts";
 import { Checkpoint } from "./safetensors.ts";
+import { defaultCacheBytes, fittingContext, logitRows } from "./room.ts";
 import { type Rope, ropeAngles } from "./rope.ts";
 import { parseSite, type SiteName, siteWidth, type Tap } from "./sites.ts";
 import { Tokenizer } from "./tokenizer.ts";
-import { allParameters, loadWeights, type ModelWeights, type StorageChoice } from "./weights.ts";
+import {
+  allParameters,
+  gpuBytes,
+  loadWeights,
+  type ModelWeights,
+  type StorageChoice,
+  type WeightSource,
+} from "./weights.ts";
 
 /** How to find and load a model. */
 export interface LoadOptions extends SourceOptions {
   /** Storage of weights on the GPU, default "auto". */
   readonly storage?: StorageChoice;
-  /** Longest sequence in tokens, default the model's own limit up to 8,192; may exceed it at the user's risk. */
+  /**
+   * Longest sequence in tokens, default the model's own limit up to 8,192 and to what one buffer holds of a layer's keys
+   * and values; may exceed the model's limit at the user's risk.
+   */
   readonly contextLength?: number;
+  /** Most bytes of keys and values that a stage holds at once, default a quarter of the weights, at least 2 GiB. */
+  readonly cacheBytes?: number;
 }
 
 /** Write captured values back: at these positions of the sequence, these rows of `values`. */
@@ -49,6 +62,8 @@ export class Model implements Disposable {
     /** f32 [contextLength, C/2, 2] of (cos, sin), one for each kind of rotary positions the layers have. */
     private readonly angles: ReadonlyMap<Rope, Tensor>,
     readonly contextLength: number,
+    /** Most bytes of keys and values, over all layers, that a stage holds at once. */
+    readonly cacheBytes: number,
     private readonly loadedTokenizer: Tokenizer | undefined,
   ) {}
 
@@ -62,8 +77,26 @@ export class Model implements Disposable {
     const config = await readConfig(directory);
     const hasTokenizer = await exists(`${directory}/tokenizer.json`);
     const tokenizer = hasTokenizer ? await Tokenizer.load(directory) : undefined;
-    const contextLength = options.contextLength ?? Math.min(config.maxPositions, 8192);
-    const weights = await loadWeights(gpu, checkpoint, config, options.storage ?? "auto");
+    return await Model.from(gpu, config, checkpoint, {
+      ...options,
+      directory,
+      ...(commit !== undefined && { commit }),
+      ...(tokenizer && { tokenizer }),
+    });
+  }
+
+  /**
+   * A model of this configuration with weights from any source. Throws InputError, before anything is loaded, for a
+   * context that cannot fit the adapter, and for what is wrong with the weights.
+   */
+  static async from(
+    gpu: Gpu,
+    config: ModelConfig,
+    source: WeightSource,
+    options: LoadOptions & { directory?: string; commit?: string; tokenizer?: Tokenizer } = {},
+  ): Promise<Model> {
+    const contextLength = fittingContext(gpu, config, options.contextLength);
+    const weights = await loadWeights(gpu, source, config, options.storage ?? "auto");
     const angles = new Map<Rope, Tensor>();
     for (let l = 0; l < config.layers; l++) {
       const rope = ropeOf(config, l);
@@ -71,7 +104,9 @@ export class Model implements Disposable {
       const shape = [contextLength, config.headWidth / 2, 2];
       angles.set(rope, gpu.upload(ropeAngles(rope, config.headWidth, contextLength), shape, "rotary angles"));
     }
-    return new Model(gpu, directory, commit, config, weights, angles, contextLength, tokenizer);
+    const cacheBytes = options.cacheBytes ?? defaultCacheBytes(gpuBytes(weights));
+    const { directory = "", commit, tokenizer } = options;
+    return new Model(gpu, directory, commit, config, weights, angles, contextLength, cacheBytes, tokenizer);
   }
 
   /** The tokenizer; throws InputError when the folder has none. */
@@ -112,7 +147,7 @@ export class Model implements Disposable {
     if (ids.length === 0) throw new InputError("A sequence holds no tokens; give at least one.");
     if (ids.length + newTokens > this.contextLength) {
       throw new InputError(
-        `A sequence of ${ids.length} tokens with ${newTokens} new ones exceeds the context of ${this.contextLength}; shorten it.`,
+        `A sequence of ${ids.length} tokens with ${newTokens} new ones exceeds the context of ${this.contextLength}; shorten it (fewer shots) or generate less (--max-new-tokens).`,
       );
     }
     const outside = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= this.config.vocabSize);
@@ -123,7 +158,8 @@ export class Model implements Disposable {
 
   /**
    * Logits [positions, V] of one sequence at the chosen positions (default: all), with activations captured and
-   * patched on the way. Captured values come back per site as [positions, width].
+   * patched on the way. Captured values come back per site as [positions, width]. The GPU holds the logits of as many
+   * positions at once as fit one buffer.
    */
   async run(
     ids: readonly number[],
@@ -170,14 +206,39 @@ export class Model implements Disposable {
       });
       const cache = own(this.cache(ids.length, "cache"));
       const x = recordForward(plan, this, batch, Array(config.layers).fill(cache), { taps });
-      const { logits } = recordLogits(plan, this, recordGather(plan, x, pairs(positions, false)));
+      const chosen = pairs(positions, false);
       plan.run();
       const captured = new Map<SiteName, Float32Array>();
       for (const [name, buffer] of captures) captured.set(name, await gpu.read(buffer));
-      return { logits: await gpu.read(logits), captured };
+      return { logits: await this.readLogits(x, chosen), captured };
     } finally {
       owned.forEach((tensor) => gpu.free(tensor));
     }
+  }
+
+  /** Logits [P, V] of rows of x [N, D], in groups that fit one buffer each; index u32 [P, 2] of (token, row). */
+  private async readLogits(x: Tensor, index: Tensor): Promise<Float32Array> {
+    const { gpu, config: { vocabSize: V } } = this;
+    const [rows, group] = [index.shape[0]!, logitRows(this)];
+    if (rows <= group) {
+      using plan = new Plan(gpu, "logits");
+      const { logits } = recordLogits(plan, this, recordGather(plan, x, index));
+      plan.run();
+      return await gpu.read(logits);
+    }
+    const all = new Float32Array(rows * V);
+    const pairs = await gpu.readU32(index);
+    for (let first = 0; first < rows; first += group) {
+      const count = Math.min(group, rows - first);
+      const own = Uint32Array.from(
+        { length: 2 * count },
+        (_, i) => i % 2 ? (i - 1) / 2 : pairs[2 * first + i]!,
+      );
+      const part = gpu.upload(own, [count, 2], "row index");
+      all.set(await this.readLogits(x, part), first * V);
+      gpu.free(part);
+    }
+    return all;
   }
 
   /** Drops every overlay: the model is the checkpoint again, bit for bit. */

@@ -10,11 +10,15 @@ import { fill } from "../ops/elementwise.ts";
 import { sample } from "../ops/sampling.ts";
 import { recordForward, recordLogits, recordPrefill } from "./forward.ts";
 import type { Model } from "./model.ts";
+import { logitRows, passTokens } from "./room.ts";
+import type { SharedHead } from "./shared_head.ts";
 
 /** How a set of prefixes lies in the cache, before anything is computed. */
 export interface PrefixLayout {
   /** Distinct positions: cache rows 0 … rows - 1. */
   readonly rows: number;
+  /** Whose positions are the first of those rows, if there is one. */
+  readonly head: SharedHead | undefined;
   /** Cache row of every position of every distinct prefix, concatenated. */
   readonly table: Uint32Array;
   /** Offset into `table` per prefix, in the order given. */
@@ -28,32 +32,37 @@ export interface PrefixLayout {
   }[];
 }
 
-/** Lays prefixes out. Sorted, each shares with its predecessor the longest beginning it shares with any before it. */
-export function layOutPrefixes(prefixes: readonly (readonly number[])[]): PrefixLayout {
+/**
+ * Lays prefixes out. Sorted, each shares with its predecessor the longest beginning it shares with any before it, but for
+ * `head`, which comes first.
+ */
+export function layOutPrefixes(prefixes: readonly (readonly number[])[], head?: SharedHead): PrefixLayout {
   const order = prefixes.map((_, i) => i).sort((a, b) => compare(prefixes[a]!, prefixes[b]!));
   const offsets = new Array<number>(prefixes.length);
-  const table: number[] = [];
+  const headIds = head?.ids ?? [];
+  const table = headIds.map((_, row) => row);
   const pieces: PrefixLayout["pieces"][number][] = [];
-  let rows = 0;
-  let previous: readonly number[] = [];
+  let rows = headIds.length;
+  let previous = headIds;
   let offset = 0;
   for (const i of order) {
     const ids = prefixes[i]!;
-    let shared = 0;
-    while (shared < ids.length && ids[shared] === previous[shared]) shared++;
-    if (shared === ids.length && shared <= previous.length) {
-      offsets[i] = offset; // all of it is the beginning of its predecessor
+    const [withPrevious, withHead] = [commonLength(ids, previous), commonLength(ids, headIds)];
+    const shared = Math.max(withPrevious, withHead);
+    const from = withPrevious === shared ? offset : 0;
+    if (shared === ids.length) {
+      offsets[i] = from; // all of it is the beginning of another
       continue;
     }
     const start = table.length;
-    for (let p = 0; p < shared; p++) table.push(table[offset + p]!);
+    for (let p = 0; p < shared; p++) table.push(table[from + p]!);
     for (let p = shared; p < ids.length; p++) table.push(rows + p - shared);
     pieces.push({ ids: ids.slice(shared), first: shared, table: start, base: rows });
     rows += ids.length - shared;
     offsets[i] = offset = start;
     previous = ids;
   }
-  return { rows, table: Uint32Array.from(table.length ? table : [0]), offsets, pieces };
+  return { rows, table: Uint32Array.from(table.length ? table : [0]), head, offsets, pieces };
 }
 
 /** The computed cache of a set of prefixes. */
@@ -65,76 +74,26 @@ export interface PrefixCache extends Disposable {
   readonly layout: PrefixLayout;
   /** Rows behind the prefixes' own that the caller may use, and after them one that nothing reads. */
   readonly extraRows: number;
-  /** u32 [rows]: the greedy next token after each row's position, if asked for. */
+  /** u32 [rows]: the greedy next token after each row's position, if asked for; nothing of use for a head's rows. */
   readonly next: Tensor | undefined;
 }
 
 /**
- * Computes the keys and values of all prefixes, leaving `extraRows` rows behind them for the caller; with `withNext` the
- * greedy next token at every position too.
+ * Computes the keys and values of all prefixes, leaving `extraRows` rows behind them for the caller and `extraTable`
+ * entries behind the table's own; with `withNext` the greedy next token at every position too.
  */
 export function fillPrefixCache(
   model: Model,
   layout: PrefixLayout,
   extraRows: number,
-  { withNext = false } = {},
+  { withNext = false, extraTable = 0 } = {},
 ): PrefixCache {
   const { gpu, config } = model;
-  const trash = layout.rows + extraRows; // one row where padding tokens write
-  const layers = Array.from(
-    { length: config.layers },
-    (_, l) => model.cache(trash + 1, `cache of layer ${l}`),
-  );
-  const table = gpu.upload(layout.table, [layout.table.length], "cache table");
-  const sequences = new Uint32Array((layout.pieces.length + 1) * sequenceWords);
-  const tokens: number[] = [];
-  layout.pieces.forEach(({ ids, first, table, base }, s) => {
-    sequences.set([table, first, base, 0], s * sequenceWords);
-    ids.forEach((id, i) => tokens.push(id, first + i, s, 0));
-  });
-  sequences.set([0, 0, trash, 0], layout.pieces.length * sequenceWords);
-  const count = tokens.length / tokenWords; // token n fills row n: pieces take their rows in order
-  const next = withNext ? gpu.tensor([Math.max(1, count)], "next ids") : undefined;
-  // With logits at every position the vocabulary bounds the chunk.
-  const chunkTokens = withNext
-    ? Math.min(1024, Math.max(64, Math.floor(2 ** 24 / config.vocabSize / 64) * 64))
-    : 1024;
-  model.prefillTokens += count;
-  if (count > 0) {
-    const entries = gpu.upload(
-      sequences,
-      [sequences.length / sequenceWords, sequenceWords],
-      "prefill sequences",
-    );
-    // One plan serves all full chunks, a second one the rest: positions attend only to rows of their own or earlier chunks.
-    const rest = count % chunkTokens;
-    const run = (size: number, starts: number[]) => {
-      using batch = TokenBatch.empty(gpu, size, entries, table);
-      using plan = new Plan(gpu, "prefill");
-      let own: Tensor | undefined;
-      if (next) {
-        const { logits } = recordLogits(plan, model, recordForward(plan, model, batch, layers));
-        own = plan.temp([size], "next ids");
-        const greedy = plan.temp([size, 8], "greedy settings");
-        fill(plan, greedy, 0);
-        sample(plan, logits, greedy, own, 0);
-      } else recordPrefill(plan, model, batch, layers);
-      for (const start of starts) {
-        const image = new Uint32Array(size * tokenWords);
-        const end = Math.min(count, start + size);
-        image.set(tokens.slice(start * tokenWords, end * tokenWords));
-        for (let n = end - start; n < size; n++) image.set([0, 0, layout.pieces.length, 0], n * tokenWords);
-        gpu.write(batch.tokens, image);
-        plan.run();
-        if (next && own) gpu.copy(own, next, start, end - start);
-      }
-    };
-    const full = Array.from({ length: Math.floor(count / chunkTokens) }, (_, i) => i * chunkTokens);
-    if (full.length) run(chunkTokens, full);
-    if (rest) run(Math.ceil(rest / 64) * 64, [count - rest]);
-    gpu.free(entries);
-  }
-  return {
+  const rows = layout.rows + extraRows + 1; // the last is where padding tokens write
+  const layers = Array.from({ length: config.layers }, (_, l) => model.cache(rows, `cache of layer ${l}`));
+  const table = gpu.upload(layout.table, [layout.table.length + extraTable], "cache table");
+  const next = withNext ? gpu.tensor([Math.max(1, layout.rows)], "next ids") : undefined;
+  const cache = {
     layers,
     table,
     layout,
@@ -146,11 +105,83 @@ export function fillPrefixCache(
       if (next) gpu.free(next);
     },
   };
+  const headRows = layout.head?.ids.length ?? 0;
+  if (headRows > 0) {
+    const elements = headRows * 2 * config.keyValueHeads * config.headWidth;
+    layout.head!.layers.forEach((layer, l) => gpu.copy(layer, layers[l]!, 0, elements));
+  }
+  prefill(model, cache, layout.pieces, next && { ids: next, firstRow: headRows });
+  return cache;
+}
+
+/**
+ * Computes the keys and values of pieces whose earlier positions are in the cache, in chunks that bound the activations.
+ * `next.ids` (u32) takes the greedy next token after each, in order, from `firstRow` on.
+ */
+export function prefill(
+  model: Model,
+  { layers, table, layout, extraRows }: PrefixCache,
+  pieces: PrefixLayout["pieces"],
+  next?: { readonly ids: Tensor; readonly firstRow: number },
+) {
+  const { gpu } = model;
+  const sequences = new Uint32Array((pieces.length + 1) * sequenceWords);
+  const tokens: number[] = [];
+  pieces.forEach(({ ids, first, table, base }, s) => {
+    sequences.set([table, first, base, 0], s * sequenceWords);
+    ids.forEach((id, i) => tokens.push(id, first + i, s, 0));
+  });
+  sequences.set([0, 0, layout.rows + extraRows, 0], pieces.length * sequenceWords);
+  const count = tokens.length / tokenWords;
+  if (count === 0) return;
+  model.prefillTokens += count;
+  // With logits at every position the vocabulary bounds the chunk.
+  const within = (most: number) => most < 64 ? most : most - most % 64;
+  const wide = Math.max(64, Math.floor(2 ** 24 / model.config.vocabSize));
+  const chunkTokens = within(Math.min(passTokens(model), next ? Math.min(wide, logitRows(model)) : 1024));
+  const entries = gpu.upload(
+    sequences,
+    [sequences.length / sequenceWords, sequenceWords],
+    "prefill sequences",
+  );
+  // One plan serves all full chunks, a second one the rest: positions attend only to rows of their own or earlier chunks.
+  const rest = count % chunkTokens;
+  const run = (size: number, starts: number[]) => {
+    using batch = TokenBatch.empty(gpu, size, entries, table);
+    using plan = new Plan(gpu, "prefill");
+    let own: Tensor | undefined;
+    if (next) {
+      const { logits } = recordLogits(plan, model, recordForward(plan, model, batch, layers));
+      own = plan.temp([size], "next ids");
+      const greedy = plan.temp([size, 8], "greedy settings");
+      fill(plan, greedy, 0);
+      sample(plan, logits, greedy, own, 0);
+    } else recordPrefill(plan, model, batch, layers);
+    for (const start of starts) {
+      const image = new Uint32Array(size * tokenWords);
+      const end = Math.min(count, start + size);
+      image.set(tokens.slice(start * tokenWords, end * tokenWords));
+      for (let n = end - start; n < size; n++) image.set([0, 0, pieces.length, 0], n * tokenWords);
+      gpu.write(batch.tokens, image);
+      plan.run();
+      if (next && own) gpu.copy(own, next.ids, next.firstRow + start, end - start);
+    }
+  };
+  const full = Array.from({ length: Math.floor(count / chunkTokens) }, (_, i) => i * chunkTokens);
+  if (full.length) run(chunkTokens, full);
+  if (rest) run(Math.min(chunkTokens, Math.ceil(rest / 64) * 64), [count - rest]);
+  gpu.free(entries);
 }
 
 /** Lexicographic order of token sequences, longer before shorter where one begins the other. */
 function compare(a: readonly number[], b: readonly number[]): number {
-  const shorter = Math.min(a.length, b.length);
-  for (let i = 0; i < shorter; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
-  return b.length - a.length;
+  const i = commonLength(a, b);
+  return i < a.length && i < b.length ? a[i]! - b[i]! : b.length - a.length;
+}
+
+/** How many ids two sequences begin with in common. */
+export function commonLength(a: readonly number[], b: readonly number[]): number {
+  let i = 0;
+  while (i < a.length && i < b.length && a[i] === b[i]) i++;
+  return i;
 }

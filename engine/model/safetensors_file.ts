@@ -159,11 +159,7 @@ export async function writeSafetensors(
     }
     header[name] = { dtype, shape, data_offsets: [end, end += data.byteLength] };
   }
-  const json = new TextEncoder().encode(JSON.stringify(header));
-  // Spaces after the JSON keep the tensors' data aligned to 8 bytes.
-  const head = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
-  new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
-  head.set(json, 8);
+  const head = encodeHeader(header);
 
   const temporary = join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}`);
   try {
@@ -180,6 +176,16 @@ export async function writeSafetensors(
     await Deno.remove(temporary).catch(() => {});
     throw error;
   }
+}
+
+/** The bytes of a file ahead of its tensors' data: the length of the JSON header, and the header. */
+export function encodeHeader(header: Readonly<Record<string, unknown>>): Uint8Array<ArrayBuffer> {
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  // Spaces after the JSON keep the tensors' data aligned to 8 bytes.
+  const head = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
+  new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
+  head.set(json, 8);
+  return head;
 }
 
 /** Number of elements of a tensor of this shape. */
@@ -269,7 +275,8 @@ async function readAt(handle: Deno.FsFile, path: string, start: number, length: 
   return bytes;
 }
 
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+/** Writes all of `bytes`, however many the system takes at a time. */
+export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
 }
 

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { InputError } from "../errors.ts";
+import { type ChatMessage, ChatTemplate, requireChatTemplate } from "./chat_template.ts";
 import { readJsonObject } from "./config.ts";
 
 /** The library insists on finding every part, if only as null. */
@@ -20,13 +21,17 @@ const tokenizerSchema = z.looseObject({
 export class Tokenizer {
   readonly #tokenizer: HuggingFaceTokenizer;
 
-  private constructor(tokenizer: HuggingFaceTokenizer) {
+  private constructor(
+    tokenizer: HuggingFaceTokenizer,
+    private readonly directory: string,
+    private readonly chatTemplate: ChatTemplate | undefined,
+  ) {
     this.#tokenizer = tokenizer;
   }
 
   /**
-   * Loads `tokenizer.json`, and `tokenizer_config.json` where there is one, from the model folder `dir`.
-   * Throws InputError when tokenizer.json is missing or either file is malformed.
+   * Loads `tokenizer.json`, and `tokenizer_config.json` and a chat template where there is one, from the model folder `dir`.
+   * Throws InputError when tokenizer.json is missing or a file is malformed.
    */
   static async load(dir: string): Promise<Tokenizer> {
     const path = join(dir, "tokenizer.json");
@@ -35,6 +40,7 @@ export class Tokenizer {
       throw new InputError(`File "${path}" does not exist; pass a model folder that holds its tokenizer.`);
     }
     const settings = await readJsonObject(join(dir, "tokenizer_config.json"));
+    const chatTemplate = await ChatTemplate.load(dir);
     try {
       const json = tokenizerSchema.parse(object);
       return new Tokenizer(
@@ -45,6 +51,8 @@ export class Tokenizer {
           // Word-level models look for the unknown token here instead of in tokenizer.json.
           unk_token: json.model.unk_token ?? settings?.unk_token,
         }),
+        dir,
+        chatTemplate,
       );
     } catch (error) {
       throw new InputError(
@@ -61,6 +69,17 @@ export class Tokenizer {
     const { ids } = this.#tokenizer.encode(text, { add_special_tokens: options.addSpecialTokens ?? true });
     // A piece of text that no token covers, in a vocabulary without an unknown token, comes back undefined.
     return ids.filter((id) => id !== undefined);
+  }
+
+  /**
+   * Token ids of a conversation up to where the assistant's next turn begins. The chat template alone decides about
+   * special tokens, as in transformers: one that writes `<bos>` gets one, one that does not gets none.
+   * Throws InputError for a model without a chat template, and for a template that fails.
+   */
+  encodeChat(messages: readonly ChatMessage[]): number[] {
+    return this.encode(requireChatTemplate(this.chatTemplate, this.directory).render(messages), {
+      addSpecialTokens: false,
+    });
   }
 
   /**

@@ -3,7 +3,7 @@ import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Norm } from "../ops/norm.ts";
-import { bytesOf, freeWeight, type RowChunk, type Storage, type Weight } from "../ops/weight.ts";
+import { bytesOf, freeWeight, splitRows, type Storage, type Weight } from "../ops/weight.ts";
 import type { ModelConfig } from "./architecture.ts";
 import { type Checkpoint, type FloatType, type TensorInfo, widenToFloat32 } from "./safetensors.ts";
 
@@ -75,13 +75,17 @@ export function partsOf(
   }
 }
 
-const pieceBytes = 16 * 2 ** 20;
+/** Where weights come from: a checkpoint, or anything that knows shapes and yields raw elements. */
+export type WeightSource = Pick<Checkpoint, "names" | "tensor" | "require" | "readRaw">;
+
+/** Bytes of float32 read from a file at a time, and bytes that wait in host memory to reach the GPU at most. */
+const pieceBytes = 16 * 2 ** 20, waitingBytes = 64 * 2 ** 20;
 const smallCheckpoint = 512 * 2 ** 20;
 
 /** Loads every weight; throws InputError for a missing tensor, a wrong shape or a value that is not finite. */
 export async function loadWeights(
   gpu: Gpu,
-  checkpoint: Checkpoint,
+  checkpoint: WeightSource,
   config: ModelConfig,
   choice: StorageChoice,
 ): Promise<ModelWeights> {
@@ -179,9 +183,19 @@ export function allParameters(
   return { matrices: [...matrices], norms, biases };
 }
 
+/** Bytes that weights, norms and biases take on the GPU, overlays apart. */
+export function gpuBytes(weights: ModelWeights): number {
+  const { matrices, norms, biases } = allParameters(weights);
+  const tensors = matrices.flatMap(({ chunks }) => chunks.map(({ tensor }) => tensor));
+  return [...tensors, ...biases, ...norms.map(({ weight }) => weight)].reduce(
+    (sum, { handle }) => sum + handle.size,
+    0,
+  );
+}
+
 async function loadMatrix(
   gpu: Gpu,
-  checkpoint: Checkpoint,
+  checkpoint: WeightSource,
   parts: readonly WeightPart[],
   columns: number,
   widenAll: boolean,
@@ -194,15 +208,22 @@ async function loadMatrix(
   const storage: Storage = packed ? (only === "F16" ? "f16" : "bf16") : "f32";
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
   const rowBytes = columns * bytesOf(storage);
-  const { maxStorageBufferBindingSize, maxBufferSize } = gpu.device.limits;
-  const chunkRows = Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / rowBytes);
-  const chunks: RowChunk[] = [];
-  for (let firstRow = 0; firstRow < rows; firstRow += chunkRows) {
-    const count = Math.min(chunkRows, rows - firstRow);
-    const shape = [Math.ceil(count * rowBytes / 4)];
-    chunks.push({ tensor: gpu.tensor(shape, parts[0]!.name), firstRow, rows: count });
-  }
+  const name = parts[0]!.name;
+  const chunks = splitRows(
+    gpu,
+    rows,
+    rowBytes,
+    (count) => gpu.tensor([Math.ceil(count * rowBytes / 4)], name, { exact: true }),
+  );
+  const chunkRows = chunks[0]!.rows;
   const pieceRows = Math.max(1, Math.floor(pieceBytes / (columns * 4)));
+  let waiting = 0;
+  // Written bytes wait in host memory until a submit takes them and the GPU is done with it.
+  const flush = async () => {
+    gpu.device.queue.submit([]);
+    if (rows * rowBytes > pieceBytes) await gpu.fence();
+    waiting = 0;
+  };
   try {
     for (const [p, { firstRow, rows: partRows }] of parts.entries()) {
       for (let row = 0; row < partRows;) {
@@ -215,19 +236,19 @@ async function loadMatrix(
           : widenToFloat32(raw, infos[p]!.dtype as FloatType);
         gpu.write(chunk.tensor, data, (firstRow + row - chunk.firstRow) * rowBytes / 4);
         row += count;
+        waiting += data.byteLength;
+        if (waiting >= waitingBytes) await flush();
       }
     }
+    await flush();
   } catch (error) {
     chunks.forEach(({ tensor }) => gpu.free(tensor));
     throw error;
   }
-  // Writes wait in host memory until a submit; without this a large checkpoint would pile up there.
-  gpu.device.queue.submit([]);
-  if (rows * rowBytes > pieceBytes) await gpu.fence();
-  return { name: parts[0]!.name, rows, columns, storage, chunks };
+  return { name, rows, columns, storage, chunks };
 }
 
-async function readFinite(checkpoint: Checkpoint, info: TensorInfo, from: number, count: number) {
+async function readFinite(checkpoint: WeightSource, info: TensorInfo, from: number, count: number) {
   const raw = await checkpoint.readRaw(info, from, count);
   const bad = firstNonFinite(raw, info.dtype);
   if (bad >= 0) {
@@ -240,13 +261,11 @@ async function readFinite(checkpoint: Checkpoint, info: TensorInfo, from: number
   return raw;
 }
 
-/** Index of the first NaN or infinity, -1 for none: the exponent bits are all set. */
+/** Index of the first NaN or infinity, -1 for none: the exponent bits are all set. A loop: this sees every weight. */
 function firstNonFinite(raw: Uint8Array<ArrayBuffer>, dtype: string): number {
-  if (dtype === "F32") {
-    return new Uint32Array(raw.buffer, 0, raw.byteLength / 4).findIndex((x) =>
-      (x & 0x7f800000) === 0x7f800000
-    );
-  }
-  const exponent = dtype === "F16" ? 0x7c00 : 0x7f80;
-  return new Uint16Array(raw.buffer, 0, raw.byteLength / 2).findIndex((x) => (x & exponent) === exponent);
+  const wide = dtype === "F32";
+  const exponent = wide ? 0x7f800000 : dtype === "F16" ? 0x7c00 : 0x7f80;
+  const bits = wide ? new Uint32Array(raw.buffer) : new Uint16Array(raw.buffer);
+  for (let i = 0; i < bits.length; i++) if ((bits[i]! & exponent) === exponent) return i;
+  return -1;
 }

@@ -5,7 +5,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import forward from "../../shaders/embedding.wgsl" with { type: "text" };
 import gradientShader from "../../shaders/embedding_gradient.wgsl" with { type: "text" };
 import weights from "../../shaders/weights.wgsl" with { type: "text" };
-import type { Weight } from "./weight.ts";
+import { chunksOf, type Gradient, type Weight } from "./weight.ts";
 
 /** y[N, D] = scale · table[tokens[N].id]. */
 export function embed(plan: Plan, tokens: Tensor, table: Weight, y: Tensor, scale: number) {
@@ -92,13 +92,15 @@ export function scatterGradient(
   scatter: Scatter,
   coefficients: Tensor,
   dy: Tensor,
-  gradient: Tensor,
+  gradient: Gradient,
 ) {
   const width = dy.shape[1]!;
-  plan.dispatch(
-    { name: "embedding_gradient", template: gradientShader, values: {} },
-    [scatter.ids, scatter.starts, scatter.entries, coefficients, dy, gradient],
-    [scatter.unique * width, width],
-    linearGrid(scatter.unique * width, 64),
-  );
+  for (const { tensor, firstRow, rows } of chunksOf(gradient)) {
+    plan.dispatch(
+      { name: "embedding_gradient", template: gradientShader, values: {} },
+      [scatter.ids, scatter.starts, scatter.entries, coefficients, dy, tensor],
+      [scatter.unique * width, width, firstRow, rows],
+      linearGrid(scatter.unique * width, 64),
+    );
+  }
 }

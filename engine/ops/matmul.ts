@@ -9,7 +9,7 @@ import tiled from "../../shaders/matmul_tiled.wgsl" with { type: "text" };
 import weights from "../../shaders/weights.wgsl" with { type: "text" };
 import { linearGrid } from "../gpu/plan.ts";
 import { type Layout, matmulTile, variantFor } from "./variants.ts";
-import type { RowOverlay, Storage, Weight } from "./weight.ts";
+import { chunksOf, type Gradient, type RowOverlay, type Storage, type Weight } from "./weight.ts";
 
 interface Right {
   readonly tensor: Tensor;
@@ -32,14 +32,16 @@ export function linear(plan: Plan, x: Tensor, weight: Weight, y: Tensor, residua
   const { overlay } = weight;
   if (!overlay) return;
   if (residual) throw new Error(`${weight.name}: an overlay beside a residual is not supported.`);
-  matmulNT(plan, x, { tensor: overlay.values, storage: "f32" }, y, {
-    m: n,
-    n: overlay.rows.length,
-    k: weight.columns,
-    yStride: weight.rows,
-    yOffset: 0,
-    columns: overlay.index,
-  });
+  for (const { tensor, index, rows } of overlay.chunks) {
+    matmulNT(plan, x, { tensor, storage: "f32" }, y, {
+      m: n,
+      n: rows,
+      k: weight.columns,
+      yStride: weight.rows,
+      yOffset: 0,
+      columns: index,
+    });
+  }
 }
 
 /**
@@ -78,31 +80,35 @@ export function linearBackward(
     });
   });
   if (overlay && taken) {
-    matmulNN(plan, taken, { tensor: overlay.values, storage: "f32" }, dx, {
-      m: n,
-      n: weight.columns,
-      k: overlay.rows.length,
-      aOffset: 0,
-      aRow: overlay.rows.length,
-      aColumn: 1,
-      accumulate: true,
-    });
+    for (const { tensor, firstRow, rows } of overlay.chunks) {
+      matmulNN(plan, taken, { tensor, storage: "f32" }, dx, {
+        m: n,
+        n: weight.columns,
+        k: rows,
+        aOffset: firstRow,
+        aRow: overlay.rows.length,
+        aColumn: 1,
+        accumulate: true,
+      });
+    }
   }
   return taken;
 }
 
 /** gradient[O, I] (+)= dy[N, O]ᵀ · x[N, I]; with `taken` from linearBackward as dy, O counts the overlaid rows only. */
-export function weightGradient(plan: Plan, dy: Tensor, x: Tensor, gradient: Tensor, accumulate: boolean) {
+export function weightGradient(plan: Plan, dy: Tensor, x: Tensor, gradient: Gradient, accumulate: boolean) {
   const [n, outputs] = [dy.shape[0]!, dy.shape[1]!];
-  matmulNN(plan, dy, { tensor: x, storage: "f32" }, gradient, {
-    m: outputs,
-    n: x.shape[1]!,
-    k: n,
-    aOffset: 0,
-    aRow: 1,
-    aColumn: outputs,
-    accumulate,
-  });
+  for (const { tensor, firstRow, rows } of chunksOf(gradient)) {
+    matmulNN(plan, dy, { tensor: x, storage: "f32" }, tensor, {
+      m: rows,
+      n: x.shape[1]!,
+      k: n,
+      aOffset: firstRow,
+      aRow: 1,
+      aColumn: outputs,
+      accumulate,
+    });
+  }
 }
 
 /** Sizes of one y[m, n] = x[m, k] · b[n, k]ᵀ. */
@@ -208,7 +214,7 @@ export function matmulNN(plan: Plan, a: Tensor, b: Right, y: Tensor, sizes: NNSi
   );
 }
 
-/** Makes an overlay record from tensors; here so that circuit code need not know the layout. */
+/** Makes an overlay record of one buffer from tensors; here so that circuit code need not know the layout. */
 export function overlayOf(rows: Uint32Array, index: Tensor, values: Tensor): RowOverlay {
-  return { rows, index, values };
+  return { rows, index, chunks: [{ index, tensor: values, firstRow: 0, rows: rows.length }] };
 }

@@ -21,9 +21,18 @@ export interface RowOverlay {
   readonly rows: Uint32Array;
   /** The same on the GPU, u32 [R]. */
   readonly index: Tensor;
-  /** f32 [R, columns]. */
-  readonly values: Tensor;
+  /** f32 [R, columns] in as many buffers as it takes. */
+  readonly chunks: readonly OverlayChunk[];
 }
+
+/** Consecutive rows of an overlay; `firstRow` counts overlaid rows. */
+export interface OverlayChunk extends RowChunk {
+  /** Their row numbers in the matrix, u32 [rows]. */
+  readonly index: Tensor;
+}
+
+/** The gradient of a matrix or of overlaid rows, in one buffer or by rows in several. */
+export type Gradient = Tensor | readonly RowChunk[];
 
 /** A matrix [rows, columns], row-major as in the checkpoint ([outputs, inputs] for a linear layer). */
 export interface Weight {
@@ -38,6 +47,52 @@ export interface Weight {
 /** Bytes per element of a storage format. */
 export const bytesOf = (storage: Storage): number => storage === "f32" ? 4 : 2;
 
+/** Makes the buffers of `rows` rows of `rowBytes` bytes, as few as one binding each allows. */
+export function splitRows(
+  gpu: Gpu,
+  rows: number,
+  rowBytes: number,
+  make: (rows: number, firstRow: number) => Tensor,
+): RowChunk[] {
+  const chunkRows = Math.max(1, Math.floor(gpu.splitBytes / rowBytes));
+  const chunks: RowChunk[] = [];
+  try {
+    for (let firstRow = 0; firstRow < rows; firstRow += chunkRows) {
+      const count = Math.min(chunkRows, rows - firstRow);
+      chunks.push({ tensor: make(count, firstRow), firstRow, rows: count });
+    }
+  } catch (error) {
+    chunks.forEach(({ tensor }) => gpu.free(tensor));
+    throw error;
+  }
+  return chunks;
+}
+
+/** The buffers of a gradient with their rows. */
+export function chunksOf(gradient: Gradient): readonly RowChunk[] {
+  return "shape" in gradient ? [{ tensor: gradient, firstRow: 0, rows: gradient.shape[0]! }] : gradient;
+}
+
+/** Reads f32 rows back from their buffers as one array [rows, columns]. */
+export async function readRows(gpu: Gpu, rows: Gradient): Promise<Float32Array<ArrayBuffer>> {
+  const parts = [];
+  for (const { tensor } of chunksOf(rows)) parts.push(await gpu.read(tensor));
+  if (parts.length === 1) return parts[0]!;
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** Writes f32 rows [rows, columns] to their buffers. */
+export function writeRows(gpu: Gpu, rows: Gradient, values: Float32Array) {
+  let at = 0;
+  for (const { tensor } of chunksOf(rows)) gpu.write(tensor, values.subarray(at, at += tensor.elements));
+}
+
 /** Frees a weight's buffers, overlay included. */
 export function freeWeight(gpu: Gpu, weight: Weight) {
   for (const chunk of weight.chunks) gpu.free(chunk.tensor);
@@ -47,7 +102,11 @@ export function freeWeight(gpu: Gpu, weight: Weight) {
 /** Drops a weight's overlay, if any: the base rows count again. */
 export function freeOverlay(gpu: Gpu, weight: Weight) {
   if (!weight.overlay) return;
-  gpu.free(weight.overlay.index);
-  gpu.free(weight.overlay.values);
+  const { index, chunks } = weight.overlay;
+  gpu.free(index);
+  for (const chunk of chunks) {
+    if (chunk.index !== index) gpu.free(chunk.index);
+    gpu.free(chunk.tensor);
+  }
   weight.overlay = undefined;
 }

@@ -8,15 +8,7 @@ import { setTuning, type Tuning } from "../ops/variants.ts";
 import { loadModel } from "./load_model.ts";
 import { RunFolder } from "./run_folder.ts";
 import type { RunSettings } from "./settings.ts";
-import {
-  evaluateAll,
-  findCircuit,
-  identify,
-  loadData,
-  type Progress,
-  type RunContext,
-  updateCircuit,
-} from "./stages.ts";
+import { evaluateAll, loadData, localize, type Progress, type RunContext, updateCircuit } from "./stages.ts";
 import { summarize, type Summary } from "./summary.ts";
 import { tune } from "./tuning.ts";
 import denoConfig from "../../deno.json" with { type: "json" };
@@ -79,8 +71,7 @@ export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOp
   const { folder } = context;
   const finished = await folder.readJson<Summary>("summary.json");
   if (finished) return finished;
-  const examples = await identify(context);
-  const selection = await findCircuit(context, examples);
+  const { examples, selection } = await localize(context);
   const updated = await updateCircuit(context, selection, examples);
   const records = await evaluateAll(context, selection, examples, updated);
   const summary = summarize(context, selection, examples, updated, records, await stageSeconds(folder));
@@ -96,9 +87,7 @@ export async function runIdentify(
   options: RunOptions,
 ): Promise<{ examples: LocalizationExample[]; selection: Selection; config: ModelConfig }> {
   using context = await openRun(gpu, settings, options);
-  const examples = await identify(context);
-  const selection = await findCircuit(context, examples);
-  return { examples, selection, config: context.model.config };
+  return { ...await localize(context), config: context.model.config };
 }
 
 /** The same settings with the model at one commit instead of where a branch is now. */

@@ -8,11 +8,20 @@ import type { Progress } from "./stages.ts";
 /** Loads a model as settings say. Throws InputError like Model.load. */
 export async function loadModel(
   gpu: Gpu,
-  { model, revision, storage }: Pick<RunSettings, "model" | "revision" | "storage">,
+  { model, revision, storage, cacheMemory }: Pick<
+    RunSettings,
+    "model" | "revision" | "storage" | "cacheMemory"
+  >,
   options: { readonly offline?: boolean; readonly progress?: Progress } = {},
 ): Promise<Model> {
   const onDownload = options.progress && downloadProgress(options.progress);
-  return await Model.load(gpu, model, { storage, revision, offline: options.offline, onDownload });
+  return await Model.load(gpu, model, {
+    storage,
+    revision,
+    offline: options.offline,
+    onDownload,
+    ...(cacheMemory > 0 && { cacheBytes: cacheMemory * 2 ** 30 }),
+  });
 }
 
 /** Shows a download in whole MiB, the last of which only counts once everything is there. */

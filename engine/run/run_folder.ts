@@ -26,9 +26,10 @@ export class RunFolder {
       for (const key of new Set([...Object.keys(before), ...Object.keys(settings)])) {
         const [old, now] = [JSON.stringify(before[key]), JSON.stringify(settings[key])];
         if (old === now) continue;
+        const long = [old, now].some((text) => text !== undefined && text.length > 120); // a prompt's shots
+        const difference = long ? `other ${key}` : `${key} ${old ?? "unset"} instead of ${now ?? "unset"}`;
         throw new InputError(
-          `"${path}" holds a run with ${key} ${old ?? "unset"} instead of ${now ?? "unset"}; ` +
-            `use another --out, or --fresh to start over.`,
+          `"${path}" holds a run with ${difference}; use another --out, or --fresh to start over.`,
         );
       }
     }

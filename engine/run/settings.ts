@@ -3,7 +3,7 @@ import { maskDefaults } from "../circuit/mask_training.ts";
 import type { PivotMethod } from "../circuit/pivots.ts";
 import { traceDefaults } from "../circuit/traces.ts";
 import type { OptimizerName } from "../circuit/update.ts";
-import { defaultTemplate } from "../evaluation/tasks.ts";
+import type { Shots } from "../evaluation/shots.ts";
 import type { StorageChoice } from "../model/weights.ts";
 import type { Objective } from "../ops/loss.ts";
 
@@ -21,8 +21,16 @@ export interface RunSettings {
   readonly abilities: Readonly<Record<string, string>>;
   readonly seed: number;
   readonly promptTemplate: string;
+  /** Worked examples, or text before the question; the examples themselves, not the name of their file. */
+  readonly shots: Shots;
+  /** Ask through the model's chat template. */
+  readonly chat: boolean;
+  /** Texts before which a completion ends. */
+  readonly stop: readonly string[];
   readonly maxNewTokens: number;
   readonly storage: StorageChoice;
+  /** GiB of keys and values that a stage holds at once; 0 for a quarter of the weights, at least 2. */
+  readonly cacheMemory: number;
   /** Most training problems to trace; 0 for all. */
   readonly limit: number;
   readonly pivot: PivotMethod;
@@ -44,19 +52,24 @@ export interface RunSettings {
   readonly referenceCompat: boolean;
 }
 
+/** How questions are asked; the defaults hang on the model: promptSettings. */
+export type PromptSettings = Pick<
+  RunSettings,
+  "promptTemplate" | "shots" | "chat" | "stop" | "maxNewTokens"
+>;
+
 /** Default step size for each optimizer and objective; see fixtures/experiments.md for how they were chosen. */
 export const defaultRates: Readonly<Record<OptimizerName, Readonly<Record<Objective, number>>>> = {
   sgd: { "preference": 0.1, "logit-difference": 0.005 },
   adamw: { "preference": 5e-4, "logit-difference": 5e-4 },
 };
 
-/** Defaults of everything but model and data. */
+/** Defaults of everything but model, data and how questions are asked (promptSettings). */
 export const settingDefaults = {
   abilities: {},
   seed: 0,
-  promptTemplate: defaultTemplate,
-  maxNewTokens: 48,
   storage: "auto",
+  cacheMemory: 0,
   limit: 0,
   pivot: "prefix",
   ...traceDefaults,
@@ -73,4 +86,4 @@ export const settingDefaults = {
   patience: 2,
   controls: ["random"],
   referenceCompat: false,
-} as const satisfies Omit<RunSettings, "model" | "data">;
+} as const satisfies Omit<RunSettings, "model" | "data" | keyof PromptSettings>;

@@ -10,10 +10,13 @@ import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
 import { addContrast, greedyTraces, type ProblemTraces } from "../circuit/traces.ts";
 import { InputError } from "../errors.ts";
 import { loadProblems, requireNumericAnswers, type Split, splitProblems } from "../evaluation/data.ts";
-import { evaluateTask, type PromptOptions, type Task } from "../evaluation/tasks.ts";
+import { promptHead } from "../evaluation/prompt.ts";
+import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import type { Model } from "../model/model.ts";
 import { Checkpoint, readTensors, writeSafetensors } from "../model/safetensors.ts";
+import type { SharedHead } from "../model/shared_head.ts";
 import { seededRandom } from "../random.ts";
+import { promptOptions } from "./prompt_settings.ts";
 import type { RunFolder } from "./run_folder.ts";
 import type { ControlName, RunSettings } from "./settings.ts";
 
@@ -52,14 +55,6 @@ export async function loadData(settings: RunSettings): Promise<{ split: Split; a
   };
 }
 
-function promptOptions({ settings }: RunContext): PromptOptions {
-  return {
-    template: settings.promptTemplate,
-    maxNewTokens: settings.maxNewTokens,
-    referenceCompat: settings.referenceCompat,
-  };
-}
-
 /** Runs a stage and records how long it took. */
 async function timed<T>({ folder }: RunContext, stage: string, work: () => Promise<T>): Promise<T> {
   const start = performance.now();
@@ -68,14 +63,24 @@ async function timed<T>({ folder }: RunContext, stage: string, work: () => Promi
   return result;
 }
 
+/** Stages 1 and 2 on the unchanged model: what prompts begin with is computed once for both. */
+export async function localize(
+  context: RunContext,
+): Promise<{ examples: LocalizationExample[]; selection: Selection }> {
+  using head = promptHead(context.model, promptOptions(context.settings));
+  const examples = await identify(context, head);
+  return { examples, selection: await findCircuit(context, examples, head) };
+}
+
 /** Stage 1: traces and localization examples. Leaves traces.jsonl and localization.json. */
-export async function identify(context: RunContext): Promise<LocalizationExample[]> {
+async function identify(context: RunContext, head: SharedHead): Promise<LocalizationExample[]> {
   const { model, settings, folder, split, progress } = context;
   const stored = await folder.readJson<LocalizationExample[]>("localization.json");
   if (stored) return stored;
   return await timed(context, "identify", async () => {
     const options = {
-      ...promptOptions(context),
+      ...promptOptions(settings),
+      head,
       seed: settings.seed,
       samples: settings.samples,
       temperatureRight: settings.temperatureRight,
@@ -122,9 +127,10 @@ function traceRows({ problem, greedy, contrast }: ProblemTraces) {
 }
 
 /** Stage 2: the component mask. Leaves mask.safetensors and mask.json. */
-export async function findCircuit(
+async function findCircuit(
   context: RunContext,
   examples: readonly LocalizationExample[],
+  head: SharedHead,
 ): Promise<Selection> {
   const { model, settings, folder, progress } = context;
   const path = join(folder.path, "mask.safetensors");
@@ -147,6 +153,7 @@ export async function findCircuit(
       batch: settings.maskBatch,
       seed: settings.seed,
       crossPairs: settings.referenceCompat,
+      head,
     }, (done, total, selected) => progress("component mask", done, total, `${selected} selected`));
     const selection = selectComponents(learned.mask);
     await writeSafetensors(
@@ -197,7 +204,7 @@ async function update(
     },
     async (step) => {
       if (step === 0 && baseAccuracy !== undefined) return baseAccuracy;
-      return (await evaluateTask(model, validation, promptOptions(context))).accuracy;
+      return (await evaluateTask(model, validation, promptOptions(settings))).accuracy;
     },
     (step, steps, loss) => progress(name, step, steps, `loss ${loss.toFixed(4)}`),
   );
@@ -255,9 +262,10 @@ export async function evaluateModel(
   name: string,
   abilities: readonly Task[] = context.abilities,
 ): Promise<EvaluationRecord> {
-  const { model, split, progress } = context;
+  const { model, settings, split, progress } = context;
   const test: Task = { name: "test", problems: split.test, scoring: "number" };
-  const options = promptOptions(context);
+  using head = promptHead(model, promptOptions(settings));
+  const options = { ...promptOptions(settings), head };
   const report = (task: string) => (done: number, total: number) =>
     progress(`evaluate ${name}: ${task}`, done, total);
   const result = await evaluateTask(model, test, options, report("test"));

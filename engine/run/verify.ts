@@ -252,7 +252,8 @@ async function readCases(directory: string): Promise<z.infer<typeof casesSchema>
   }
 }
 
-function relativeError(actual: ArrayLike<number>, wanted: ArrayLike<number>): number {
+/** Largest difference relative to the largest expected value; infinite for a NaN or another length. */
+export function relativeError(actual: ArrayLike<number>, wanted: ArrayLike<number>): number {
   if (actual.length !== wanted.length) return Infinity;
   let largest = 0;
   let worst = 0;

@@ -17,8 +17,12 @@ import { Model } from "../../engine/model/model.ts";
 import { seededRandom, shuffled } from "../../engine/random.ts";
 import { goldenArchitectures, jsonLines, loadTwins, tinyModel, type Twins } from "../model/model_fixture.ts";
 import { assertClose, gpuTest } from "../ops/gpu_fixture.ts";
-import { maskAdamStep } from "../reference/optimizers.ts";
-import { maskLossAndGradient, type ReferenceExample, type ReferenceModel } from "../reference/transformer.ts";
+import { maskAdamStep } from "../../engine/run/reference/optimizers.ts";
+import {
+  maskLossAndGradient,
+  type ReferenceExample,
+  type ReferenceModel,
+} from "../../engine/run/reference/transformer.ts";
 
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 

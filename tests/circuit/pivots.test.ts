@@ -13,7 +13,8 @@ import {
   type TraceOptions,
 } from "../../engine/circuit/traces.ts";
 import { loadProblems, type Problem } from "../../engine/evaluation/data.ts";
-import { defaultTemplate, encodePrompt, endOfAnswer } from "../../engine/evaluation/tasks.ts";
+import { encodePrompt, plainTemplate } from "../../engine/evaluation/prompt.ts";
+import { endOfAnswer } from "../../engine/evaluation/tasks.ts";
 import { generate } from "../../engine/model/generate.ts";
 import { Model } from "../../engine/model/model.ts";
 import { tinyModel } from "../model/model_fixture.ts";
@@ -21,7 +22,7 @@ import { gpuTest } from "../ops/gpu_fixture.ts";
 
 const options: TraceOptions = {
   ...traceDefaults,
-  template: defaultTemplate,
+  template: plainTemplate,
   maxNewTokens: 48,
   seed: 11,
 };
@@ -41,7 +42,7 @@ function assertExample(
   model: Model,
   example: LocalizationExample,
   { problem, promptIds, greedy }: ProblemTraces,
-  template = defaultTemplate,
+  template = plainTemplate,
 ) {
   assertEquals(example.template_id, problem.templateId);
   assertEquals(example.instance_id, problem.instanceId);
@@ -64,7 +65,7 @@ gpuTest(
     // All ten samples of every problem at once, in a batch of another size.
     const requests = problems.flatMap(({ question }, i) =>
       Array.from({ length: 10 }, (_, sample) => ({
-        ids: encodePrompt(model, question, options.template),
+        ids: encodePrompt(model, question, options),
         temperature: greedy[i]!.greedy.correct ? 1.2 : 0.8,
         stream: i * 10 + sample,
       }))
@@ -163,7 +164,7 @@ gpuTest("branching finds the pivots of one generation a position with far fewer 
   const head = shots.map(({ question, answer }) =>
     `Q: ${question}\nA: ${answer.replace(/\n#### (.*)/, " The answer is $1.")}\n`
   );
-  const template = head.join("") + defaultTemplate;
+  const template = head.join("") + plainTemplate;
   const wandering = { ...options, template, temperatureRight: 1.6, temperatureWrong: 1.6 };
   const traces = await addContrast(
     model,

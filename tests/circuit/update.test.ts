@@ -1,6 +1,7 @@
 /** The sparse update against the float64 twin, and what it must not touch, compute or hold. R rows, I columns. */
 import {
   assert,
+  assertAlmostEquals,
   assertEquals,
   assertGreater,
   assertGreaterOrEqual,
@@ -10,13 +11,14 @@ import {
   assertThrows,
 } from "@std/assert";
 import { readBaseRows } from "../../engine/circuit/overlay.ts";
+import { PairPasses } from "../../engine/circuit/pair_passes.ts";
 import { SparseUpdate, type UpdateOptions } from "../../engine/circuit/update.ts";
 import { InputError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model/model.ts";
 import { allParameters } from "../../engine/model/weights.ts";
 import { goldenArchitectures, loadTwins, tinyModel } from "../model/model_fixture.ts";
 import { assertClose, gpuTest } from "../ops/gpu_fixture.ts";
-import { updateLossAndGradients } from "../reference/transformer.ts";
+import { updateLossAndGradients } from "../../engine/run/reference/transformer.ts";
 import { flatten, goldenSelection, pickRows, plain, selectionOf, updateTwin } from "./update_fixture.ts";
 
 for (const name of goldenArchitectures) {
@@ -46,6 +48,32 @@ for (const name of goldenArchitectures) {
     });
   }
 }
+
+gpuTest("an example longer than a pass gets a pass of its own, kept or recomputed", async ({ gpu }) => {
+  using twins = await loadTwins(gpu, "gemma2-tiny");
+  const { model, reference, referenceExamples, examples } = twins;
+  const { loss, gradients } = updateLossAndGradients(reference, referenceExamples, "logit-difference");
+  const weight = model.weights.layers[1]!.gateUp;
+  const F = model.config.mlpWidth;
+  const expected = ["gate", "up"].flatMap((
+    name,
+  ) => [...gradients.get(`model.layers.1.mlp.${name}_proj.weight`)!]);
+  for (const recompute of [false, true]) {
+    const gradient = gpu.upload(
+      new Float32Array(2 * F * weight.columns),
+      [2 * F, weight.columns],
+      "gradient",
+    );
+    const sinks = { weights: new Map([[weight, gradient]]) };
+    using passes = new PairPasses(model, examples, "logit-difference", sinks, {
+      tokensPerPass: 2,
+      recompute,
+    });
+    assertAlmostEquals((await passes.run()).loss, loss, 1e-4 * Math.abs(loss));
+    assertClose("gradient", await gpu.read(gradient), expected, 1e-4);
+    gpu.free(gradient);
+  }
+});
 
 const trajectories: [name: string, options: UpdateOptions][] = [
   ["gradient steps", { ...plain, rate: 0.01 }],

@@ -108,6 +108,15 @@ refused("a number above its most", "generate", ["--top-p", "1.5"], [
 refused("a flag that does not exist", "generate", ["--promt", "x"], ["--promt"]);
 refused("a flag without its value", "generate", ["--prompt"], ["--prompt"]);
 refused("an argument that belongs nowhere", "evaluate", ["everything"], ["argument"]);
+refused("shots that do not exist", "evaluate", ["--shots", "FOLDER/none.jsonl"], [
+  "FOLDER/none.jsonl",
+  "default",
+]);
+refused("a chat with a model that has no template", "amplify", ["--chat", "--out", "FOLDER/run"], [
+  "tiny-model",
+  "no chat template",
+]);
+refused("a prompt as it is in a chat", "generate", [...prompt, "--chat"], ["--chat", "--question"]);
 refused("a prompt and a question", "generate", ["--prompt", "x", "--question", "y"], ["--question"]);
 refused("an unknown control", "amplify", ["--controls", "random,lora", "--out", "FOLDER"], ["random,lora"]);
 refused("an ability without a file", "amplify", ["--ability", "choice", "--out", "FOLDER"], ['"choice"']);
@@ -134,6 +143,25 @@ refused("a patch that is none", "generate", [...prompt, "--patch", join(tinyMode
   "model.safetensors",
   "no patch",
 ]);
+refused("a shape that is not published", "verify", ["--shapes", "gemma-2-2b,gemma-7"], [
+  '--shapes "gemma-2-2b,gemma-7" is not one or more of gemma-2-2b, ',
+]);
+refused("more layers than the model has", "verify", ["--shapes", "llama-3.2-1b", "--layers", "17"], [
+  "--layers 17",
+  "16 layers that llama-3.2-1b has",
+]);
+refused("layers of no shape", "verify", ["--layers", "2"], ["--layers", "--shapes"]);
+refused("golden folders and shapes", "verify", ["--golden", "FOLDER", "--shapes", "qwen3-0.6b"], [
+  "--golden",
+]);
+Deno.test("a checkpoint where there are files ends verify with exit code 2", async () => {
+  await using folder = await temporaryFolder();
+  const own = join(folder.path, "qwen3-0.6b");
+  await Deno.mkdir(own);
+  await Deno.writeTextFile(join(own, "config.json"), "{}");
+  const outcome = await run("verify", ["--shapes", "gemma-2-2b,qwen3-0.6b", "--out", folder.path]);
+  assertRefused(outcome, 2, own, '"config.json"', "--out");
+});
 
 Deno.test("with --json a refusal is also the last line of stdout", async () => {
   const outcome = await run("evaluate", ["--data", "none.jsonl", "--json"]);
@@ -176,6 +204,26 @@ Deno.test("generate prints the completion, and with --json ids on a last line th
   const [completion] = lastLine(json).completions as { text: string; ids: number[] }[];
   assertEquals(completion!.ids, expected.greedy_ids.slice(0, 4));
   assertEquals(json.stdout.split("\n")[0], completion!.text);
+});
+
+Deno.test("generate shows shots before a question and ends before a stop text", async () => {
+  await using folder = await temporaryFolder();
+  const [first, second] = JSON.parse(await Deno.readTextFile(join(tinyModel, "greedy_cases.json")));
+  const shots = join(folder.path, "shots.jsonl");
+  const shot = { question: second.question, answer: second.text.trim() };
+  await Deno.writeTextFile(shots, JSON.stringify(shot) + "\n");
+  const json = async (...args: string[]) => {
+    const outcome = await run("generate", ["--json", ...args]);
+    assertEquals(outcome.code, 0, outcome.stderr);
+    return (lastLine(outcome).completions as { text: string; ids: number[] }[])[0]!;
+  };
+  const asked = await json("--question", first.question, "--shots", shots);
+  const written = `Q: ${shot.question}\nA: ${shot.answer}\n\nQ: ${first.question}\nA:`;
+  assertEquals(asked, await json("--prompt", written));
+  const stopped = await json("--question", first.question, "--stop", " answer is");
+  assertEquals(stopped.text, first.text.slice(0, first.text.indexOf(" answer is")));
+  assertEquals(stopped.ids, first.greedy_ids.slice(0, stopped.ids.length));
+  assert(stopped.ids.length < first.greedy_ids.length);
 });
 
 Deno.test("values of a config file are used, and flags win over them", async () => {

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  cutAtStop,
   cutTrace,
   finalNumber,
   goldNumber,
@@ -102,4 +103,18 @@ Deno.test("exact match ignores case, white space and a final period", () => {
   assert(isExactMatch(" beads  Mia\ncoins .", "Beads Mia coins"));
   assert(!isExactMatch(" pens and cups.", "pens"));
   assert(!isExactMatch("", "pens"));
+});
+
+Deno.test("a worked solution matches exactly by what its answer sentence states", () => {
+  assert(isExactMatch(" Third comes after cups. The answer is Pens.", "pens"));
+  assert(isExactMatch("So the answer is: U.S. Grant.\nNext", "U.S. Grant"));
+  assert(!isExactMatch("The answer is pens and cups.", "pens"));
+  assert(!isExactMatch("Not pens. The answer is cups.", "pens"));
+});
+
+Deno.test("a stop text cuts at the first place where one of them stands", () => {
+  assertEquals(cutAtStop("5.\n\nQ: 3 pens", ["\n\nQ:"]), "5.");
+  assertEquals(cutAtStop("a b c b", ["c", "b"]), "a ");
+  assertEquals(cutAtStop("a b", ["x"]), "a b");
+  assertEquals(cutAtStop("a b"), "a b");
 });

@@ -8,7 +8,11 @@ import { Model } from "../../engine/model/model.ts";
 import { seededRandom } from "../../engine/random.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 import { relativeError } from "../reference/golden.ts";
-import { greedyTokens, maskLossAndGradient, updateLossAndGradients } from "../reference/transformer.ts";
+import {
+  greedyTokens,
+  maskLossAndGradient,
+  updateLossAndGradients,
+} from "../../engine/run/reference/transformer.ts";
 import { randomModel, smallSizes } from "./random_model.ts";
 
 const llama3 = {

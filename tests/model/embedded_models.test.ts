@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { loadProblems } from "../../engine/evaluation/data.ts";
-import { defaultTemplate, evaluateTask } from "../../engine/evaluation/tasks.ts";
+import { plainTemplate } from "../../engine/evaluation/prompt.ts";
+import { evaluateTask } from "../../engine/evaluation/tasks.ts";
 import { generate } from "../../engine/model/generate.ts";
 import { Model } from "../../engine/model/model.ts";
 import { kinds } from "../../engine/run/pretrain/exercises.ts";
@@ -25,7 +26,7 @@ for (const name of ["gemma2-mini", "olmo2-mini"]) {
       const generated = await generate(model, requests, { maxNewTokens: 48 });
       assertEquals(generated, cases.map(({ greedy_ids }) => greedy_ids));
       for (const { question, prompt_ids, greedy_ids, text } of cases) {
-        assertEquals(model.tokenizer.encode(defaultTemplate.replace("{question}", question)), prompt_ids);
+        assertEquals(model.tokenizer.encode(plainTemplate.replace("{question}", question)), prompt_ids);
         assertEquals(model.tokenizer.decode(greedy_ids, { skipSpecialTokens: true }), text);
       }
     });
@@ -43,7 +44,7 @@ for (const name of ["gemma2-mini", "olmo2-mini"]) {
     for (const kind of kinds) {
       const problems = await loadProblems(join(fixtures, "tasks", `${kind}.jsonl`));
       const scoring = kind === "math" ? "number" : "exact";
-      const options = { template: defaultTemplate, maxNewTokens: 48 };
+      const options = { template: plainTemplate, maxNewTokens: 48 };
       const measured = await evaluateTask(model, { name: kind, problems, scoring }, options);
       assert(Math.abs(measured.accuracy - accuracy[kind]) <= 0.005, `${kind}: ${measured.accuracy}`);
       assertStringIncludes(readme, `${kind}.jsonl | ${(100 * accuracy[kind]).toFixed(1)} %`);

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { assert, assertEquals, assertGreater, assertLess, assertNotEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../engine/errors.ts";
 import { loadProblems } from "../../engine/evaluation/data.ts";
-import { defaultTemplate, evaluateTask, type Scoring } from "../../engine/evaluation/tasks.ts";
+import { plainTemplate } from "../../engine/evaluation/prompt.ts";
+import { evaluateTask, type Scoring } from "../../engine/evaluation/tasks.ts";
 import { generate, type GenerationRequest } from "../../engine/model/generate.ts";
 import { Model } from "../../engine/model/model.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
@@ -28,7 +29,7 @@ for (const storage of ["f32", "checkpoint"] as const) {
     assertEquals(generated, cases.map(({ greedy_ids }) => greedy_ids));
     const { text, question, prompt_ids } = cases[0]!;
     assertEquals(model.tokenizer.decode(generated[0]!, { skipSpecialTokens: true }), text);
-    assertEquals(model.tokenizer.encode(defaultTemplate.replace("{question}", question)), prompt_ids);
+    assertEquals(model.tokenizer.encode(plainTemplate.replace("{question}", question)), prompt_ids);
   });
 }
 
@@ -43,7 +44,7 @@ gpuTest("greedy accuracy is what the embedded model's README says", async ({ gpu
   for (const [name, scoring, percent] of expected) {
     const problems = await loadProblems(join(tinyModel, `${name}.jsonl`));
     const task = { name, problems, scoring };
-    const { correct } = await evaluateTask(model, task, { template: defaultTemplate, maxNewTokens: 48 });
+    const { correct } = await evaluateTask(model, task, { template: plainTemplate, maxNewTokens: 48 });
     const measured = 100 * correct.filter(Boolean).length / correct.length;
     assert(Math.abs(measured - percent) <= 0.5, `${name}: ${measured} % where ${percent} % is expected`);
   }
@@ -109,6 +110,9 @@ gpuTest("stopAt keeps as many tokens as it says and frees the slot early", async
   );
   assertEquals(cut.ids, [whole.ids[0]!.slice(0, 3), whole.ids[1]!.slice(0, 20)]);
   assertLess(cut.tokens, whole.tokens / 2);
+  // Sequences at their limit before the first look are cut as well: when anyone looks decides nothing.
+  const short = await generate(model, six.slice(0, 2), { maxNewTokens: 8, stopTokens: [], stopAt: () => 3 });
+  assertEquals(short, whole.ids.map((ids) => ids.slice(0, 3)));
 });
 
 gpuTest("positions that prompts share are computed once", async ({ gpu }) => {

@@ -1,11 +1,21 @@
 /** Loading of model folders: damaged ones are refused in one sentence, and nothing stays on the GPU. */
 import { join } from "node:path";
-import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertLessOrEqual,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { InputError } from "../../engine/errors.ts";
 import type { Gpu } from "../../engine/gpu/gpu.ts";
+import { SizingGpu } from "../../engine/gpu/sizing_gpu.ts";
 import { Model } from "../../engine/model/model.ts";
+import { Checkpoint } from "../../engine/model/safetensors.ts";
+import { loadWeights } from "../../engine/model/weights.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
-import { alterSafetensors, copyOf, golden, setElement, tinyModel } from "./model_fixture.ts";
+import { alterSafetensors, copyOf, golden, setElement, temporaryFolder, tinyModel } from "./model_fixture.ts";
 
 /** Demands that loading fails with one sentence that names `parts`, and leaves nothing on the GPU. */
 async function assertRefused(gpu: Gpu, folder: string, ...parts: string[]) {
@@ -162,4 +172,51 @@ gpuTest("loading and disposing of a model three times leaves nothing on the GPU"
     }
     assertEquals(loaded, [loaded[0], loaded[0], loaded[0]]);
   }
+});
+
+Deno.test("a large checkpoint streams: at most 80 MiB wait for the GPU at any time", async () => {
+  const { config } = await golden("llama-tiny");
+  // 288 MiB of embedding, which on disk is a hole.
+  const sizes = { ...config, vocabSize: 2 ** 16 + 2 ** 13, hiddenSize: 2048, layers: 0, tiedEmbedding: true };
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, "model.safetensors");
+  const [embedding, norm] = [2 * sizes.vocabSize * sizes.hiddenSize, 2 * sizes.hiddenSize];
+  const header = JSON.stringify({
+    "model.embed_tokens.weight": {
+      dtype: "BF16",
+      shape: [sizes.vocabSize, sizes.hiddenSize],
+      data_offsets: [0, embedding],
+    },
+    "model.norm.weight": {
+      dtype: "BF16",
+      shape: [sizes.hiddenSize],
+      data_offsets: [embedding, embedding + norm],
+    },
+  }).padEnd(256);
+  const head = new Uint8Array(8);
+  new DataView(head.buffer).setBigUint64(0, 256n, true);
+  await Deno.writeFile(path, await new Blob([head, header]).bytes());
+  await Deno.truncate(path, 8 + 256 + embedding + norm);
+
+  const gpu = new SizingGpu(
+    { maxBufferSize: 2 ** 30, maxStorageBufferBindingSize: 2 ** 27 },
+    false,
+    (label) => label,
+  );
+  let [waiting, most, written] = [0, 0, 0];
+  const { queue } = gpu.device;
+  queue.writeBuffer = (_buffer, _offset, data) => {
+    waiting += data.byteLength;
+    written += data.byteLength;
+    most = Math.max(most, waiting);
+  };
+  queue.onSubmittedWorkDone = () => {
+    waiting = 0;
+    return Promise.resolve(undefined);
+  };
+  using checkpoint = await Checkpoint.open(folder.path);
+  const weights = await loadWeights(gpu, checkpoint, sizes, "checkpoint");
+  assertEquals(weights.embedding.chunks.map(({ rows }) => rows), [2 ** 15, 2 ** 15, 2 ** 13]);
+  assertGreater(written, embedding);
+  assertLessOrEqual(most, 80 * 2 ** 20);
 });

@@ -5,7 +5,7 @@ import type { TokenPair } from "../../engine/circuit/localization.ts";
 import type { Gpu } from "../../engine/gpu/gpu.ts";
 import { type LoadOptions, Model } from "../../engine/model/model.ts";
 import { examplesOf, type Golden, loadGolden } from "../reference/golden.ts";
-import { type ReferenceExample, ReferenceModel } from "../reference/transformer.ts";
+import { type ReferenceExample, ReferenceModel } from "../../engine/run/reference/transformer.ts";
 
 /** The folder of the embedded model. */
 export const tinyModel = fileURLToPath(new URL("../../fixtures/tiny-model", import.meta.url));

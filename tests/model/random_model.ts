@@ -4,7 +4,7 @@ import type { ModelConfig } from "../../engine/model/architecture.ts";
 import { modelConfig } from "../../engine/model/config.ts";
 import { type TensorToWrite, writeSafetensors } from "../../engine/model/safetensors.ts";
 import { seededRandom } from "../../engine/random.ts";
-import { ReferenceModel } from "../reference/transformer.ts";
+import { ReferenceModel } from "../../engine/run/reference/transformer.ts";
 import { temporaryFolder } from "./model_fixture.ts";
 
 /** Sizes that no tile divides; override what a test is about. */

@@ -8,11 +8,11 @@
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { defaultTemplate } from "../../engine/evaluation/tasks.ts";
+import { plainTemplate } from "../../engine/evaluation/prompt.ts";
 import { readConfig } from "../../engine/model/config.ts";
 import { Tokenizer } from "../../engine/model/tokenizer.ts";
+import { ReferenceModel } from "../../engine/run/reference/transformer.ts";
 import { readTensors } from "./golden.ts";
-import { ReferenceModel } from "./transformer.ts";
 
 /** One prompt and its greedy continuation, the end-of-sequence token included. */
 export interface GreedyCase {
@@ -58,7 +58,7 @@ async function makeCases(dir: string): Promise<GreedyCase[]> {
     const cases: GreedyCase[] = [];
     for (const { question } of problems) {
       if (cases.length === casesPerTemplate) break;
-      const prompt = tokenizer.encode(defaultTemplate.replace("{question}", question));
+      const prompt = tokenizer.encode(plainTemplate.replace("{question}", question));
       const { ids, margin } = greedyContinuation(model, prompt);
       if (margin < clearMargin) continue;
       const text = tokenizer.decode(ids, { skipSpecialTokens: true });

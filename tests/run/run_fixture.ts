@@ -1,5 +1,6 @@
 /** What tests of whole runs share: a small task cut out of the embedded one, and settings that finish in seconds. */
 import { join } from "node:path";
+import { promptSettings } from "../../engine/run/prompt_settings.ts";
 import type { RunSettings } from "../../engine/run/settings.ts";
 import { settingDefaults } from "../../engine/run/settings.ts";
 import { jsonLines, tinyModel } from "../model/model_fixture.ts";
@@ -14,10 +15,13 @@ export async function writeSmallTask(folder: string, perTemplate: number): Promi
   await write("fact.jsonl", facts.slice(0, 6));
 }
 
+const prompt = await promptSettings(tinyModel);
+
 /** A short run of the task in `folder`. */
 export function shortRun(folder: string, changes: Partial<RunSettings> = {}): RunSettings {
   return {
     ...settingDefaults,
+    ...prompt,
     model: tinyModel,
     data: join(folder, "math.jsonl"),
     abilities: { fact: join(folder, "fact.jsonl") },

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { branchingPivots, type Pivots } from "../../circuit/pivots.ts";
 import { addContrast, greedyTraces, traceDefaults } from "../../circuit/traces.ts";
 import { loadProblems } from "../../evaluation/data.ts";
-import { defaultTemplate } from "../../evaluation/tasks.ts";
 import { runAmplify } from "../amplify_run.ts";
+import { promptOptions, promptSettings } from "../prompt_settings.ts";
 import { settingDefaults } from "../settings.ts";
 import type { Progress } from "../stages.ts";
 import { type Stage, stepResult } from "./stage.ts";
@@ -22,7 +22,8 @@ export const branchingStage: Stage = {
     const all = await loadProblems(join(model.directory, "math.jsonl"));
     const stride = Math.floor(all.length / problems);
     const chosen = all.filter((_, i) => i % stride === 0).slice(0, problems);
-    const options = { template: defaultTemplate, maxNewTokens: 48, seed: 0, ...traceDefaults };
+    const prompt = promptOptions(await promptSettings(model.directory));
+    const options = { ...prompt, seed: 0, ...traceDefaults };
     const traces = await addContrast(model, await greedyTraces(model, chosen, options), options);
     let pivots: Pivots | undefined;
     let points = 0;
@@ -51,7 +52,8 @@ export function amplifyStage(out: string, progress: Progress): Stage {
         ["choice", "reverse", "fact"].map((name) => [name, join(model.directory, `${name}.jsonl`)]),
       );
       const data = join(model.directory, "math.jsonl");
-      const settings = { ...settingDefaults, model: model.directory, data, abilities };
+      const prompt = await promptSettings(model.directory);
+      const settings = { ...settingDefaults, ...prompt, model: model.directory, data, abilities };
       const start = performance.now();
       await runAmplify(gpu, settings, { out, fresh: true, progress });
       return stepResult(context, this, { ms: performance.now() - start, repeats: 1, samples: 1 }, {});

@@ -2,7 +2,7 @@
  * Everything the embedded models are trained and measured on, made from seeds: word problems, choices, reversals and
  * facts. The data sets hold questions that training never shows, but for the facts, which can only be learnt.
  */
-import { defaultTemplate } from "../../evaluation/tasks.ts";
+import { plainTemplate } from "../../evaluation/prompt.ts";
 import { seededRandom, shuffled } from "../../random.ts";
 import { templateCount, wordProblem } from "./arithmetic.ts";
 import { factValues, items, names, ordinals, places } from "./words.ts";
@@ -20,7 +20,7 @@ export interface Exercise {
 
 /** The text that an exercise's completion follows. */
 export function promptOf({ question }: Pick<Exercise, "question">): string {
-  return defaultTemplate.replace("{question}", () => question);
+  return plainTemplate.replace("{question}", () => question);
 }
 
 /** A row of a data file; `original_id` (template) and `instance` as in GSM-Symbolic, in math alone. */

@@ -1,6 +1,7 @@
 /** Trains an embedded model from a seed: data, tokenizer, initial weights, training, saving, measuring. */
 import { join } from "node:path";
-import { defaultTemplate, evaluateTask } from "../../evaluation/tasks.ts";
+import { plainTemplate } from "../../evaluation/prompt.ts";
+import { evaluateTask } from "../../evaluation/tasks.ts";
 import type { Problem } from "../../evaluation/data.ts";
 import { writeAtomically } from "../../files.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
@@ -164,7 +165,7 @@ async function measure(
     const result = await evaluateTask(
       model,
       { name: kind, problems, scoring: kind === "math" ? "number" : "exact" },
-      { template: defaultTemplate, maxNewTokens },
+      { template: plainTemplate, maxNewTokens },
       (done, total) => progress(kind, done, total),
     );
     accuracy[kind] = result.accuracy;

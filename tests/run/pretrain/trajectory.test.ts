@@ -20,7 +20,7 @@ import { jsonLines, temporaryFolder } from "../../model/model_fixture.ts";
 import { randomModel, smallSizes } from "../../model/random_model.ts";
 import { assertClose, gpuTest } from "../../ops/gpu_fixture.ts";
 import { TrainingTwin, type TwinOptions } from "../../reference/training.ts";
-import { ReferenceModel } from "../../reference/transformer.ts";
+import { ReferenceModel } from "../../../engine/run/reference/transformer.ts";
 import { shortTraining } from "./training_fixture.ts";
 
 const steps = 30;

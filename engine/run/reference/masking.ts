@@ -3,7 +3,7 @@
  * heads, F neurons. Legend: T tokens, W values of a position, L layers.
  */
 
-import type { ModelConfig } from "../../engine/model/architecture.ts";
+import type { ModelConfig } from "../../model/architecture.ts";
 
 /** [L][components of a layer] */
 export type ReferenceMask = readonly ArrayLike<number>[];

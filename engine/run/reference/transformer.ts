@@ -1,22 +1,20 @@
 /**
  * Float64 twin of the whole decoder: forward of one sequence, backward to every parameter and to the component mask.
- * Everything is recomputed and kept; nothing is cached or fused. Weight names are Hugging Face's.
+ * Everything is recomputed and kept; nothing is cached or fused. Weight names are Hugging Face's. The engine's own code
+ * is not used: `verify` checks models of real size against it.
  * Legend: T tokens, D model width, H query heads, K key/value heads, C head width, F MLP width, V vocabulary, L layers.
  */
 
-import type { ModelConfig } from "../../engine/model/architecture.ts";
+import type { ModelConfig } from "../../model/architecture.ts";
 import {
   add,
   attention,
   attentionBackward,
   type AttentionShape,
-  embedding,
-  embeddingBackward,
   gatedMlp,
   gatedMlpBackward,
   matmulNN,
   matmulNT,
-  matmulTN,
   rmsNorm,
   rmsNormBackward,
   rotary,
@@ -25,90 +23,34 @@ import {
   softCap,
   softCapBackward,
 } from "./ops.ts";
-import { atPosition, type LayerMask, type ReferenceMask, splitMask } from "./masking.ts";
-import { accumulate } from "./objectives.ts";
+import type {
+  BackwardResult,
+  ForwardOptions,
+  ForwardResult,
+  HiddenResult,
+  LayerActivations,
+} from "./activations.ts";
+import { atPosition, type LayerMask, splitMask } from "./masking.ts";
+import { type GradientSink, type Matrices, WholeGradients, WholeMatrices } from "./matrices.ts";
 import { pairFrequency } from "./rope.ts";
 
+export * from "./activations.ts";
 export * from "./masking.ts";
 export * from "./objectives.ts";
-
-export interface ForwardOptions {
-  readonly mask?: ReferenceMask;
-  /** The one position the mask acts at; the last when absent. */
-  readonly maskPosition?: number;
-}
-
-/** What one layer computed, in order. `raw…` is before the mask, the plain name after it. */
-export interface LayerActivations {
-  /** [T,D] residual stream coming in */
-  readonly input: Float64Array;
-  /** [T,D] */
-  readonly attentionInput: Float64Array;
-  /** [T,H·C] output of q_proj */
-  readonly rawQueries: Float64Array;
-  /** [T,K·C] output of k_proj */
-  readonly rawKeys: Float64Array;
-  /** [T,K·C] output of v_proj */
-  readonly rawValues: Float64Array;
-  /** [T,H·C] before q_norm */
-  readonly maskedQueries: Float64Array;
-  /** [T,K·C] before k_norm */
-  readonly maskedKeys: Float64Array;
-  /** [T,H·C] after q_norm and rotary */
-  readonly queries: Float64Array;
-  /** [T,K·C] after k_norm and rotary */
-  readonly keys: Float64Array;
-  /** [T,K·C] */
-  readonly values: Float64Array;
-  /** [T,H·C] input of o_proj */
-  readonly attended: Float64Array;
-  /** [T,D] output of o_proj */
-  readonly attentionOutput: Float64Array;
-  /** [T,D] residual stream between attention and MLP */
-  readonly middle: Float64Array;
-  /** [T,D] */
-  readonly mlpInput: Float64Array;
-  /** [T,F] */
-  readonly gate: Float64Array;
-  /** [T,F] */
-  readonly up: Float64Array;
-  /** [T,F] activation(gate) · up */
-  readonly rawNeurons: Float64Array;
-  /** [T,F] input of down_proj */
-  readonly neurons: Float64Array;
-  /** [T,D] output of down_proj */
-  readonly mlpOutput: Float64Array;
-}
-
-export interface ForwardResult {
-  readonly ids: readonly number[];
-  readonly mask: ReferenceMask | undefined;
-  readonly maskPosition: number;
-  readonly layers: readonly LayerActivations[];
-  /** [T,D] residual stream after the last layer */
-  readonly final: Float64Array;
-  /** [T,D] after the final norm */
-  readonly normed: Float64Array;
-  /** [T,V] before the soft cap */
-  readonly uncappedLogits: Float64Array;
-  /** [T,V] */
-  readonly logits: Float64Array;
-}
-
-export interface BackwardResult {
-  /** By weight name; a tied lm_head's gradient is part of `model.embed_tokens.weight`. */
-  readonly gradients: Map<string, Float64Array>;
-  /** [L][components]; absent when the forward had no mask. */
-  readonly mask?: Float64Array[];
-}
 
 const EMBEDDING = "model.embed_tokens.weight";
 const FINAL_NORM = "model.norm";
 
-export class ReferenceModel {
-  readonly #sizes: { readonly queries: number; readonly keys: number };
+/** Weights by name, whole, or another source of them. */
+export type Weights = ReadonlyMap<string, Float64Array> | Matrices;
 
-  constructor(readonly config: ModelConfig, readonly weights: Map<string, Float64Array>) {
+/** See file comment. `weights` are whole, by name, or streamed; `backward` keeps every gradient whole and needs the former. */
+export class ReferenceModel<W extends Weights = Map<string, Float64Array>> {
+  readonly #sizes: { readonly queries: number; readonly keys: number };
+  readonly #matrices: Matrices;
+
+  constructor(readonly config: ModelConfig, readonly weights: W) {
+    this.#matrices = "product" in weights ? weights : new WholeMatrices(weights);
     this.#sizes = {
       queries: config.queryHeads * config.headWidth,
       keys: config.keyValueHeads * config.headWidth,
@@ -117,11 +59,21 @@ export class ReferenceModel {
 
   /** Logits of one sequence, with everything computed on the way; `options` apply the component intervention. */
   forward(ids: readonly number[], options: ForwardOptions = {}): ForwardResult {
+    const hidden = this.hidden(ids, options);
+    const { uncapped: uncappedLogits, logits } = this.logits(hidden.normed);
+    return { ...hidden, uncappedLogits, logits };
+  }
+
+  /** `forward` without the logits. */
+  hidden(ids: readonly number[], options: ForwardOptions = {}): HiddenResult {
     const { config } = this;
     const tokens = ids.length;
     const maskPosition = options.maskPosition ?? tokens - 1;
     const layers: LayerActivations[] = [];
-    let residual = embedding(this.#weight(EMBEDDING), ids, config.hiddenSize, this.#embeddingScale());
+    const scale = this.#embeddingScale();
+    let residual: Float64Array = this.#matrices.rows(EMBEDDING, ids, config.hiddenSize).map((value) =>
+      value * scale
+    );
     for (let layer = 0; layer < config.layers; layer++) {
       const mask = options.mask && splitMask(config, options.mask[layer]!);
       const { activations, output } = this.#layerForward(layer, residual, tokens, mask, maskPosition);
@@ -129,37 +81,75 @@ export class ReferenceModel {
       residual = output;
     }
     const normed = this.#norm(residual, FINAL_NORM, tokens, config.hiddenSize);
-    const uncappedLogits = this.#linear(
-      normed,
-      this.#headName(),
-      tokens,
-      config.vocabSize,
-      config.hiddenSize,
-    );
-    const logits = softCap(uncappedLogits, config.finalSoftCap);
-    return { ids, mask: options.mask, maskPosition, layers, final: residual, normed, uncappedLogits, logits };
+    return { ids, mask: options.mask, maskPosition, layers, final: residual, normed };
   }
 
-  /** Gradients of every parameter and of the mask, given dlogits [T,V] of one `forward`. */
+  /** Logits [P,V] from P rows of `normed`, before and after the soft cap. */
+  logits(normed: Float64Array): { uncapped: Float64Array; logits: Float64Array } {
+    const { vocabSize, hiddenSize, finalSoftCap } = this.config;
+    const uncapped = this.#linear(
+      normed,
+      this.#headName(),
+      normed.length / hiddenSize,
+      vocabSize,
+      hiddenSize,
+    );
+    return { uncapped, logits: softCap(uncapped, finalSoftCap) };
+  }
+
+  /** Logits of single tokens [R] at the last position, before and after the soft cap. */
+  tokenLogits(hidden: HiddenResult, tokens: readonly number[]) {
+    const { hiddenSize: D, finalSoftCap } = this.config;
+    const rows = this.#matrices.rows(this.#headName(), tokens, D);
+    const uncapped = matmulNT(hidden.normed.subarray(-D), rows, 1, tokens.length, D);
+    return { uncapped, logits: softCap(uncapped, finalSoftCap) };
+  }
+
+  /** Gradients of every parameter, whole, and of the mask, given dlogits [T,V] of one `forward`. */
   backward(forward: ForwardResult, dlogits: ArrayLike<number>): BackwardResult {
-    const { config } = this;
+    const gradients = new WholeGradients(this.weights as ReadonlyMap<string, Float64Array>);
+    const duncapped = softCapBackward(dlogits, forward.uncappedLogits, this.config.finalSoftCap);
     const tokens = forward.ids.length;
-    const gradients = new Map<string, Float64Array>();
-    const duncapped = softCapBackward(dlogits, forward.uncappedLogits, config.finalSoftCap);
     const dnormed = this.#linearBackward(gradients, duncapped, forward.normed, this.#headName(), tokens);
-    let dresidual = this.#normBackward(gradients, dnormed, forward.final, FINAL_NORM);
+    const mask = this.#hiddenBackward(forward, dnormed, gradients);
+    return { gradients: gradients.byName, ...(mask && { mask }) };
+  }
+
+  /**
+   * Gradients of the parameters, into `gradients`, and of the mask, given those of `tokenLogits`: duncapped [R] of the
+   * uncapped logits of `tokens` at the last position.
+   */
+  tokenBackward(
+    hidden: HiddenResult,
+    tokens: readonly number[],
+    duncapped: Float64Array,
+    gradients: GradientSink,
+  ): Float64Array[] | undefined {
+    const { hiddenSize: D } = this.config;
+    const last = hidden.normed.subarray(-D);
+    gradients.rows(this.#headName(), tokens, matmulNT(duncapped, last, tokens.length, D, 1));
+    const rows = this.#matrices.rows(this.#headName(), tokens, D);
+    const dnormed = new Float64Array(hidden.normed.length);
+    dnormed.set(matmulNN(duncapped, rows, 1, D, tokens.length), dnormed.length - D);
+    return this.#hiddenBackward(hidden, dnormed, gradients);
+  }
+
+  /** From the gradient of `normed` [T,D] to those of all weights below it and, if there was one, of the mask. */
+  #hiddenBackward(
+    hidden: HiddenResult,
+    dnormed: Float64Array,
+    gradients: GradientSink,
+  ): Float64Array[] | undefined {
+    let dresidual = this.#normBackward(gradients, dnormed, hidden.final, FINAL_NORM);
     const dmask: Float64Array[] = [];
-    for (let layer = config.layers - 1; layer >= 0; layer--) {
-      const result = this.#layerBackward(gradients, layer, forward, dresidual);
+    for (let layer = this.config.layers - 1; layer >= 0; layer--) {
+      const result = this.#layerBackward(gradients, layer, hidden, dresidual);
       dresidual = result.dinput;
       if (result.dmask) dmask.unshift(result.dmask);
     }
-    accumulate(
-      gradients,
-      EMBEDDING,
-      embeddingBackward(dresidual, forward.ids, config.vocabSize, config.hiddenSize, this.#embeddingScale()),
-    );
-    return forward.mask ? { gradients, mask: dmask } : { gradients };
+    const scale = this.#embeddingScale();
+    gradients.rows(EMBEDDING, hidden.ids, dresidual.map((value) => value * scale));
+    return hidden.mask && dmask;
   }
 
   #layerForward(
@@ -212,9 +202,9 @@ export class ReferenceModel {
   }
 
   #layerBackward(
-    gradients: Map<string, Float64Array>,
+    gradients: GradientSink,
     layer: number,
-    forward: ForwardResult,
+    forward: HiddenResult,
     doutput: Float64Array,
   ): { dinput: Float64Array; dmask: Float64Array | undefined } {
     const { headWidth: C, architecture, activation } = this.config;
@@ -272,12 +262,6 @@ export class ReferenceModel {
     return { dinput, dmask: mask && Float64Array.from(dmask) };
   }
 
-  #weight(name: string): Float64Array {
-    const weight = this.weights.get(name);
-    if (!weight) throw new Error(`The reference model has no weight "${name}".`);
-    return weight;
-  }
-
   #headName(): string {
     return this.config.tiedEmbedding ? EMBEDDING : "lm_head.weight";
   }
@@ -296,44 +280,52 @@ export class ReferenceModel {
 
   /** x [T,in] → [T,out] through the weight [out,in] and the bias [out] beside it, if any. */
   #linear(x: Float64Array, name: string, tokens: number, outWidth: number, inWidth: number): Float64Array {
-    const y = matmulNT(x, this.#weight(name), tokens, outWidth, inWidth);
-    const bias = this.weights.get(biasOf(name));
-    return bias ? y.map((value, i) => value + bias[i % outWidth]!) : y;
+    const y = this.#matrices.product(x, name, tokens, outWidth, inWidth);
+    if (!this.#matrices.has(biasOf(name))) return y;
+    const bias = this.#matrices.vector(biasOf(name));
+    return y.map((value, i) => value + bias[i % outWidth]!);
   }
 
   /** dy [T,out], x [T,in] → dx [T,in]; adds the gradients of the weight and of its bias. */
   #linearBackward(
-    gradients: Map<string, Float64Array>,
+    gradients: GradientSink,
     dy: Float64Array,
     x: Float64Array,
     name: string,
     tokens: number,
   ): Float64Array {
     const [outWidth, inWidth] = [dy.length / tokens, x.length / tokens];
-    accumulate(gradients, name, matmulTN(dy, x, outWidth, inWidth, tokens));
-    if (this.weights.has(biasOf(name))) {
+    gradients.matrix(name, dy, x, tokens);
+    if (this.#matrices.has(biasOf(name))) {
       const sums = Float64Array.from({ length: outWidth }, (_, o) => sumOf(dy, o, outWidth));
-      accumulate(gradients, biasOf(name), sums);
+      gradients.vector(biasOf(name), sums);
     }
-    return matmulNN(dy, this.#weight(name), tokens, inWidth, outWidth);
+    return this.#matrices.transposedProduct(dy, name, tokens, outWidth, inWidth);
   }
 
   /** RMSNorm by name without ".weight"; an absent name passes x through. */
   #norm(x: Float64Array, name: string | undefined, tokens: number, width: number): Float64Array {
     if (!name) return x;
     const { normEpsilon, architecture } = this.config;
-    return rmsNorm(x, this.#weight(`${name}.weight`), tokens, width, normEpsilon, architecture.normOffset);
+    return rmsNorm(
+      x,
+      this.#matrices.vector(`${name}.weight`),
+      tokens,
+      width,
+      normEpsilon,
+      architecture.normOffset,
+    );
   }
 
   #normBackward(
-    gradients: Map<string, Float64Array>,
+    gradients: GradientSink,
     dy: Float64Array,
     x: Float64Array,
     name: string | undefined,
   ): Float64Array {
     if (!name) return dy;
     const { normEpsilon, architecture } = this.config;
-    const weight = this.#weight(`${name}.weight`);
+    const weight = this.#matrices.vector(`${name}.weight`);
     const { dx, dweight } = rmsNormBackward(
       dy,
       x,
@@ -343,7 +335,7 @@ export class ReferenceModel {
       normEpsilon,
       architecture.normOffset,
     );
-    accumulate(gradients, `${name}.weight`, dweight);
+    gradients.vector(`${name}.weight`, dweight);
     return dx;
   }
 

@@ -1,5 +1,5 @@
 /** Frequencies of rotary positions, by wavelengths as in the Llama 3.1 release, for comparison with engine/model/rope.ts. */
-import type { Rope } from "../../engine/model/rope.ts";
+import type { Rope } from "../../model/rope.ts";
 
 /** Radians per position of each pair of channels. */
 export function pairFrequency({ theta, scaling }: Rope, headWidth: number): (pair: number) => number {

@@ -5,7 +5,7 @@
  * Legend: N rows, T tokens, D model width, H query heads, K key/value heads, C head width, F MLP width, V vocabulary.
  */
 
-import type { Activation } from "../../engine/model/architecture.ts";
+import type { Activation } from "../../model/architecture.ts";
 
 export * from "./attention.ts";
 export * from "./losses.ts";

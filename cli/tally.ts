@@ -1,0 +1,32 @@
+/** Checks, counted and printed as they come. */
+import type { Gpu } from "../engine/gpu/gpu.ts";
+import type { Check } from "../engine/run/verify.ts";
+import type { FlagValues } from "./command.ts";
+
+/** See file comment; `quiet` and `json` are taken from the flags. */
+export class Tally {
+  private passed = 0;
+  private failed = 0;
+
+  constructor(private readonly values: FlagValues) {}
+
+  begin(gpu: Gpu) {
+    if (!this.values.quiet) console.log(`adapter: ${gpu.adapterName}`);
+  }
+
+  add(name: string, check: Check) {
+    if (check.passed) this.passed++;
+    else this.failed++;
+    if (this.values.quiet && check.passed) return;
+    const verdict = check.passed ? "ok    " : "FAILED";
+    console.log(`${verdict} ${name} ${check.name}: ${check.error.toExponential(1)} (limit ${check.limit})`);
+  }
+
+  /** Prints the totals and returns the exit code. */
+  end(gpu: Gpu, more: Record<string, unknown> = {}): number {
+    const { passed, failed } = this;
+    console.log(`${passed} passed, ${failed} failed`);
+    if (this.values.json) console.log(JSON.stringify({ passed, failed, adapter: gpu.adapterName, ...more }));
+    return failed > 0 ? 1 : 0;
+  }
+}

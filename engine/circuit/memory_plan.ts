@@ -1,0 +1,318 @@
+/**
+ * What each stage of the method holds on the GPU, known before anything is loaded: the engine's own stages run on a Gpu
+ * without a device, so that the plan cannot differ from what the engine does. All sizes in bytes.
+ */
+import { InputError } from "../errors.ts";
+import { idleLimit, mebibytes } from "../gpu/gpu.ts";
+import { type BufferLimits, type SizedBuffer, SizingGpu } from "../gpu/sizing_gpu.ts";
+import type { ModelConfig } from "../model/architecture.ts";
+import { generate } from "../model/generate.ts";
+import { Model } from "../model/model.ts";
+import type { DType } from "../model/safetensors.ts";
+import { SharedHead } from "../model/shared_head.ts";
+import type { StorageChoice, WeightSource } from "../model/weights.ts";
+import type { Selection } from "./components.ts";
+import type { TokenPair } from "./localization.ts";
+import { learnMask } from "./mask_training.ts";
+import { type OptimizerName, SparseUpdate } from "./update.ts";
+
+/** How much work the stages are planned for. Lengths in tokens. */
+export interface Workload {
+  /** Beginning that all prompts share (few-shot examples). */
+  readonly sharedTokens: number;
+  /** Length of a prompt, the shared beginning included. */
+  readonly promptTokens: number;
+  readonly newTokens: number;
+  /** Prompts of one call. */
+  readonly prompts: number;
+  /** Localization examples; their prefixes are a prompt and half a trace. */
+  readonly examples: number;
+  /** Examples of a mask step. */
+  readonly maskBatch: number;
+  /** Fraction of the components that the update moves. */
+  readonly selected: number;
+  readonly optimizer: OptimizerName;
+}
+
+/** Eight worked examples before each question, and the share of components that the paper's headline changes. */
+export const workloadDefaults: Workload = {
+  sharedTokens: 1024,
+  promptTokens: 1152,
+  newTokens: 256,
+  prompts: 1000,
+  examples: 500,
+  maskBatch: 8,
+  selected: 0.0159,
+  optimizer: "adamw",
+};
+
+/** The workload as given; what is not given is the default, shortened to what the context takes. */
+function workloadFor(contextLength: number, given: Partial<Workload> = {}): Workload {
+  const newTokens = given.newTokens ?? Math.min(workloadDefaults.newTokens, Math.ceil(contextLength / 4));
+  const promptTokens = given.promptTokens ??
+    Math.min(workloadDefaults.promptTokens, contextLength - newTokens);
+  const sharedTokens = given.sharedTokens ?? Math.min(workloadDefaults.sharedTokens, promptTokens - 1);
+  return { ...workloadDefaults, ...given, newTokens, promptTokens, sharedTokens };
+}
+
+/** The parts that a stage's bytes are sorted into; activations are whatever is none of the others. */
+export const memoryParts = [
+  "weights",
+  "cache",
+  "activations",
+  "logits",
+  "mask",
+  "rows",
+  "gradients",
+  "moments",
+] as const;
+/** See memoryParts. */
+export type MemoryPart = typeof memoryParts[number];
+
+/** The stages of the method, as far as memory goes. */
+export const memoryStages = ["generate", "mask", "update"] as const;
+/** See memoryStages. */
+export type MemoryStage = typeof memoryStages[number];
+
+/** What one stage holds. */
+export interface StagePlan {
+  /** Most bytes in use at once. */
+  readonly bytes: number;
+  /** Per part, the most it takes at any time; parts peak at different times, so their sum may exceed `bytes`. */
+  readonly parts: Readonly<Record<MemoryPart, number>>;
+  /** Largest single buffer. */
+  readonly largest: SizedBuffer;
+  /** Why the stage cannot run, as clauses without a subject; empty where it can. */
+  readonly problems: readonly string[];
+}
+
+/** The plan of a model on an adapter. */
+export interface MemoryPlan {
+  readonly parameters: number;
+  /** Longest sequence in tokens. */
+  readonly contextLength: number;
+  readonly cacheBytes: number;
+  readonly workload: Workload;
+  readonly stages: Readonly<Record<MemoryStage, StagePlan>>;
+  /** Unused buffers kept for reuse, at most, beside what a stage holds. */
+  readonly reserve: number;
+  /** Most that any stage needs, the reserve included. */
+  readonly total: number;
+  /** First thing that does not fit, if any: a clause that names stage, need and limit. */
+  readonly problem: string | undefined;
+}
+
+/** What is planned, and for which adapter. */
+export interface PlanRequest {
+  readonly config: ModelConfig;
+  /** A checkpoint, or the format that its weights would have in one. */
+  readonly weights: WeightSource | Extract<DType, "F32" | "F16" | "BF16">;
+  readonly storage?: StorageChoice;
+  readonly contextLength?: number;
+  /** Most bytes of keys and values that a stage holds at once, default as LoadOptions. */
+  readonly cacheBytes?: number;
+  readonly limits: BufferLimits;
+  /** Whether the adapter is software Vulkan, which decodes other batches. */
+  readonly software?: boolean;
+  /** Bytes of GPU memory where known: WebGPU does not tell. */
+  readonly gpuMemory?: number;
+  readonly workload?: Partial<Workload>;
+}
+
+/** Plans all stages. Throws InputError for a context or workload that no adapter with these limits could run. */
+export async function planMemory(request: PlanRequest): Promise<MemoryPlan> {
+  const { config, limits, gpuMemory } = request;
+  const gpu = new SizingGpu(limits, request.software ?? false, partOf);
+  const described = typeof request.weights === "string";
+  const source = described ? withoutValues(request.weights as DType) : request.weights as WeightSource;
+  using model = await Model.from(gpu, config, { ...bind(source), readRaw: noValues }, {
+    // Without a checkpoint's size to go by, 16-bit formats stay what they are.
+    storage: described && request.storage !== "f32" ? "checkpoint" : request.storage ?? "auto",
+    ...(request.contextLength !== undefined && { contextLength: request.contextLength }),
+    ...(request.cacheBytes !== undefined && { cacheBytes: request.cacheBytes }),
+  });
+  const work = workloadFor(model.contextLength, request.workload);
+  const tail = (e: number, length: number) =>
+    Array.from({ length }, (_, i) => Math.floor(e / config.vocabSize ** i) % config.vocabSize);
+  const shared = Math.min(work.sharedTokens, work.promptTokens - 1);
+  const prompt = (e: number) => [...Array(shared).fill(0), ...tail(e, work.promptTokens - shared)];
+  const halfTrace = Array(Math.floor(work.newTokens / 2)).fill(0);
+  const examples = Array.from({ length: work.examples }, (_, e): TokenPair => ({
+    prefix_ids: [...prompt(e), ...halfTrace],
+    desired_token: 0,
+    undesired_token: 1,
+  }));
+  const requests = Array.from({ length: work.prompts }, (_, e) => ({ ids: prompt(e) }));
+  const answer = (head?: SharedHead) =>
+    generate(model, requests, { maxNewTokens: work.newTokens, stopTokens: [], ...(head && { head }) });
+  // As a run does it, the shared beginning stays on the GPU until the weights change.
+  using head = new SharedHead(model, Array(shared).fill(0));
+  const stages = {
+    generate: await planStage(gpu, () => answer(head)),
+    mask: await planStage(gpu, () => learnMask(model, examples, { epochs: 1, batch: work.maskBatch, head })),
+    update: await planStage(gpu, async () => {
+      head[Symbol.dispose]();
+      const { optimizer } = work;
+      const options = { objective: "preference", optimizer, rate: 0, weightDecay: 0 } as const;
+      using update = new SparseUpdate(model, evenly(model, work.selected), examples, options);
+      await update.step();
+      await answer(); // validation, while the update is under way
+      model.revert();
+    }),
+  };
+  const total = Math.max(...memoryStages.map((stage) => stages[stage].bytes)) + idleLimit;
+  return {
+    parameters: model.parameters,
+    contextLength: model.contextLength,
+    cacheBytes: model.cacheBytes,
+    workload: work,
+    stages,
+    reserve: idleLimit,
+    total,
+    problem: memoryStages.flatMap((stage) => stages[stage].problems.map((why) => `${stage} ${why}`))[0] ??
+      memoryStages.flatMap((stage) => {
+        const needed = stages[stage].bytes + idleLimit;
+        if (gpuMemory === undefined || needed <= gpuMemory) return [];
+        return [`${stage} needs ${mebibytes(needed)} of GPU memory and there are ${mebibytes(gpuMemory)}`];
+      })[0],
+  };
+}
+
+/**
+ * What of a request to change so that its plan has no problem: completes "It would fit with …". Tries, in this order,
+ * 16-bit storage, smaller caches, a smaller mask batch, shorter prompts and traces, a smaller selection, and all together.
+ */
+export async function whatWouldFit(request: PlanRequest): Promise<string> {
+  const { cacheBytes, workload: work } = await planMemory(request);
+  const wide = request.storage === "f32" || request.weights === "F32";
+  const narrow: Partial<PlanRequest> = wide
+    ? { storage: "checkpoint", weights: typeof request.weights === "string" ? "BF16" : request.weights }
+    : {};
+  const caches = [2, 8, 32].map((part): Change => ({
+    changed: { cacheBytes: cacheBytes / part },
+    remedy: `caches of ${(cacheBytes / part / 2 ** 30).toPrecision(2)} GiB (--cache-memory)`,
+  }));
+  const batches = [4, 1].filter((batch) => batch < work.maskBatch).map((maskBatch): Change => ({
+    work: { maskBatch },
+    remedy: `a batch of ${maskBatch} (--mask-batch)`,
+  }));
+  const shorter = [2, 4, 8].map((part): Change => {
+    const promptTokens = Math.max(2, Math.floor(work.promptTokens / part));
+    const newTokens = Math.max(1, Math.floor(work.newTokens / part));
+    return {
+      work: { sharedTokens: Math.floor(work.sharedTokens / part), promptTokens, newTokens },
+      remedy: `a shorter context, prompts of ${promptTokens} tokens and ${newTokens} new ones`,
+    };
+  });
+  const fewer = [4, 16].map((part): Change => ({
+    work: { selected: work.selected / part },
+    remedy: `${(100 * work.selected / part).toPrecision(2)} % of the components`,
+  }));
+  const kinds = [
+    wide ? [{ changed: narrow, remedy: "16-bit storage (--storage checkpoint)" }] : [],
+    caches,
+    batches,
+    shorter,
+    fewer,
+  ];
+  let chosen = kinds.flatMap((changes) => changes.slice(-1));
+  if (!await fits(chosen)) return "another adapter only";
+  for (const changes of kinds) {
+    const furthest = changes.at(-1);
+    if (!furthest || !await fits([furthest])) continue;
+    for (const milder of changes) if (milder === furthest || await fits([milder])) return milder.remedy;
+  }
+  // Take back what is not needed, and of the rest as much as can be; what costs the user most goes first.
+  for (const changes of kinds.toReversed()) {
+    const others = chosen.filter((change) => !changes.includes(change));
+    for (const milder of [[], ...changes.map((change) => [change])]) {
+      if (await fits([...others, ...milder])) {
+        chosen = [...others, ...milder];
+        break;
+      }
+    }
+  }
+  const remedies = kinds.flat().filter((change) => chosen.includes(change)).map(({ remedy }) => remedy);
+  return `${remedies.join(" and ")} together`;
+
+  async function fits(changes: readonly Change[]): Promise<boolean> {
+    const changed: Partial<PlanRequest> = Object.assign({}, ...changes.map(({ changed }) => changed));
+    const workload: Partial<Workload> = Object.assign({ ...work }, ...changes.map(({ work }) => work));
+    return (await planMemory({ ...request, ...changed, workload })).problem === undefined;
+  }
+}
+
+/** A change to a request, in words as well. */
+interface Change {
+  readonly changed?: Partial<PlanRequest>;
+  readonly work?: Partial<Workload>;
+  readonly remedy: string;
+}
+
+/** Runs a stage and reads off what it held. */
+async function planStage(gpu: SizingGpu, stage: () => Promise<unknown>): Promise<StagePlan> {
+  await gpu.trim();
+  gpu.startStage();
+  const refused: string[] = [];
+  try {
+    await stage();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    refused.push(`is refused: ${error.message.replace(/\.$/, "")}`);
+  }
+  const parts = Object.fromEntries(memoryParts.map((part) => [part, gpu.parts.get(part) ?? 0]));
+  const excessive = [...gpu.excessive.values()].map(({ label, shape, bytes }) =>
+    `needs one buffer of ${mebibytes(bytes)} for "${label}" [${shape}], where the adapter allows ${
+      mebibytes(gpu.bindingBytes)
+    }`
+  );
+  return {
+    bytes: gpu.memory.peakBytes,
+    parts: parts as Record<MemoryPart, number>,
+    largest: gpu.largest,
+    problems: [...refused, ...excessive],
+  };
+}
+
+/** The part that a buffer belongs to, by its label. */
+function partOf(label: string): MemoryPart {
+  if (/\.(weight|bias)$|^rotary angles$/.test(label)) return "weights";
+  if (/^cache/.test(label)) return "cache";
+  if (label === "logits") return "logits";
+  if (/^(component mask|mask (moments|step|state|history))/.test(label)) return "mask";
+  if (/ overlay$| overlaid rows$/.test(label)) return "rows";
+  if (/ gradient$/.test(label)) return "gradients";
+  if (/ moments$/.test(label)) return "moments";
+  return "activations";
+}
+
+/** A selection of this fraction of the components, spread evenly over all of them. */
+function evenly(model: Model, fraction: number): Selection {
+  return Array.from(
+    { length: model.config.layers * model.componentsPerLayer },
+    (_, i) => Math.floor((i + 1) * fraction) > Math.floor(i * fraction),
+  );
+}
+
+/** Weights of any name and shape, all stored alike. */
+function withoutValues(dtype: DType): Omit<WeightSource, "readRaw"> {
+  const tensor = (name: string, shape: readonly number[] = []) => ({
+    name,
+    dtype,
+    shape: [...shape],
+    file: "",
+    byteStart: 0,
+    byteEnd: 0,
+  });
+  return { names: () => [], tensor, require: tensor };
+}
+
+const noValues = () => Promise.resolve(new Uint8Array(0));
+
+function bind(source: Omit<WeightSource, "readRaw">): Omit<WeightSource, "readRaw"> {
+  return {
+    names: () => source.names(),
+    tensor: (name) => source.tensor(name),
+    require: (name, shape) => source.require(name, shape),
+  };
+}

@@ -1,0 +1,82 @@
+/** Prompts: how a question becomes the text, or the conversation, that a model continues. */
+import { InputError } from "../errors.ts";
+import type { ChatMessage } from "../model/chat_template.ts";
+import { commonLength } from "../model/prefix_cache.ts";
+import type { Model } from "../model/model.ts";
+import { SharedHead } from "../model/shared_head.ts";
+import type { Shots } from "./shots.ts";
+
+/** Question and answer and nothing else: what the embedded models were trained on. */
+export const plainTemplate = "Q: {question}\nA:";
+
+/** Asks for a worked solution (zero-shot form of arXiv 2205.11916); the reference's prompt, method section 1. */
+export const chainOfThoughtTemplate = "Q: {question}\nA: Let's think step by step.";
+
+/** How questions are asked. */
+export interface PromptFormat {
+  /** Text with `{question}` in it; with `chat` the text of a user's turn. */
+  readonly template: string;
+  /** Worked examples before the question, each in the same form; default none. */
+  readonly shots?: Shots;
+  /** Ask through the model's chat template, shots as earlier turns; default false. */
+  readonly chat?: boolean;
+  /** Texts before which a completion ends; default none. */
+  readonly stop?: readonly string[];
+}
+
+/** The text before which a few-shot completion ends: the beginning of one more example. Undefined where none is fixed. */
+export function nextExample(template: string): string | undefined {
+  const lead = template.slice(0, template.indexOf("{question}")).trimEnd();
+  return lead === "" ? undefined : `\n\n${lead}`;
+}
+
+/** Throws InputError for a template without `{question}`. */
+export function requireQuestion(template: string): void {
+  if (template.includes("{question}")) return;
+  throw new InputError(
+    `The prompt template "${template}" does not contain {question}; put it where the question goes.`,
+  );
+}
+
+/** The prompt's token ids, special tokens included. Throws InputError for a template without `{question}`. */
+export function encodePrompt({ tokenizer }: Model, question: string, prompt: PromptFormat): number[] {
+  return prompt.chat
+    ? tokenizer.encodeChat(chatMessages(question, prompt))
+    : tokenizer.encode(promptText(question, prompt));
+}
+
+/** The prompt as text: blocks of question and answer parted by an empty line, then the question. */
+export function promptText(question: string, { template, shots = [] }: PromptFormat): string {
+  requireQuestion(template);
+  const head = typeof shots === "string"
+    ? shots
+    : shots.map((shot) => `${ask(template, shot.question)} ${shot.answer}\n\n`).join("");
+  return head + ask(template, question);
+}
+
+/** The prompt as a conversation: a user's and an assistant's turn per shot, then the question. */
+export function chatMessages(question: string, { template, shots = [] }: PromptFormat): ChatMessage[] {
+  requireQuestion(template);
+  if (typeof shots === "string") {
+    throw new InputError(
+      `A chat needs shots as question and answer, but they are plain text; give JSONL, none or default.`,
+    );
+  }
+  return [
+    ...shots.flatMap((shot): ChatMessage[] => [
+      { role: "user", content: ask(template, shot.question) },
+      { role: "assistant", content: shot.answer },
+    ]),
+    { role: "user", content: ask(template, question) },
+  ];
+}
+
+/** What all prompts of this form begin with, to be computed once (method section 6.3). Valid while weights stay as they are. */
+export function promptHead(model: Model, prompt: PromptFormat): SharedHead {
+  const [one, other] = ["7", "Who?"].map((question) => encodePrompt(model, question, prompt));
+  return new SharedHead(model, one!.slice(0, commonLength(one!, other!)));
+}
+
+function ask(template: string, question: string): string {
+  return template.replace("{question}", () => question);
+}

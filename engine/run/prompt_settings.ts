@@ -1,0 +1,116 @@
+/**
+ * How a model is asked: what was chosen, else what its folder's prompt.json says, else chain of thought after eight worked
+ * examples. Embedded models carry a prompt.json because they were trained on prompts of their own.
+ */
+import { join } from "node:path";
+import { z } from "zod";
+import { InputError } from "../errors.ts";
+import {
+  chainOfThoughtTemplate,
+  chatMessages,
+  nextExample,
+  type PromptFormat,
+  requireQuestion,
+} from "../evaluation/prompt.ts";
+import { readShots } from "../evaluation/shots.ts";
+import type { PromptOptions } from "../evaluation/tasks.ts";
+import { ChatTemplate, requireChatTemplate } from "../model/chat_template.ts";
+import { readJsonObject } from "../model/config.ts";
+import type { PromptSettings, RunSettings } from "./settings.ts";
+
+/** What a user may choose; what is left undefined follows the model. */
+export interface PromptChoices {
+  readonly template?: string | undefined;
+  /** "none", "default" or a file. */
+  readonly shots?: string | undefined;
+  readonly chat?: boolean | undefined;
+  readonly stop?: readonly string[] | undefined;
+  readonly maxNewTokens?: number | undefined;
+}
+
+/** Room for a worked solution of a grade-school problem. */
+const reasoningTokens = 320;
+
+const fileSchema = z.strictObject({
+  template: z.string("give a text").optional(),
+  shots: z.string('give "none", "default" or a file name').optional(),
+  stop: z.array(
+    z.string("give a list of texts").min(1, "give texts that are not empty"),
+    "give a list of texts",
+  )
+    .optional(),
+  max_new_tokens: z.int("give a positive integer").positive("give a positive integer").optional(),
+});
+
+/**
+ * Resolves how the model in `folder` is asked, down to the text of the shots. Without --chat the default stop text of a
+ * prompt with shots is the beginning of one more example; a chat's default template is the question as it is.
+ * @throws InputError for a malformed prompt.json, shots that cannot be read, or a chat template that is missing or fails.
+ */
+export async function promptSettings(folder: string, choices: PromptChoices = {}): Promise<PromptSettings> {
+  const own = await readPromptFile(folder);
+  const chat = choices.chat ?? false;
+  const promptTemplate = choices.template ?? (chat ? "{question}" : own.template ?? chainOfThoughtTemplate);
+  requireQuestion(promptTemplate);
+  const shots = await readShots(choices.shots ?? own.shots ?? "default");
+  const settings: PromptSettings = {
+    promptTemplate,
+    shots,
+    chat,
+    stop: choices.stop ?? own.stop ??
+      (chat || shots.length === 0 ? [] : [nextExample(promptTemplate) ?? []].flat()),
+    maxNewTokens: choices.maxNewTokens ?? own.max_new_tokens ?? reasoningTokens,
+  };
+  // A template that fails should do so before gigabytes of weights are loaded; a missing folder is for that to report.
+  if (chat && await Deno.stat(folder).then(({ isDirectory }) => isDirectory, () => false)) {
+    const messages = chatMessages("?", promptFormat(settings));
+    requireChatTemplate(await ChatTemplate.load(folder), folder).render(messages);
+  }
+  return settings;
+}
+
+/** The form of prompts that settings ask for. */
+export function promptFormat({ promptTemplate: template, shots, chat, stop }: PromptSettings): PromptFormat {
+  return { template, shots, chat, stop };
+}
+
+/** How settings have prompts made and completions read. */
+export function promptOptions(
+  settings: PromptSettings & Partial<Pick<RunSettings, "referenceCompat">>,
+): PromptOptions {
+  const { maxNewTokens, referenceCompat = false } = settings;
+  return { ...promptFormat(settings), maxNewTokens, referenceCompat };
+}
+
+/** prompt.json of a model folder, checked, with the file of its shots found beside it; nothing where there is none. */
+async function readPromptFile(folder: string): Promise<z.infer<typeof fileSchema>> {
+  const path = join(folder, "prompt.json");
+  const object = await readJsonObject(path);
+  if (object === undefined) return {};
+  const parsed = fileSchema.safeParse(object);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    if (issue.code === "unrecognized_keys") {
+      const known = Object.keys(fileSchema.shape).join(", ");
+      throw new InputError(
+        `File "${path}" sets "${issue.keys[0]}", which means nothing; it may set ${known}.`,
+      );
+    }
+    const field = String(issue.path[0]);
+    throw new InputError(
+      `Field "${field}" in "${path}" is ${JSON.stringify(object[field])}: ${issue.message}.`,
+    );
+  }
+  const { template, shots, ...rest } = parsed.data;
+  if (template !== undefined && !template.includes("{question}")) {
+    throw new InputError(
+      `Field "template" in "${path}" does not contain {question}; put it where the question goes.`,
+    );
+  }
+  const named = shots === undefined || shots === "none" || shots === "default";
+  return {
+    ...rest,
+    ...(template !== undefined && { template }),
+    ...(shots !== undefined && { shots: named ? shots : join(folder, shots) }),
+  };
+}

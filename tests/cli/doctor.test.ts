@@ -1,0 +1,42 @@
+/** deno task doctor --model: the memory plan, and exit code 2 with what would fit where something does not. */
+import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
+import type { MemoryPlan } from "../../engine/circuit/memory_plan.ts";
+import { golden } from "../model/model_fixture.ts";
+import { assertRefused, lastLine, run } from "./command_line.ts";
+
+Deno.test("doctor prints what each stage of a model folder holds, and as JSON", async () => {
+  const { dir } = await golden("gemma2-tiny");
+  const outcome = await run("doctor", ["--model", dir, "--prompt-tokens", "100", "--json"]);
+  assertEquals(outcome.code, 0, outcome.stderr);
+  assertEquals(outcome.stderr, "");
+  const { memory } = lastLine(outcome) as unknown as { memory: MemoryPlan };
+  assertEquals(memory.workload.promptTokens, 100);
+  assertEquals(memory.problem, undefined);
+  assertGreater(memory.stages.update.parts.moments, 0);
+  for (const part of ["weights", "cache", "moments", "most at once", "largest buffer"]) {
+    assertStringIncludes(outcome.stdout, part);
+  }
+});
+
+Deno.test("doctor refuses a model that cannot fit in one sentence that says what would", async () => {
+  const small = [
+    "--prompt-tokens",
+    "64",
+    "--shared-tokens",
+    "32",
+    "--max-new-tokens",
+    "16",
+    "--examples",
+    "20",
+  ];
+  const outcome = await run("doctor", ["--model", "gemma-2-2b", "--gpu-memory", "4", ...small, "--json"]);
+  assertRefused(outcome, 2, '"gemma-2-2b" does not fit', "4096 MiB", "another adapter only");
+  const report = lastLine(outcome);
+  assertEquals(report.exit_code, 2);
+  assert(outcome.stderr.includes(report.error as string));
+  assertGreater((report.memory as MemoryPlan).total, 4 * 2 ** 30);
+});
+
+Deno.test("doctor names the models it knows when it does not know one", async () => {
+  assertRefused(await run("doctor", ["--model", "gemma-9"]), 2, '"gemma-9"', "gemma-2-9b", "folder");
+});
