@@ -29,7 +29,14 @@ await runCommand({
       type: types.oneOf(...shapes),
       fallback: "gemma2",
     },
-    { name: "steps", value: "N", help: "optimizer steps", type: types.integer(1), fallback: defaultSteps },
+    {
+      name: "steps",
+      value: "N",
+      help: `optimizer steps (default: ${
+        shapes.map((shape) => `${defaultSteps[shape]} for ${shape}`).join(", ")
+      })`,
+      type: types.integer(1),
+    },
     { name: "batch", value: "N", help: "sequences a step", type: types.integer(1), fallback: defaultBatch },
     {
       name: "seed",
@@ -61,10 +68,11 @@ await runCommand({
     tuneFlag,
   ],
   async run(values) {
+    const shape = values.shape as Shape;
     const settings: PretrainSettings = {
-      shape: values.shape as Shape,
+      shape,
       sizes: embeddedSizes,
-      steps: values.steps as number,
+      steps: values.steps as number | undefined ?? defaultSteps[shape],
       batch: values.batch as number,
       seed: values.seed as number,
       dataSeed: values["data-seed"] as number,

@@ -7,36 +7,38 @@ import type { ModelConfig } from "./architecture.ts";
 import type { Model } from "./model.ts";
 import { allParameters, biasName, partsOf } from "./weights.ts";
 
-/** A parameter's name and shape: [outputs, inputs] for a matrix, [width] for a norm or a bias. */
+/** A parameter's name and shape: [outputs, inputs] for a matrix, [width] for a norm or bias. */
 export interface ParameterShape {
   readonly name: string;
   readonly shape: readonly number[];
 }
 
-const fused = ["qkv", "output", "gateUp", "down"] as const;
-
 /** Every parameter that the checkpoint of such a model holds. */
 export function parameterShapes(config: ModelConfig): ParameterShape[] {
   const { hiddenSize: D, queryHeads: H, keyValueHeads: K, headWidth: C, mlpWidth: F, vocabSize: V } = config;
-  const inputs = { qkv: D, output: H * C, gateUp: D, down: F } as const;
+  const { norms, queryKeyNorm } = config.architecture;
   const found: ParameterShape[] = [{ name: "model.embed_tokens.weight", shape: [V, D] }];
   for (let l = 0; l < config.layers; l++) {
-    for (const matrix of fused) {
-      const biased = (matrix === "qkv" && config.biases.qkv) || (matrix === "output" && config.biases.output);
+    for (
+      const { matrix, inputs, bias } of [
+        { matrix: "qkv", inputs: D, bias: config.biases.qkv },
+        { matrix: "output", inputs: H * C, bias: config.biases.output },
+        { matrix: "gateUp", inputs: D, bias: false },
+        { matrix: "down", inputs: F, bias: false },
+      ] as const
+    ) {
       for (const part of partsOf(config, l, matrix)) {
-        found.push({ name: part.name, shape: [part.rows, inputs[matrix]] });
-        if (biased) found.push({ name: biasName(part), shape: [part.rows] });
+        found.push({ name: part.name, shape: [part.rows, inputs] });
+        if (bias) found.push({ name: biasName(part), shape: [part.rows] });
       }
     }
-    const layer = `model.layers.${l}`;
-    for (const norm of Object.values(config.architecture.norms)) {
-      found.push({ name: `${layer}.${norm}.weight`, shape: [D] });
+    for (const norm of Object.values(norms)) {
+      found.push({ name: `model.layers.${l}.${norm}.weight`, shape: [D] });
     }
-    const { queryKeyNorm } = config.architecture;
     if (queryKeyNorm !== "none") {
       const [q, k] = queryKeyNorm === "head" ? [C, C] : [H * C, K * C];
-      found.push({ name: `${layer}.self_attn.q_norm.weight`, shape: [q] });
-      found.push({ name: `${layer}.self_attn.k_norm.weight`, shape: [k] });
+      found.push({ name: `model.layers.${l}.self_attn.q_norm.weight`, shape: [q] });
+      found.push({ name: `model.layers.${l}.self_attn.k_norm.weight`, shape: [k] });
     }
   }
   found.push({ name: "model.norm.weight", shape: [D] });
@@ -66,7 +68,7 @@ export async function readParameters(model: Model): Promise<Map<string, Float32A
     read.set(tensor.label, await gpu.read(tensor));
   }
   weights.layers.forEach((layer, l) => {
-    for (const matrix of fused) {
+    for (const matrix of ["qkv", "output", "gateUp", "down"] as const) {
       const { name: first, columns } = layer[matrix];
       const parts = partsOf(config, l, matrix);
       const [values, bias] = [read.get(first)!, read.get(biasName(parts[0]!))];

@@ -95,8 +95,8 @@ const sabotages: readonly Sabotage[] = [
   {
     what: "a rotation the wrong way round",
     kernel: /^rotary_append$/,
-    line: /low \* angle\.x - high \* angle\.y, high \* angle\.x \+ low \* angle\.y/,
-    wrong: "low * angle.x + high * angle.y, high * angle.x - low * angle.y",
+    line: /- high \* sine/,
+    wrong: "+ high * sine",
     shape: "llama-3.2-1b",
     noticed: /^logits at/,
   },
@@ -134,9 +134,9 @@ const sabotages: readonly Sabotage[] = [
   },
   {
     what: "a backward product that leaves out all bindings but the last",
-    kernel: /^matmul_nn$/,
-    line: /y\[\(first_m \+ \$i\) \* params\.n \+ n\$j\] \+= sum/,
-    wrong: "y[(first_m + $i) * params.n + n$j] = sum",
+    kernel: /^matmul_(broadcast|nn)$/,
+    line: /y\[(at|\(first_m \+ \$i\) \* params\.n \+ n\$j)\] \+= sum/g,
+    wrong: "y[$1] = sum",
     shape: "olmo-2-7b",
     noticed: /^mask gradient$/,
   },
@@ -167,7 +167,7 @@ const sabotages: readonly Sabotage[] = [
   {
     what: "AdamW without decay",
     kernel: /^adamw$/,
-    line: /1\.0 - step\[0\] \* step\[1\]/,
+    line: /1\.0 - step\.x \* step\.y/,
     wrong: "1.0",
     shape: "olmo-2-7b",
     noticed: /^selected rows after one AdamW step$/,
