@@ -35,6 +35,7 @@ const ownFiles = [
   "config.json",
   "tokenizer.json",
   "tokenizer_config.json",
+  "prompt.json",
   "README.md",
 ];
 
