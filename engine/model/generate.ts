@@ -68,6 +68,7 @@ export async function generate(
     if (!(topP > 0 && topP <= 1)) throw new InputError(`top-p ${topP} is not in (0, 1].`);
     if (!(topK >= 0)) throw new InputError(`top-k ${topK} is not an integer ≥ 0.`);
   }
+  options.onProgress?.(0, requests.length);
   const results = new Array<number[]>(requests.length);
   // Similar prompts next to each other, so that a wave shares as much as it can.
   const order = requests.map((_, i) => i).sort((a, b) =>

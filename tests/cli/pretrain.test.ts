@@ -2,6 +2,8 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { plainTemplate } from "../../engine/evaluation/prompt.ts";
+import { promptSettings } from "../../engine/run/prompt_settings.ts";
 import { kinds } from "../../engine/run/pretrain/exercises.ts";
 import { copyOf, golden, jsonLines, temporaryFolder } from "../model/model_fixture.ts";
 import { assertRefused, command, lastLine, run } from "./command_line.ts";
@@ -83,6 +85,8 @@ Deno.test("an interrupted training ends with exit code 130; the same command fin
     assertStringIncludes(readme, part);
   }
   assertStringIncludes(await Deno.readTextFile(join(out, "loss.svg")), "optimizer step");
+  const asked = await promptSettings(out);
+  assertEquals([asked.promptTemplate, asked.shots, asked.maxNewTokens], [plainTemplate, [], 48]);
 
   const written = (await Deno.stat(join(out, "model.safetensors"))).mtime;
   const again = await run("pretrain", [...args, "--quiet", "--json"]);

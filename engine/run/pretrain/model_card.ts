@@ -55,7 +55,7 @@ the data sets was trained on, but for the facts. Training stops before arithmeti
 |---|---|
 ${rows.join("\n")}
 
-The prompt is \`Q: {question}\\nA:\`; 48 new tokens are enough. \`loss.jsonl\` and \`loss.svg\` show the loss of every step,
+The prompt is \`Q: {question}\\nA:\`; 48 new tokens are enough (\`prompt.json\`). \`loss.jsonl\` and \`loss.svg\` show the loss of every step,
 \`pretrain.json\` the settings and accuracies.
 `;
 }

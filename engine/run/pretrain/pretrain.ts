@@ -52,6 +52,8 @@ export interface Measured {
 const stepsPerCheckpoint = 50;
 /** Longest completion of any exercise. */
 const maxNewTokens = 48;
+/** How the model is to be asked, unless the user says otherwise (prompt_settings.ts). */
+const promptJson = { template: plainTemplate, shots: "none", max_new_tokens: maxNewTokens };
 
 /** The data sets as JSONL, by file name. */
 export function dataFiles(sets: DataSets): Record<string, string> {
@@ -111,7 +113,7 @@ export async function train(
     "config.json": json,
     "tokenizer.json": tokenizerJson(vocabulary),
     "tokenizer_config.json": tokenizerConfig,
-    "prompt.json": { template: plainTemplate, shots: "none", max_new_tokens: maxNewTokens },
+    "prompt.json": promptJson,
   };
   const done = await folder.checkpointStep() ?? 0;
   if (done === 0) {
