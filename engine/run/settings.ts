@@ -60,7 +60,7 @@ export type PromptSettings = Pick<
 
 /** Default step size for each optimizer and objective; see fixtures/experiments.md for how they were chosen. */
 export const defaultRates: Readonly<Record<OptimizerName, Readonly<Record<Objective, number>>>> = {
-  sgd: { "preference": 0.1, "logit-difference": 0.005 },
+  sgd: { "preference": 0.03, "logit-difference": 0.005 },
   adamw: { "preference": 5e-4, "logit-difference": 5e-4 },
 };
 
