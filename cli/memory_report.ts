@@ -12,6 +12,7 @@ import {
 import { InputError } from "../engine/errors.ts";
 import { type Gpu, mebibytes } from "../engine/gpu/gpu.ts";
 import { modelConfig, readConfig } from "../engine/model/config.ts";
+import { resolveModel } from "../engine/model/hub.ts";
 import { publishedShapes } from "../engine/model/published_shapes.ts";
 import { Checkpoint } from "../engine/model/safetensors.ts";
 import type { StorageChoice } from "../engine/model/weights.ts";
@@ -31,8 +32,10 @@ const count = (name: string, help: string, usual: number): Flag => ({
 export const memoryFlags: readonly Flag[] = [
   {
     name: "model",
-    value: "DIR|NAME",
-    help: `model to plan memory for: a folder, or one of ${Object.keys(publishedShapes).join(", ")}`,
+    value: "DIR|HF-ID|NAME",
+    help: `model to plan memory for: a folder, an id that was downloaded before, or one of ${
+      Object.keys(publishedShapes).join(", ")
+    }`,
     type: types.text,
   },
   {
@@ -115,14 +118,24 @@ export async function reportMemory(values: FlagValues, gpu: Gpu): Promise<Memory
   const shape = publishedShapes[name];
   const isFolder = await Deno.stat(name).then((info) => info.isDirectory, () => false);
   if (shape && !isFolder) return await plan({ ...common, config: modelConfig(shape, name), weights: "BF16" });
-  if (!isFolder) {
+  const folder = isFolder ? name : await downloadedFolder(name);
+  const config = await readConfig(folder);
+  using checkpoint = await Checkpoint.open(folder);
+  return await plan({ ...common, config, weights: checkpoint });
+}
+
+/** The folder of a Hugging Face id that was downloaded before: a plan is no reason to download gigabytes. */
+async function downloadedFolder(name: string): Promise<string> {
+  try {
+    return (await resolveModel(name, { offline: true })).folder;
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
     throw new InputError(
-      `"${name}" is neither a model folder nor one of ${Object.keys(publishedShapes).join(", ")}.`,
+      `"${name}" is neither a model folder nor an id in the Hugging Face cache nor one of ${
+        Object.keys(publishedShapes).join(", ")
+      }.`,
     );
   }
-  const config = await readConfig(name);
-  using checkpoint = await Checkpoint.open(name);
-  return await plan({ ...common, config, weights: checkpoint });
 }
 
 const given = (name: keyof Workload, value: unknown) => value === undefined ? {} : { [name]: value };

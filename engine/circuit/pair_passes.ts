@@ -94,6 +94,11 @@ export class PairPasses implements Disposable {
     });
   }
 
+  /** The plan of one pass and how often `run` runs it: for measurement. */
+  get recorded(): { readonly plan: Plan; readonly passes: number } {
+    return { plan: this.plan, passes: this.images.length };
+  }
+
   /** Submits all passes; gradients are added to the sinks. Awaiting the result waits for the GPU. */
   async run(): Promise<PairResults> {
     const { gpu } = this.model;

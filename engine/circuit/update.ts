@@ -94,6 +94,11 @@ export class SparseUpdate implements Disposable {
     });
   }
 
+  /** The plans of a step and how often it runs each: for measurement. */
+  get recorded(): readonly { readonly plan: Plan; readonly passes: number }[] {
+    return [this.passes.recorded, ...[this.clearing, this.stepping].map((plan) => ({ plan, passes: 1 }))];
+  }
+
   /** Number of f32 values that may move. */
   get size(): number {
     return this.rows.reduce((sum, { rows, weight }) => sum + rows.length * weight.columns, 0);

@@ -16,7 +16,7 @@ import { seededRandom } from "../../random.ts";
 import { gradientError } from "./check.ts";
 import { lastTokenEntries } from "./mask_stages.ts";
 import { randomExamples, type Stage, type StageContext, stepResult } from "./stage.ts";
-import { measure } from "./timing.ts";
+import { gpuTime, measure } from "./timing.ts";
 
 const examples = 32;
 
@@ -45,9 +45,14 @@ export const sparseUpdateStage: Stage = {
         rate: 0,
         weightDecay: 0,
       });
+      let hostMs = 0;
       const timing = await measure(effort, async (repeats) => {
+        const before = gpu.hostMs;
         for (let i = 0; i < repeats; i++) await update.step();
+        hostMs = (gpu.hostMs - before) / repeats;
       });
+      let gpuMs = 0;
+      for (const { plan, passes } of update.recorded) gpuMs += passes * (await gpuTime(plan, 1) ?? NaN);
       const peak_bytes = gpu.memory.peakBytes - base;
       const full = gradients.get("update");
       const sparse = full && (await update.gradient()).gradients;
@@ -58,6 +63,8 @@ export const sparseUpdateStage: Stage = {
         return gradientError(`${this.name} ${weight.name}`, sparse!.get(weight)!, expected);
       }));
       return stepResult(context, this, timing, {
+        hostMs,
+        gpuMs: Number.isNaN(gpuMs) ? undefined : gpuMs,
         peak_bytes,
         gradient_bytes: 4 * update.size,
         optimizer_bytes: 8 * update.size,
@@ -119,19 +126,25 @@ export const fullUpdateStage: Stage = {
       scatters: { input, output },
     });
     stepping.forEach((record) => record());
+    let hostMs = 0;
     const timing = await measure(effort, async (repeats) => {
+      const before = gpu.hostMs;
       for (let i = 0; i < repeats; i++) {
         writeAdamStep(gpu, step, 1 + i, 0, 0);
         plan.run();
         await gpu.read(results);
       }
+      hostMs = (gpu.hostMs - before) / repeats;
     });
+    const gpuMs = await gpuTime(plan, 1);
     const peak_bytes = gpu.memory.peakBytes - base;
     const read = new Map<Weight, Float32Array>();
     for (const [weight, gradient] of weights) read.set(weight, await gpu.read(gradient));
     gradients.set("update", read);
     owned.forEach((tensor) => gpu.free(tensor));
     return stepResult(context, this, timing, {
+      hostMs,
+      gpuMs,
       peak_bytes,
       gradient_bytes: 4 * model.parameters,
       optimizer_bytes: 8 * model.parameters,
