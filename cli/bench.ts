@@ -2,9 +2,9 @@
 import { fileURLToPath } from "node:url";
 import { InputError } from "../engine/errors.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
-import { runBenchmark } from "../engine/run/benchmark/benchmark.ts";
-import { loadPeers } from "../engine/run/benchmark/peers.ts";
-import { type BenchResult, record, round, tableHead, tableRow } from "../engine/run/benchmark/result.ts";
+import { runBenchmark } from "../engine/benchmark/benchmark.ts";
+import { loadPeers } from "../engine/benchmark/peers.ts";
+import { type BenchResult, record, round, tableHead, tableRow } from "../engine/benchmark/result.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
 import denoConfig from "../deno.json" with { type: "json" };

@@ -1,7 +1,7 @@
 /** deno task evaluate: accuracy of a model, with or without a patch, on a task and other abilities. */
 import { join } from "node:path";
-import { describeSurvival, Fusion } from "../engine/circuit/fusion.ts";
-import { applyPatch, readPatch } from "../engine/circuit/patch.ts";
+import { describeSurvival, Fusion } from "../engine/patch/fusion.ts";
+import { applyPatch, readPatch } from "../engine/patch/patch.ts";
 import { loadProblems, requireNumericAnswers, splitProblems } from "../engine/evaluation/data.ts";
 import { promptHead } from "../engine/evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../engine/evaluation/tasks.ts";
@@ -9,11 +9,11 @@ import { InputError } from "../engine/errors.ts";
 import { requireWritable, writeJson } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import type { Model } from "../engine/model/model.ts";
-import { type Rounding, roundings } from "../engine/model/rounding.ts";
-import { Checkpoint } from "../engine/model/safetensors.ts";
+import { type Rounding, roundings } from "../engine/checkpoint/rounding.ts";
+import { Checkpoint } from "../engine/checkpoint/checkpoint.ts";
 import { loadModel } from "../engine/run/load_model.ts";
 import { promptOptions } from "../engine/run/prompt_settings.ts";
-import { tune } from "../engine/run/tuning.ts";
+import { tune } from "../engine/ops/tuning.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { dataFlags, modelFlags, promptFlags, toSettings, tuneFlag } from "./run_flags.ts";

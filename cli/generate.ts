@@ -1,5 +1,5 @@
 /** deno task generate: completes a prompt. */
-import { applyPatch, readPatch } from "../engine/circuit/patch.ts";
+import { applyPatch, readPatch } from "../engine/patch/patch.ts";
 import { encodePrompt } from "../engine/evaluation/prompt.ts";
 import { completionText, endAtStop } from "../engine/evaluation/tasks.ts";
 import { InputError } from "../engine/errors.ts";
@@ -8,7 +8,7 @@ import { generate } from "../engine/model/generate.ts";
 import { loadModel } from "../engine/run/load_model.ts";
 import { promptFormat } from "../engine/run/prompt_settings.ts";
 import type { StorageChoice } from "../engine/model/weights.ts";
-import { tune } from "../engine/run/tuning.ts";
+import { tune } from "../engine/ops/tuning.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { embeddedModel, modelFlags, promptFlags, toPromptSettings, tuneFlag } from "./run_flags.ts";

@@ -12,9 +12,9 @@ import {
 import { InputError } from "../engine/errors.ts";
 import { type Gpu, mebibytes } from "../engine/gpu/gpu.ts";
 import { modelConfig, readConfig } from "../engine/model/config.ts";
-import { resolveModel } from "../engine/model/hub.ts";
+import { resolveModel } from "../engine/checkpoint/hub.ts";
 import { publishedShapes } from "../engine/model/published_shapes.ts";
-import { Checkpoint } from "../engine/model/safetensors.ts";
+import { Checkpoint } from "../engine/checkpoint/checkpoint.ts";
 import type { StorageChoice } from "../engine/model/weights.ts";
 import { settingDefaults } from "../engine/run/settings.ts";
 import { type Flag, type FlagValues, types } from "./command.ts";

@@ -1,13 +1,13 @@
 /** deno task patch: what a patch changes, and putting it into or taking it out of a checkpoint. */
 import { join } from "node:path";
-import { describeSurvival } from "../engine/circuit/fusion.ts";
-import { readPatch, writePatch } from "../engine/circuit/patch.ts";
+import { describeSurvival } from "../engine/patch/fusion.ts";
+import { readPatch, writePatch } from "../engine/patch/patch.ts";
 import { InputError } from "../engine/errors.ts";
 import { requireWritable } from "../engine/files.ts";
-import { resolveModel } from "../engine/model/hub.ts";
-import { type Rounding, roundings } from "../engine/model/rounding.ts";
+import { resolveModel } from "../engine/checkpoint/hub.ts";
+import { type Rounding, roundings } from "../engine/checkpoint/rounding.ts";
 import { downloadProgress } from "../engine/run/load_model.ts";
-import { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "../engine/run/patched_checkpoint.ts";
+import { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "../engine/patch/patched_checkpoint.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { embeddedModel, modelFlags } from "./run_flags.ts";

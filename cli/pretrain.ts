@@ -3,17 +3,11 @@ import { join } from "node:path";
 import { InputError } from "../engine/errors.ts";
 import { requireWritable } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
-import { kinds } from "../engine/run/pretrain/exercises.ts";
-import { pretrain, type PretrainSettings, writeDataSets } from "../engine/run/pretrain/pretrain.ts";
-import {
-  defaultBatch,
-  defaultSteps,
-  embeddedSizes,
-  type Shape,
-  shapes,
-} from "../engine/run/pretrain/recipe.ts";
-import { TrainingFolder } from "../engine/run/pretrain/training_folder.ts";
-import { tune } from "../engine/run/tuning.ts";
+import { kinds } from "../engine/pretrain/exercises.ts";
+import { pretrain, type PretrainSettings, writeDataSets } from "../engine/pretrain/pretrain.ts";
+import { defaultBatch, defaultSteps, embeddedSizes, type Shape, shapes } from "../engine/pretrain/recipe.ts";
+import { TrainingFolder } from "../engine/pretrain/training_folder.ts";
+import { tune } from "../engine/ops/tuning.ts";
 import { runCommand, types } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { tuneFlag } from "./run_flags.ts";

@@ -1,6 +1,6 @@
 /** Checks, counted and printed as they come. */
 import type { Gpu } from "../engine/gpu/gpu.ts";
-import type { Check } from "../engine/run/verify.ts";
+import type { Check } from "../engine/verify/golden.ts";
 import type { FlagValues } from "./command.ts";
 
 /** See file comment; `quiet` and `json` are taken from the flags. */

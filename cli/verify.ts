@@ -6,8 +6,8 @@ import { InputError } from "../engine/errors.ts";
 import { requireWritable } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { publishedShapes } from "../engine/model/published_shapes.ts";
-import { type Check, verifyGolden } from "../engine/run/verify.ts";
-import { type ShapeRun, verifyShape } from "../engine/run/verify_shape.ts";
+import { type Check, verifyGolden } from "../engine/verify/golden.ts";
+import { type ShapeRun, verifyShape } from "../engine/verify/full_width.ts";
 import { type FlagValues, runCommand, types } from "./command.ts";
 import { Tally } from "./tally.ts";
 

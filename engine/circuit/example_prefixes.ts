@@ -13,8 +13,8 @@ import {
   type PrefixCache,
   type PrefixLayout,
 } from "../model/prefix_cache.ts";
-import { cacheRows } from "../model/room.ts";
-import type { SharedHead } from "../model/shared_head.ts";
+import { cacheRows } from "../model/capacity.ts";
+import type { SharedPrefix } from "../model/shared_prefix.ts";
 
 /** See file comment. */
 export class ExamplePrefixes implements Disposable {
@@ -33,7 +33,7 @@ export class ExamplePrefixes implements Disposable {
     private readonly model: Model,
     private readonly prefixes: readonly (readonly number[])[],
     batchSize: number,
-    head?: SharedHead,
+    head?: SharedPrefix,
   ) {
     const beginning = prefixes.reduce((a, b) => a.slice(0, commonLength(a, b)));
     this.common = beginning.length;

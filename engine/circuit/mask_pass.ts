@@ -9,8 +9,8 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { encodeSequences, TokenBatch } from "../model/batch.ts";
 import type { Model } from "../model/model.ts";
 import { layOutPrefixes } from "../model/prefix_cache.ts";
-import { cacheRows } from "../model/room.ts";
-import type { SharedHead } from "../model/shared_head.ts";
+import { cacheRows } from "../model/capacity.ts";
+import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { lastTokens, type PairTensors, recordPairPass } from "../model/training_pass.ts";
 import { ExamplePrefixes } from "./example_prefixes.ts";
 import type { TokenPair } from "./localization.ts";
@@ -35,7 +35,7 @@ export class OneTokenMaskPass implements Disposable {
     private readonly examples: readonly TokenPair[],
     readonly batchSize: number,
     private readonly crossPairs = false,
-    head?: SharedHead,
+    head?: SharedPrefix,
   ) {
     examples.forEach(({ prefix_ids, desired_token, undesired_token }) => {
       model.checkSequence(prefix_ids);

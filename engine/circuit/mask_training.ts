@@ -4,7 +4,7 @@ import { seededRandom, shuffled } from "../random.ts";
 import { Plan } from "../gpu/plan.ts";
 import { StepInputs } from "../gpu/step_inputs.ts";
 import type { Model } from "../model/model.ts";
-import type { SharedHead } from "../model/shared_head.ts";
+import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { maskStep, type MaskTraining } from "../ops/component_mask.ts";
 import type { TokenPair } from "./localization.ts";
 import { OneTokenMaskPass } from "./mask_pass.ts";
@@ -28,7 +28,7 @@ export interface MaskOptions {
   /** Score every position on all pairs of its batch, as the reference does (quirk 1). */
   readonly crossPairs: boolean;
   /** What the examples' prefixes begin with, computed already with the model as it is (promptHead). */
-  readonly head?: SharedHead;
+  readonly head?: SharedPrefix;
 }
 
 /** See MaskOptions. */

@@ -8,8 +8,8 @@ import { type BufferLimits, type SizedBuffer, SizingGpu } from "../gpu/sizing_gp
 import type { ModelConfig } from "../model/architecture.ts";
 import { generate } from "../model/generate.ts";
 import { Model } from "../model/model.ts";
-import type { DType } from "../model/safetensors.ts";
-import { SharedHead } from "../model/shared_head.ts";
+import type { DType } from "../checkpoint/checkpoint.ts";
+import { SharedPrefix } from "../model/shared_prefix.ts";
 import type { StorageChoice, WeightSource } from "../model/weights.ts";
 import type { Selection } from "./components.ts";
 import type { TokenPair } from "./localization.ts";
@@ -143,10 +143,10 @@ export async function planMemory(request: PlanRequest): Promise<MemoryPlan> {
     undesired_token: 1,
   }));
   const requests = Array.from({ length: work.prompts }, (_, e) => ({ ids: prompt(e) }));
-  const answer = (head?: SharedHead) =>
+  const answer = (head?: SharedPrefix) =>
     generate(model, requests, { maxNewTokens: work.newTokens, stopTokens: [], ...(head && { head }) });
   // As a run does it, the shared beginning stays on the GPU until the weights change.
-  using head = new SharedHead(model, Array(shared).fill(0));
+  using head = new SharedPrefix(model, Array(shared).fill(0));
   const stages = {
     generate: await planStage(gpu, () => answer(head)),
     mask: await planStage(gpu, () => learnMask(model, examples, { epochs: 1, batch: work.maskBatch, head })),

@@ -1,9 +1,9 @@
 /** Pivotal tokens (method section 1): where a right and a wrong trace of one problem part. */
 import { endOfAnswer } from "../evaluation/tasks.ts";
-import { decode, decodingRoom } from "../model/generate.ts";
+import { decode, decodingCapacity } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import { commonLength, fillPrefixCache, layOutPrefixes } from "../model/prefix_cache.ts";
-import { cacheRows } from "../model/room.ts";
+import { cacheRows } from "../model/capacity.ts";
 import type { LocalizationExample } from "./localization.ts";
 import { type ProblemTraces, toTrace, type TraceOptions, type TraceProgress } from "./traces.ts";
 
@@ -48,7 +48,7 @@ export async function branchingPivots(
   const walked = traces.flatMap((entry) => entry.contrast ? [{ entry, contrast: entry.contrast }] : []);
   const along: number[][] = [];
   const completions = new Map<string, readonly number[]>();
-  const room = decodingRoom(model, options.maxNewTokens);
+  const room = decodingCapacity(model, options.maxNewTokens);
   const head = options.head?.ids ?? [];
   for (let first = 0; first < walked.length;) {
     let last = first;

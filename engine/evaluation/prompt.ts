@@ -3,7 +3,7 @@ import { InputError } from "../errors.ts";
 import type { ChatMessage } from "../model/chat_template.ts";
 import { commonLength } from "../model/prefix_cache.ts";
 import type { Model } from "../model/model.ts";
-import { SharedHead } from "../model/shared_head.ts";
+import { SharedPrefix } from "../model/shared_prefix.ts";
 import type { Shots } from "./shots.ts";
 
 /** Question and answer and nothing else: what the embedded models were trained on. */
@@ -72,9 +72,9 @@ export function chatMessages(question: string, { template, shots = [] }: PromptF
 }
 
 /** What all prompts of this form begin with, to be computed once (method section 6.3). Valid while weights stay as they are. */
-export function promptHead(model: Model, prompt: PromptFormat): SharedHead {
+export function promptHead(model: Model, prompt: PromptFormat): SharedPrefix {
   const [one, other] = ["7", "Who?"].map((question) => encodePrompt(model, question, prompt));
-  return new SharedHead(model, one!.slice(0, commonLength(one!, other!)));
+  return new SharedPrefix(model, one!.slice(0, commonLength(one!, other!)));
 }
 
 function ask(template: string, question: string): string {

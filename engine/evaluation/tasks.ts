@@ -3,7 +3,7 @@ import { InputError } from "../errors.ts";
 import { generate } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import type { Problem } from "./data.ts";
-import type { SharedHead } from "../model/shared_head.ts";
+import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { encodePrompt, type PromptFormat } from "./prompt.ts";
 import { cutAtStop, cutTrace, isCorrectNumber, isExactMatch, type ScoringOptions } from "./scoring.ts";
 import { macroAccuracy } from "./statistics.ts";
@@ -22,7 +22,7 @@ export interface Task {
 export interface PromptOptions extends PromptFormat, ScoringOptions {
   readonly maxNewTokens: number;
   /** What the prompts begin with, computed already with the model as it is (promptHead). */
-  readonly head?: SharedHead;
+  readonly head?: SharedPrefix;
 }
 
 /** Outcome per problem, and the accuracy macro-averaged over templates. */

@@ -7,8 +7,8 @@ import { sequenceWords, TokenBatch, tokenWords } from "./batch.ts";
 import { recordForward, recordLogits } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { commonLength, fillPrefixCache, layOutPrefixes, type PrefixCache } from "./prefix_cache.ts";
-import { cacheRows, logitRows } from "./room.ts";
-import { SharedHead } from "./shared_head.ts";
+import { cacheRows, logitRows } from "./capacity.ts";
+import { SharedPrefix } from "./shared_prefix.ts";
 
 /** One sequence to continue. */
 export interface GenerationRequest {
@@ -37,7 +37,7 @@ export interface GenerationOptions {
   /** Rows of K/V cache that the prompts of one wave may take, default by adapter. */
   readonly cacheRows?: number;
   /** Beginning that prompts share, computed already; by default one is computed where there are several waves. */
-  readonly head?: SharedHead;
+  readonly head?: SharedPrefix;
   /** Called as requests finish. */
   readonly onProgress?: (finished: number, total: number) => void;
 }
@@ -48,7 +48,7 @@ const tokensPerReadback = 16;
  * Sequences decoded at once unless told otherwise, and the prompt rows of a cache that leaves room for them. Bounded by
  * what the cache may take and by what one binding holds of a layer's cache and of the logits.
  */
-export function decodingRoom(model: Model, maxNewTokens: number): { slots: number; rows: number } {
+export function decodingCapacity(model: Model, maxNewTokens: number): { slots: number; rows: number } {
   const rows = cacheRows(model);
   const wanted = model.gpu.isSoftware ? 256 : 128;
   const slots = Math.max(1, Math.min(wanted, logitRows(model), Math.floor(rows / 2 / (maxNewTokens + 1))));
@@ -74,12 +74,12 @@ export async function generate(
   const order = requests.map((_, i) => i).sort((a, b) =>
     lexicographic(requests[a]!.ids, requests[b]!.ids) || a - b
   );
-  const room = decodingRoom(model, options.maxNewTokens);
+  const room = decodingCapacity(model, options.maxNewTokens);
   const slots = Math.min(options.batch ?? room.slots, logitRows(model), requests.length);
   const capacity = options.cacheRows ?? room.rows - (slots - room.slots) * (options.maxNewTokens + 1);
   // In this order, what the first and the last prompt share all of them share.
   const ends = [order.at(0), order.at(-1)].map((i) => i === undefined ? [] : requests[i]!.ids.slice(0, -1));
-  using own = new SharedHead(model, ends[0]!.slice(0, commonLength(ends[0]!, ends[1]!)));
+  using own = new SharedPrefix(model, ends[0]!.slice(0, commonLength(ends[0]!, ends[1]!)));
   let done = 0;
   while (done < order.length) {
     await model.gpu.fence(); // what the wave before held is free for this one

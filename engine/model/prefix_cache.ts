@@ -10,15 +10,15 @@ import { fill } from "../ops/elementwise.ts";
 import { sample } from "../ops/sampling.ts";
 import { recordForward, recordLogits, recordPrefill } from "./forward.ts";
 import type { Model } from "./model.ts";
-import { logitRows, passTokens } from "./room.ts";
-import type { SharedHead } from "./shared_head.ts";
+import { logitRows, passTokens } from "./capacity.ts";
+import type { SharedPrefix } from "./shared_prefix.ts";
 
 /** How a set of prefixes lies in the cache, before anything is computed. */
 export interface PrefixLayout {
   /** Distinct positions: cache rows 0 … rows - 1. */
   readonly rows: number;
   /** Whose positions are the first of those rows, if there is one. */
-  readonly head: SharedHead | undefined;
+  readonly head: SharedPrefix | undefined;
   /** Cache row of every position of every distinct prefix, concatenated. */
   readonly table: Uint32Array;
   /** Offset into `table` per prefix, in the order given. */
@@ -36,7 +36,7 @@ export interface PrefixLayout {
  * Lays prefixes out. Sorted, each shares with its predecessor the longest beginning it shares with any before it, but for
  * `head`, which comes first.
  */
-export function layOutPrefixes(prefixes: readonly (readonly number[])[], head?: SharedHead): PrefixLayout {
+export function layOutPrefixes(prefixes: readonly (readonly number[])[], head?: SharedPrefix): PrefixLayout {
   const order = prefixes.map((_, i) => i).sort((a, b) => compare(prefixes[a]!, prefixes[b]!));
   const offsets = new Array<number>(prefixes.length);
   const headIds = head?.ids ?? [];

@@ -5,7 +5,12 @@ import type { Tensor } from "../gpu/tensor.ts";
 import type { Norm } from "../ops/norm.ts";
 import { bytesOf, freeWeight, splitRows, type Storage, type Weight } from "../ops/weight.ts";
 import type { ModelConfig } from "./architecture.ts";
-import { type Checkpoint, type FloatType, type TensorInfo, widenToFloat32 } from "./safetensors.ts";
+import {
+  type Checkpoint,
+  type FloatType,
+  type TensorInfo,
+  widenToFloat32,
+} from "../checkpoint/checkpoint.ts";
 
 /** One layer's weights; H, K, C, F, D as in architecture.ts. */
 export interface LayerWeights {

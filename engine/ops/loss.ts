@@ -4,7 +4,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import crossEntropyShader from "../../shaders/cross_entropy.wgsl" with { type: "text" };
 import logitsBackward from "../../shaders/token_logits_backward.wgsl" with { type: "text" };
 import logitsShader from "../../shaders/token_logits.wgsl" with { type: "text" };
-import pairShader from "../../shaders/preference_loss.wgsl" with { type: "text" };
+import pairShader from "../../shaders/pair_loss.wgsl" with { type: "text" };
 import weights from "../../shaders/weights.wgsl" with { type: "text" };
 import type { Weight } from "./weight.ts";
 
@@ -59,7 +59,7 @@ export function pairLoss(
   results: Tensor,
 ) {
   plan.dispatch(
-    { name: "preference_loss", template: pairShader, values: { OBJECTIVE: objective } },
+    { name: "pair_loss", template: pairShader, values: { OBJECTIVE: objective } },
     [logits, pairWeights, dlogits, results],
     [pairWeights.elements, f32(finalSoftCap)],
     linearGrid(pairWeights.elements, 64),

@@ -10,7 +10,7 @@ import { RunFolder } from "./run_folder.ts";
 import type { RunSettings } from "./settings.ts";
 import { evaluateAll, loadData, localize, type Progress, type RunContext, updateCircuit } from "./stages.ts";
 import { summarize, type Summary } from "./summary.ts";
-import { tune } from "./tuning.ts";
+import { tune } from "../ops/tuning.ts";
 import denoConfig from "../../deno.json" with { type: "json" };
 
 /** How a run is started. */

@@ -1,6 +1,6 @@
 /** Loading the model that settings name, with its download shown as progress. */
 import type { Gpu } from "../gpu/gpu.ts";
-import type { DownloadProgress } from "../model/hub.ts";
+import type { DownloadProgress } from "../checkpoint/hub.ts";
 import { Model } from "../model/model.ts";
 import type { RunSettings } from "./settings.ts";
 import type { Progress } from "./stages.ts";

@@ -2,10 +2,10 @@
 import { join } from "node:path";
 import { type Amplified, amplify } from "../circuit/amplify.ts";
 import { countSelected, randomLike, selectComponents, type Selection } from "../circuit/components.ts";
-import { Fusion, type Survival } from "../circuit/fusion.ts";
+import { Fusion, type Survival } from "../patch/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { learnMask } from "../circuit/mask_training.ts";
-import { applyPatch, extractPatch, readPatch, writePatch } from "../circuit/patch.ts";
+import { applyPatch, extractPatch, readPatch, writePatch } from "../patch/patch.ts";
 import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
 import { addContrast, greedyTraces, type ProblemTraces } from "../circuit/traces.ts";
 import { InputError } from "../errors.ts";
@@ -13,8 +13,8 @@ import { loadProblems, requireNumericAnswers, type Split, splitProblems } from "
 import { promptHead } from "../evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import type { Model } from "../model/model.ts";
-import { Checkpoint, readTensors, writeSafetensors } from "../model/safetensors.ts";
-import type { SharedHead } from "../model/shared_head.ts";
+import { Checkpoint, readTensors, writeSafetensors } from "../checkpoint/checkpoint.ts";
+import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { seededRandom } from "../random.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import type { RunFolder } from "./run_folder.ts";
@@ -73,7 +73,7 @@ export async function localize(
 }
 
 /** Stage 1: traces and localization examples. Leaves traces.jsonl and localization.json. */
-async function identify(context: RunContext, head: SharedHead): Promise<LocalizationExample[]> {
+async function identify(context: RunContext, head: SharedPrefix): Promise<LocalizationExample[]> {
   const { model, settings, folder, split, progress } = context;
   const stored = await folder.readJson<LocalizationExample[]>("localization.json");
   if (stored) return stored;
@@ -130,7 +130,7 @@ function traceRows({ problem, greedy, contrast }: ProblemTraces) {
 async function findCircuit(
   context: RunContext,
   examples: readonly LocalizationExample[],
-  head: SharedHead,
+  head: SharedPrefix,
 ): Promise<Selection> {
   const { model, settings, folder, progress } = context;
   const path = join(folder.path, "mask.safetensors");

@@ -1,6 +1,6 @@
 /** summary.json: what a run found and whether it holds, and the same as a few readable lines. */
 import { countSelected, type Selection } from "../circuit/components.ts";
-import { describeSurvival, type Survival } from "../circuit/fusion.ts";
+import { describeSurvival, type Survival } from "../patch/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { bootstrapGain, flips, mcnemarExact } from "../evaluation/statistics.ts";
 import type { EvaluationRecord, RunContext, UpdateRecord } from "./stages.ts";

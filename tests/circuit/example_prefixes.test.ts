@@ -5,7 +5,7 @@ import type { TokenPair } from "../../engine/circuit/localization.ts";
 import { evaluateMask } from "../../engine/circuit/mask_pass.ts";
 import { learnMask } from "../../engine/circuit/mask_training.ts";
 import { Model } from "../../engine/model/model.ts";
-import { SharedHead } from "../../engine/model/shared_head.ts";
+import { SharedPrefix } from "../../engine/model/shared_prefix.ts";
 import { seededRandom } from "../../engine/random.ts";
 import { golden, goldenArchitectures } from "../model/model_fixture.ts";
 import { assertClose, gpuTest } from "../ops/gpu_fixture.ts";
@@ -35,7 +35,7 @@ for (const name of goldenArchitectures) {
         using model = await Model.load(gpu, dir);
         const examples = examplesOf(shared);
         const prefixes = examples.map(({ prefix_ids }) => prefix_ids.slice(0, -1));
-        const learn = (model: Model, head?: SharedHead) =>
+        const learn = (model: Model, head?: SharedPrefix) =>
           learnMask(model, examples, {
             epochs: 3,
             batch: 4,
@@ -56,7 +56,7 @@ for (const name of goldenArchitectures) {
           }
           const computed = small.prefillTokens;
           // Computed already: less, or more, than all prefixes have in common.
-          using head = new SharedHead(
+          using head = new SharedPrefix(
             small,
             examples[0]!.prefix_ids.slice(0, shared + (rows === 1 ? 2 : -2)),
           );

@@ -24,12 +24,12 @@ import {
   type Twins,
 } from "../model/model_fixture.ts";
 import { assertClose, gpuTest } from "../ops/gpu_fixture.ts";
-import { maskAdamStep } from "../../engine/run/reference/optimizers.ts";
+import { maskAdamStep } from "../../engine/reference/optimizers.ts";
 import {
   maskLossAndGradient,
   type ReferenceExample,
   type ReferenceModel,
-} from "../../engine/run/reference/transformer.ts";
+} from "../../engine/reference/transformer.ts";
 
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 

@@ -20,8 +20,8 @@ import { modelConfig } from "../../engine/model/config.ts";
 import { generate } from "../../engine/model/generate.ts";
 import { Model } from "../../engine/model/model.ts";
 import { publishedShapes } from "../../engine/model/published_shapes.ts";
-import { Checkpoint } from "../../engine/model/safetensors.ts";
-import { SharedHead } from "../../engine/model/shared_head.ts";
+import { Checkpoint } from "../../engine/checkpoint/checkpoint.ts";
+import { SharedPrefix } from "../../engine/model/shared_prefix.ts";
 import { seededRandom } from "../../engine/random.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 import { embeddedModel } from "../model/model_fixture.ts";
@@ -72,7 +72,7 @@ gpuTest("the plan of every stage is within 10 % of what the stage takes on this 
     desired_token: 5,
     undesired_token: 6,
   }));
-  const answer = (head?: SharedHead) =>
+  const answer = (head?: SharedPrefix) =>
     generate(model, prompts.map((ids) => ({ ids })), {
       maxNewTokens: work.newTokens,
       stopTokens: [],
@@ -90,7 +90,7 @@ gpuTest("the plan of every stage is within 10 % of what the stage takes on this 
     steps: 1,
     validateEvery: 1,
   } as const;
-  using head = new SharedHead(model, shared);
+  using head = new SharedPrefix(model, shared);
   const stages = {
     generate: () => answer(head),
     mask: () => learnMask(model, examples, { epochs: 1, batch: work.maskBatch, head }),

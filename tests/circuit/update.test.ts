@@ -18,7 +18,7 @@ import { Model } from "../../engine/model/model.ts";
 import { allParameters } from "../../engine/model/weights.ts";
 import { embeddedModel, goldenArchitectures, loadTwins } from "../model/model_fixture.ts";
 import { assertClose, gpuTest } from "../ops/gpu_fixture.ts";
-import { updateLossAndGradients } from "../../engine/run/reference/transformer.ts";
+import { updateLossAndGradients } from "../../engine/reference/transformer.ts";
 import { flatten, goldenSelection, pickRows, plain, selectionOf, updateTwin } from "./update_fixture.ts";
 
 for (const name of goldenArchitectures) {

@@ -3,8 +3,8 @@ import type { SelectedRows, Selection } from "../../engine/circuit/components.ts
 import type { RowValues, SparseUpdate, UpdateOptions } from "../../engine/circuit/update.ts";
 import { partsOf } from "../../engine/model/weights.ts";
 import type { Twins } from "../model/model_fixture.ts";
-import { adamwStep, sgdStep } from "../../engine/run/reference/optimizers.ts";
-import { ReferenceModel, updateLossAndGradients } from "../../engine/run/reference/transformer.ts";
+import { adamwStep, sgdStep } from "../../engine/reference/optimizers.ts";
+import { ReferenceModel, updateLossAndGradients } from "../../engine/reference/transformer.ts";
 
 /** Plain settings that a test overrides. */
 export const plain: UpdateOptions = {

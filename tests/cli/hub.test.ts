@@ -10,7 +10,7 @@ import {
   llamaFiles,
   repositoryOf,
   serveHub,
-} from "../model/hub_server.ts";
+} from "../checkpoint/hub_server.ts";
 import { embeddedModel, temporaryFolder } from "../model/model_fixture.ts";
 import { writeSmallTask } from "../run/run_fixture.ts";
 import { assertRefused, lastLine, run, taskPermissions } from "./command_line.ts";

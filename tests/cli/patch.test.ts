@@ -1,9 +1,9 @@
 /** `patch fuse` and `evaluate --rounding` as a user runs them. */
 import { join } from "node:path";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { writePatch } from "../../engine/circuit/patch.ts";
+import { writePatch } from "../../engine/patch/patch.ts";
 import { embeddedModel, golden, temporaryFolder } from "../model/model_fixture.ts";
-import { assertSameFolder, filesUnder, foreign, madePatch } from "../run/patched_fixture.ts";
+import { assertSameFolder, filesUnder, foreign, madePatch } from "../patch/patched_fixture.ts";
 import { writeSmallTask } from "../run/run_fixture.ts";
 import { assertRefused, lastLine, run } from "./command_line.ts";
 

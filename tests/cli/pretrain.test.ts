@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { plainTemplate } from "../../engine/evaluation/prompt.ts";
 import { promptSettings } from "../../engine/run/prompt_settings.ts";
-import { kinds } from "../../engine/run/pretrain/exercises.ts";
+import { kinds } from "../../engine/pretrain/exercises.ts";
 import { copyOf, golden, jsonLines, temporaryFolder } from "../model/model_fixture.ts";
 import { assertRefused, command, lastLine, run } from "./command_line.ts";
 

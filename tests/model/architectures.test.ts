@@ -12,7 +12,7 @@ import {
   greedyTokens,
   maskLossAndGradient,
   updateLossAndGradients,
-} from "../../engine/run/reference/transformer.ts";
+} from "../../engine/reference/transformer.ts";
 import { randomModel, smallSizes } from "./random_model.ts";
 
 const llama3 = {

@@ -4,7 +4,7 @@ import { InputError } from "../../engine/errors.ts";
 import type { Model } from "../../engine/model/model.ts";
 import { type SiteKind, siteKinds, type SiteName, siteWidth } from "../../engine/model/sites.ts";
 import { assertClose, gpuTest } from "../ops/gpu_fixture.ts";
-import type { ForwardResult } from "../../engine/run/reference/transformer.ts";
+import type { ForwardResult } from "../../engine/reference/transformer.ts";
 import { goldenArchitectures, loadTwins, type Twins } from "./model_fixture.ts";
 
 /** [T, width] of a site as the twin computed it. */

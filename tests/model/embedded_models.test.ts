@@ -7,7 +7,7 @@ import { plainTemplate } from "../../engine/evaluation/prompt.ts";
 import { evaluateTask } from "../../engine/evaluation/tasks.ts";
 import { generate } from "../../engine/model/generate.ts";
 import { Model } from "../../engine/model/model.ts";
-import { kinds } from "../../engine/run/pretrain/exercises.ts";
+import { kinds } from "../../engine/pretrain/exercises.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 import { type GreedyCase, greedyContinuation, loadReference } from "../reference/greedy_cases.ts";
 

@@ -12,7 +12,7 @@ import { InputError } from "../../engine/errors.ts";
 import type { Gpu } from "../../engine/gpu/gpu.ts";
 import { SizingGpu } from "../../engine/gpu/sizing_gpu.ts";
 import { Model } from "../../engine/model/model.ts";
-import { Checkpoint } from "../../engine/model/safetensors.ts";
+import { Checkpoint } from "../../engine/checkpoint/checkpoint.ts";
 import { loadWeights } from "../../engine/model/weights.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 import {

@@ -2,9 +2,9 @@
 import { join } from "node:path";
 import type { ModelConfig } from "../../engine/model/architecture.ts";
 import { modelConfig } from "../../engine/model/config.ts";
-import { type TensorToWrite, writeSafetensors } from "../../engine/model/safetensors.ts";
+import { type TensorToWrite, writeSafetensors } from "../../engine/checkpoint/checkpoint.ts";
 import { seededRandom } from "../../engine/random.ts";
-import { ReferenceModel } from "../../engine/run/reference/transformer.ts";
+import { ReferenceModel } from "../../engine/reference/transformer.ts";
 import { temporaryFolder } from "./model_fixture.ts";
 
 /** Sizes that no tile divides; override what a test is about. */

@@ -1,15 +1,15 @@
 /** Everything that is split by rows where a buffer cannot hold it, forced with buffers of 3 KiB. R rows, V vocabulary. */
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { SparseUpdate } from "../../engine/circuit/update.ts";
-import { applyPatch, extractPatch } from "../../engine/circuit/patch.ts";
+import { applyPatch, extractPatch } from "../../engine/patch/patch.ts";
 import { InputError } from "../../engine/errors.ts";
 import { Gpu } from "../../engine/gpu/gpu.ts";
 import { Model } from "../../engine/model/model.ts";
-import { logitRows } from "../../engine/model/room.ts";
+import { logitRows } from "../../engine/model/capacity.ts";
 import { allParameters } from "../../engine/model/weights.ts";
 import { readRows } from "../../engine/ops/weight.ts";
-import { type Check, verifyGolden } from "../../engine/run/verify.ts";
-import { updateLossAndGradients } from "../../engine/run/reference/transformer.ts";
+import { type Check, verifyGolden } from "../../engine/verify/golden.ts";
+import { updateLossAndGradients } from "../../engine/reference/transformer.ts";
 import { flatten, pickRows, plain, selectionOf } from "../circuit/update_fixture.ts";
 import { assertClose } from "../ops/gpu_fixture.ts";
 import { golden, goldenArchitectures, loadTwins } from "./model_fixture.ts";

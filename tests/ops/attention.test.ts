@@ -1,6 +1,6 @@
 /** Causal attention over the K/V cache against its twin. N tokens, H query heads, K key/value heads, C head width. */
 import { attention, type AttentionShape } from "../../engine/ops/attention.ts";
-import * as twin from "../../engine/run/reference/ops.ts";
+import * as twin from "../../engine/reference/ops.ts";
 import { AttentionCase, type Sequence, shapeOf, whole } from "./attention_cases.ts";
 import { gpuTest, gpuTestOfVariants, type Trial } from "./gpu_fixture.ts";
 

@@ -1,7 +1,7 @@
 /** Attention's gradients against their twin and the forward kernel's slopes. N tokens, H query heads, K key/value heads, C head width. */
 import { assertEquals } from "@std/assert";
 import { attention, attentionBackward, type AttentionShape } from "../../engine/ops/attention.ts";
-import * as twin from "../../engine/run/reference/ops.ts";
+import * as twin from "../../engine/reference/ops.ts";
 import { AttentionCase, type Sequence, shapeOf, whole } from "./attention_cases.ts";
 import {
   assertDerivative,

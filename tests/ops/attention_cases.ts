@@ -2,7 +2,7 @@
 import type { Tensor } from "../../engine/gpu/tensor.ts";
 import { TokenBatch } from "../../engine/model/batch.ts";
 import type { AttentionShape } from "../../engine/ops/attention.ts";
-import type * as twin from "../../engine/run/reference/ops.ts";
+import type * as twin from "../../engine/reference/ops.ts";
 import type { Trial } from "./gpu_fixture.ts";
 
 /** A sequence whose last `queries` positions are the batch's tokens; the `cached` ones before them are in the cache. */

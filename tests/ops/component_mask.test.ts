@@ -1,7 +1,7 @@
 /** Component masks against their twins: scaling, gradient, and the training step with its books. N tokens, W channels. */
 import { assert, assertEquals } from "@std/assert";
 import { maskBackward, maskStep, type MaskTraining, scaleByMask } from "../../engine/ops/component_mask.ts";
-import * as twin from "../../engine/run/reference/ops.ts";
+import * as twin from "../../engine/reference/ops.ts";
 import {
   assertClose,
   assertDerivative,

@@ -9,7 +9,7 @@ import {
   softCap,
   softCapBackward,
 } from "../../engine/ops/elementwise.ts";
-import * as twin from "../../engine/run/reference/ops.ts";
+import * as twin from "../../engine/reference/ops.ts";
 import { assertDerivative, dot, gpuTest, gradientTolerance } from "./gpu_fixture.ts";
 
 const activations = ["silu", "gelu_tanh"] as const;

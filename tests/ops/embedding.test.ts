@@ -9,7 +9,7 @@ import {
   writeScatter,
 } from "../../engine/ops/embedding.ts";
 import type { Storage } from "../../engine/ops/weight.ts";
-import * as twin from "../../engine/run/reference/ops.ts";
+import * as twin from "../../engine/reference/ops.ts";
 import { assertDerivative, dot, gpuTest, gradientTolerance, type Trial } from "./gpu_fixture.ts";
 
 const ids = [3, 0, 11, 4, 3, 5, 11, 3];

@@ -9,7 +9,7 @@ import {
   tokenLogitsBackward,
 } from "../../engine/ops/loss.ts";
 import type { Storage } from "../../engine/ops/weight.ts";
-import * as twin from "../../engine/run/reference/ops.ts";
+import * as twin from "../../engine/reference/ops.ts";
 import { assertDerivative, dot, gpuTest, gradientTolerance, type Trial } from "./gpu_fixture.ts";
 
 const objectives: readonly Objective[] = ["logit-difference", "preference"];

@@ -6,7 +6,7 @@ import type { Tensor } from "../../engine/gpu/tensor.ts";
 import { linear, linearBackward, matmulNT, overlayOf, weightGradient } from "../../engine/ops/matmul.ts";
 import { forceTile, type Layout, matmulCandidates, type Tile } from "../../engine/ops/variants.ts";
 import type { Storage, Weight } from "../../engine/ops/weight.ts";
-import * as twin from "../../engine/run/reference/ops.ts";
+import * as twin from "../../engine/reference/ops.ts";
 import { assertDerivative, dot, gpuTest, gpuTestOfVariants, type Trial } from "./gpu_fixture.ts";
 
 const storages: readonly Storage[] = ["f32", "f16", "bf16"];

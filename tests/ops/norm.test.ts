@@ -3,7 +3,7 @@ import { assertThrows } from "@std/assert";
 import { Plan } from "../../engine/gpu/plan.ts";
 import type { Tensor } from "../../engine/gpu/tensor.ts";
 import { type Columns, type Norm, rmsNorm, rmsNormBackward } from "../../engine/ops/norm.ts";
-import * as twin from "../../engine/run/reference/ops.ts";
+import * as twin from "../../engine/reference/ops.ts";
 import {
   assertDerivative,
   dot,

@@ -1,6 +1,6 @@
 /** Parameter updates over 30 steps against their twins. */
 import { adamDefaults, adamW, gradientStep, writeAdamStep } from "../../engine/ops/optimizer.ts";
-import * as twin from "../../engine/run/reference/ops.ts";
+import * as twin from "../../engine/reference/ops.ts";
 import { assertClose, forwardTolerance, gpuTest, gpuTestOfVariants } from "./gpu_fixture.ts";
 
 const steps = 30;

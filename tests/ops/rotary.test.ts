@@ -1,7 +1,7 @@
 /** Rotary embedding with cache append, and its inverse. N tokens, H query heads, K key/value heads, C head width. */
 import { assertEquals } from "@std/assert";
 import { rotaryAppend, rotaryBackward } from "../../engine/ops/attention.ts";
-import * as twin from "../../engine/run/reference/ops.ts";
+import * as twin from "../../engine/reference/ops.ts";
 import { AttentionCase, shapeOf } from "./attention_cases.ts";
 import { assertClose, forwardTolerance, gpuTest, gradientTolerance, type Trial } from "./gpu_fixture.ts";
 

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { sample } from "../../engine/ops/sampling.ts";
 import { linearGrid } from "../../engine/gpu/plan.ts";
 import shader from "../../shaders/sample.wgsl" with { type: "text" };
-import * as twin from "../../engine/run/reference/ops.ts";
+import * as twin from "../../engine/reference/ops.ts";
 import { gpuTest, gpuTestOfVariants, type Trial } from "./gpu_fixture.ts";
 
 /** One slot's settings; the default is one draw of everything at temperature 1. */

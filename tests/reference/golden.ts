@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import type { ModelConfig } from "../../engine/model/architecture.ts";
 import { readConfig } from "../../engine/model/config.ts";
-import type { ReferenceExample } from "../../engine/run/reference/objectives.ts";
+import type { ReferenceExample } from "../../engine/reference/objectives.ts";
 
 /** One localization example as cases.json spells it. */
 interface GoldenExample {

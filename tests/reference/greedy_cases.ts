@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { plainTemplate } from "../../engine/evaluation/prompt.ts";
 import { readConfig } from "../../engine/model/config.ts";
 import { Tokenizer } from "../../engine/model/tokenizer.ts";
-import { ReferenceModel } from "../../engine/run/reference/transformer.ts";
+import { ReferenceModel } from "../../engine/reference/transformer.ts";
 import { readTensors } from "./golden.ts";
 
 /** One prompt and its greedy continuation, the end-of-sequence token included. */

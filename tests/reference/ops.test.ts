@@ -29,7 +29,7 @@ import {
   softCap,
   softCapBackward,
   uniformFromBits,
-} from "../../engine/run/reference/ops.ts";
+} from "../../engine/reference/ops.ts";
 
 /** `count` values in [-1,1), the same for the same seed. */
 function randoms(count: number, seed: number): Float64Array {

@@ -2,8 +2,8 @@
  * Float64 twin of training on whole sequences: weighted cross-entropy, clipping by the norm of all gradients together,
  * AdamW on every parameter. Legend: T tokens, V vocabulary.
  */
-import { adamwStep, crossEntropy } from "../../engine/run/reference/ops.ts";
-import { accumulate, type ReferenceModel } from "../../engine/run/reference/transformer.ts";
+import { adamwStep, crossEntropy } from "../../engine/reference/ops.ts";
+import { accumulate, type ReferenceModel } from "../../engine/reference/transformer.ts";
 
 /** One sequence and the number of its first tokens that are the prompt. */
 export interface TwinSequence {

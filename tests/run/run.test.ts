@@ -10,13 +10,13 @@ import {
   assertRejects,
 } from "@std/assert";
 import { componentKinds } from "../../engine/circuit/components.ts";
-import { applyPatch, readPatch } from "../../engine/circuit/patch.ts";
+import { applyPatch, readPatch } from "../../engine/patch/patch.ts";
 import { InputError } from "../../engine/errors.ts";
 import { loadProblems, splitProblems } from "../../engine/evaluation/data.ts";
 import { evaluateTask } from "../../engine/evaluation/tasks.ts";
 import { Model } from "../../engine/model/model.ts";
-import { fuseCheckpoint } from "../../engine/run/patched_checkpoint.ts";
-import { readTensors } from "../../engine/model/safetensors.ts";
+import { fuseCheckpoint } from "../../engine/patch/patched_checkpoint.ts";
+import { readTensors } from "../../engine/checkpoint/checkpoint.ts";
 import { runAmplify, runIdentify } from "../../engine/run/amplify_run.ts";
 import { describeSummary, type Summary } from "../../engine/run/summary.ts";
 import { embeddedModel, jsonLines, type TemporaryFolder, temporaryFolder } from "../model/model_fixture.ts";

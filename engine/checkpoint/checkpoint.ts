@@ -1,0 +1,179 @@
+/**
+ * The weights of a model folder, in one safetensors file or in shards. The file format itself lives in
+ * safetensors_file.ts and can be imported from here too.
+ */
+import { join } from "node:path";
+import { z } from "zod";
+import { InputError } from "../errors.ts";
+import { readJsonObject } from "../model/config.ts";
+import {
+  elementCount,
+  type FloatType,
+  isFloat,
+  SafetensorsFile,
+  showShape,
+  type TensorInfo,
+  widenToFloat32,
+  wrongType,
+} from "./safetensors_file.ts";
+
+export * from "./safetensors_file.ts";
+
+const singleFile = "model.safetensors";
+const indexFile = "model.safetensors.index.json";
+const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
+
+/** The weights of a model folder, in one safetensors file or several; close it, or hold it with `using`. */
+export class Checkpoint {
+  readonly #files: DisposableStack;
+  readonly #byPath: ReadonlyMap<string, SafetensorsFile>;
+  readonly #tensors: ReadonlyMap<string, TensorInfo>;
+
+  private constructor(
+    readonly dir: string,
+    files: DisposableStack,
+    byPath: ReadonlyMap<string, SafetensorsFile>,
+    tensors: ReadonlyMap<string, TensorInfo>,
+  ) {
+    this.#files = files;
+    this.#byPath = byPath;
+    this.#tensors = tensors;
+  }
+
+  /**
+   * Opens `model.safetensors` in `dir`, or the shards that `model.safetensors.index.json` lists. Throws
+   * InputError when the folder or a shard is missing, a shard lacks a tensor the index puts there, or a file is
+   * damaged.
+   */
+  static async open(dir: string): Promise<Checkpoint> {
+    const entries = await entriesOf(dir);
+    using files = new DisposableStack();
+    const byPath = new Map<string, SafetensorsFile>();
+    const openFile = async (name: string) => {
+      const path = join(dir, name);
+      const file = byPath.get(path) ?? files.use(await SafetensorsFile.open(path));
+      byPath.set(path, file);
+      return file;
+    };
+    if (entries.has(singleFile)) {
+      const { tensors } = await openFile(singleFile);
+      return new Checkpoint(dir, files.move(), byPath, tensors);
+    }
+    const tensors = new Map<string, TensorInfo>();
+    for (const [name, shard] of await readIndex(dir, entries)) {
+      if (!entries.has(shard)) {
+        throw new InputError(
+          `Shard "${shard}" named in "${join(dir, indexFile)}" is missing; download the whole model again.`,
+        );
+      }
+      const info = (await openFile(shard)).tensors.get(name);
+      if (info === undefined) {
+        const path = join(dir, shard);
+        throw new InputError(
+          `Tensor "${name}" is not in shard "${path}" where ${indexFile} puts it; download both again.`,
+        );
+      }
+      tensors.set(name, info);
+    }
+    return new Checkpoint(dir, files.move(), byPath, tensors);
+  }
+
+  /** Names of all tensors. */
+  names(): string[] {
+    return [...this.#tensors.keys()];
+  }
+
+  /** A tensor of any type, or undefined when there is none of that name. */
+  tensor(name: string): TensorInfo | undefined {
+    return this.#tensors.get(name);
+  }
+
+  /**
+   * The weight of this name. Throws InputError when it is missing, has another shape or is not stored as
+   * F32, F16 or BF16.
+   */
+  require(name: string, shape: readonly number[]): TensorInfo {
+    const info = this.#weight(name);
+    if (info.shape.join() !== shape.join()) {
+      throw new InputError(
+        `Tensor "${name}" in file "${info.file}" has shape ${showShape(info.shape)} where config.json ` +
+          `makes it ${showShape(shape)}; check that config.json belongs to these weights.`,
+      );
+    }
+    return info;
+  }
+
+  /** The stored bytes of `count` elements from element `from` on; see SafetensorsFile.read. */
+  async readRaw(info: TensorInfo, from: number, count: number): Promise<Uint8Array<ArrayBuffer>> {
+    const file = this.#byPath.get(info.file);
+    if (file === undefined) {
+      throw new RangeError(`Tensor "${info.name}" is not from model folder "${this.dir}"`);
+    }
+    return await file.read(info, from, count);
+  }
+
+  /** All elements of a weight as float32, exactly. Throws InputError when it is missing or no float. */
+  async readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
+    const info = this.#weight(name);
+    return widenToFloat32(await this.readRaw(info, 0, elementCount(info.shape)), info.dtype as FloatType);
+  }
+
+  close(): void {
+    this.#files.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #weight(name: string): TensorInfo {
+    const info = this.#tensors.get(name);
+    if (info === undefined) {
+      throw new InputError(
+        `Tensor "${name}" is missing from model folder "${this.dir}"; ` +
+          "check that config.json belongs to its weights.",
+      );
+    }
+    if (!isFloat(info.dtype)) throw wrongType(info);
+    return info;
+  }
+}
+
+async function entriesOf(dir: string): Promise<Set<string>> {
+  try {
+    return new Set((await Array.fromAsync(Deno.readDir(dir))).map((entry) => entry.name));
+  } catch (error) {
+    const missing = error instanceof Deno.errors.NotFound;
+    if (!missing && !(error instanceof Deno.errors.NotADirectory)) throw error;
+    const fault = missing ? "does not exist" : "is not a folder";
+    throw new InputError(`Model folder "${dir}" ${fault}; pass one in Hugging Face layout.`);
+  }
+}
+
+/** Shards by the names of the tensors in them. */
+async function readIndex(dir: string, entries: ReadonlySet<string>): Promise<ReadonlyMap<string, string>> {
+  const map = await readWeightMap(join(dir, indexFile));
+  if (map === undefined) {
+    const pickle = [...entries].filter((name) => /\.(bin|pt|pth)$/.test(name)).sort()[0];
+    throw new InputError(
+      pickle === undefined
+        ? `Model folder "${dir}" holds neither ${singleFile} nor ${indexFile}; download the weights into it.`
+        : `Model folder "${dir}" holds pickled weights ("${pickle}"), but only safetensors are read; ` +
+          "convert or download them in that format.",
+    );
+  }
+  return map;
+}
+
+/** The "weight_map" of an index file, from tensors to shards; undefined when there is no file. Throws InputError. */
+export async function readWeightMap(path: string): Promise<ReadonlyMap<string, string> | undefined> {
+  const index = await readJsonObject(path);
+  if (index === undefined) return undefined;
+  const { data, error } = indexSchema.safeParse(index);
+  if (error) {
+    throw new InputError(
+      `File "${path}" has no usable "weight_map" from tensors to shards; download it again.`,
+    );
+  }
+  return new Map(Object.entries(data.weight_map));
+}

@@ -1,0 +1,127 @@
+/**
+ * Measures which way to multiply suits this adapter, once, and keeps the answer in the user's cache folder. Only shape
+ * classes with several candidates are measured; software Vulkan has one for each and needs no tuning.
+ */
+import { join } from "node:path";
+import { z } from "zod";
+import { writeJson } from "../files.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { Plan } from "../gpu/plan.ts";
+import { linear, linearBackward } from "./matmul.ts";
+import {
+  forceTile,
+  type Layout,
+  matmulCandidates,
+  setTuning,
+  shapeClass,
+  type Tile,
+  type Tuning,
+} from "./variants.ts";
+import denoConfig from "../../deno.json" with { type: "json" };
+
+/** Rows that stand for each shape class. */
+const rowsToMeasure: Readonly<Record<Layout, readonly number[]>> = { nt: [1, 8, 32, 512], nn: [8, 32, 512] };
+/** Width and depth of the products measured: a layer of a small language model. */
+const layerSize = 2048;
+const shortestMs = 20;
+
+const tileSchema = z.object({
+  kernel: z.enum(["register", "tiled", "split", "broadcast"]),
+  WX: z.int(),
+  WY: z.int(),
+  TM: z.int(),
+  TN: z.int(),
+});
+const fileSchema = z.object({
+  version: z.string(),
+  adapter: z.string(),
+  tuning: z.record(z.string(), tileSchema),
+});
+
+/** Puts the tuning of this adapter in force, from the cache folder if it is there, else measured and stored. */
+export async function tune(gpu: Gpu, folder = cacheFolder(), size = layerSize): Promise<Tuning> {
+  const slug = gpu.adapterName.toLowerCase().replace(/[^a-z0-9]+/g, "-");
+  const path = folder && join(folder, `tuning-${slug}.json`);
+  const stored = path && await readTuning(path, gpu.adapterName);
+  const tuning = stored || await measureTuning(gpu, size);
+  if (!stored && path && Object.keys(tuning).length > 0) {
+    // A folder that cannot be written only means measuring again next time.
+    await Deno.mkdir(folder, { recursive: true })
+      .then(() => writeJson(path, { version: denoConfig.version, adapter: gpu.adapterName, tuning }))
+      .catch(() => {});
+  }
+  setTuning(gpu, tuning);
+  return tuning;
+}
+
+/** Times every candidate of every shape class and keeps the fastest. */
+export async function measureTuning(gpu: Gpu, size = layerSize): Promise<Tuning> {
+  const tuning: Record<string, Tile> = {};
+  for (const layout of ["nt", "nn"] as const) {
+    for (const m of rowsToMeasure[layout]) {
+      const candidates = matmulCandidates(gpu, layout, m, layout === "nn" ? size / 4 : size, true);
+      if (candidates.length < 2) continue;
+      const times: number[] = [];
+      for (const tile of candidates) times.push(await timeTile(gpu, layout, m, size, tile));
+      tuning[shapeClass(layout, m, true)] = candidates[times.indexOf(Math.min(...times))]!;
+    }
+  }
+  return tuning;
+}
+
+/** Milliseconds of one product in this tile, the best of three measurements. */
+async function timeTile(gpu: Gpu, layout: Layout, m: number, size: number, tile: Tile): Promise<number> {
+  const x = gpu.tensor([m, size], "tuning input");
+  const y = gpu.tensor([m, size], "tuning output");
+  const matrix = gpu.tensor([size, size], "tuning weight");
+  const weight = {
+    name: "tuning weight",
+    rows: size,
+    columns: size,
+    storage: "f32" as const,
+    chunks: [{ tensor: matrix, firstRow: 0, rows: size }],
+  };
+  try {
+    using plan = new Plan(gpu, "tuning");
+    forceTile(() => tile);
+    if (layout === "nt") linear(plan, x, weight, y);
+    else linearBackward(plan, x, weight, y);
+    forceTile(undefined);
+    plan.run();
+    await gpu.fence();
+    let best = Infinity;
+    for (let repeats = 1, measured = 0; measured < 3;) {
+      const start = performance.now();
+      plan.run(repeats);
+      await gpu.fence();
+      const elapsed = performance.now() - start;
+      if (elapsed < shortestMs && repeats < 4096) {
+        repeats *= 4;
+        continue;
+      }
+      best = Math.min(best, elapsed / repeats);
+      measured++;
+    }
+    return best;
+  } finally {
+    forceTile(undefined);
+    [x, y, matrix].forEach((tensor) => gpu.free(tensor));
+  }
+}
+
+async function readTuning(path: string, adapter: string): Promise<Tuning | undefined> {
+  try {
+    const file = fileSchema.parse(JSON.parse(await Deno.readTextFile(path)));
+    if (file.version === denoConfig.version && file.adapter === adapter) return file.tuning;
+  } catch {
+    // Missing, damaged or of another version: measure again.
+  }
+  return undefined;
+}
+
+function cacheFolder(): string | undefined {
+  const home = Deno.env.get("HOME") ?? Deno.env.get("USERPROFILE");
+  const cache = Deno.env.get("XDG_CACHE_HOME") ?? Deno.env.get("LOCALAPPDATA") ??
+    (home && join(home, ".cache"));
+  return cache && join(cache, "circuit-amp");
+}

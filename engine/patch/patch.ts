@@ -1,0 +1,205 @@
+/**
+ * Patches: the sparse weight delta that an update made. Per changed matrix of the checkpoint, `NAME.rows` (I32 [R]) and
+ * `NAME.delta` (F32 [R, I]); the amplified row is base + delta in float32, so applying is exact and can be undone.
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { z } from "zod";
+import { InputError } from "../errors.ts";
+import { writeJson } from "../files.ts";
+import type { Model } from "../model/model.ts";
+import {
+  readTensors,
+  SafetensorsFile,
+  type TensorToWrite,
+  writeSafetensors,
+} from "../checkpoint/checkpoint.ts";
+import { partsOf } from "../model/weights.ts";
+import { readRows, type Weight, writeRows } from "../ops/weight.ts";
+import { overlayRows, readBaseRows } from "../circuit/overlay.ts";
+
+/** Changed rows of one matrix of the checkpoint. */
+export interface PatchTensor {
+  /** The parameter's name in the checkpoint. */
+  readonly name: string;
+  readonly rows: Int32Array<ArrayBuffer>;
+  /** [R, columns] */
+  readonly delta: Float32Array<ArrayBuffer>;
+  readonly columns: number;
+}
+
+/** A patch and the fingerprint of the rows it was made for. */
+export interface Patch {
+  readonly tensors: readonly PatchTensor[];
+  /** SHA-256 of the base values of all changed rows, in order. */
+  readonly base_sha256: string;
+}
+
+const fileName = "patch.safetensors";
+const format = "circuit-amp-patch-1";
+
+/** Base and delta [R, I] of some rows to the values that take their place. */
+export type RowChange = (tensor: PatchTensor, base: Float32Array<ArrayBuffer>) => Float32Array<ArrayBuffer>;
+
+/** The amplified rows: base + delta in float32; where delta is zero the base keeps its bits, even of a negative zero. */
+export const addDelta: RowChange = ({ delta }, base) =>
+  base.map((value, i) => delta[i] === 0 ? value : value + delta[i]!);
+
+/** The matrices of a model that can carry a patch, with their parts' names in the checkpoint. */
+function patchable(model: Model): { weight: Weight; parts: ReturnType<typeof partsOf> }[] {
+  return model.weights.layers.flatMap((layer, l) => [
+    { weight: layer.qkv, parts: partsOf(model.config, l, "qkv") },
+    { weight: layer.gateUp, parts: partsOf(model.config, l, "gateUp") },
+  ]);
+}
+
+/**
+ * The patch of the model's present overlays. Overlaid values become exactly base + delta (a change in the last bit at
+ * most), so that what is measured afterwards is what the patch reproduces.
+ */
+export async function extractPatch(model: Model): Promise<Patch> {
+  const tensors: PatchTensor[] = [];
+  const bases = new Fingerprint();
+  for (const { weight, parts } of patchable(model)) {
+    if (!weight.overlay) continue;
+    const { rows, chunks } = weight.overlay;
+    const { columns } = weight;
+    const base = await readBaseRows(model, weight, rows);
+    const now = await readRows(model.gpu, chunks);
+    const delta = now.map((value, i) => value - base[i]!);
+    writeRows(model.gpu, chunks, base.map((value, i) => value + delta[i]!));
+    for (const { name, firstRow, rows: count } of parts) {
+      const inside = [...rows.keys()].filter((r) => rows[r]! >= firstRow && rows[r]! < firstRow + count);
+      if (inside.length === 0) continue;
+      // Rows are ascending, so those of one part lie together.
+      const [from, to] = [inside[0]! * columns, (inside.at(-1)! + 1) * columns];
+      tensors.push({
+        name,
+        rows: Int32Array.from(inside, (r) => rows[r]! - firstRow),
+        delta: delta.slice(from, to),
+        columns,
+      });
+      bases.add(base.subarray(from, to));
+    }
+  }
+  return { tensors, base_sha256: bases.digest() };
+}
+
+/**
+ * Overlays the model with base + delta, or with what `change` makes of them. Throws InputError when the patch was made
+ * for other weights.
+ */
+export async function applyPatch(model: Model, patch: Patch, change: RowChange = addDelta): Promise<void> {
+  const known = new Set(patchable(model).flatMap(({ parts }) => parts.map(({ name }) => name)));
+  const stranger = patch.tensors.find(({ name }) => !known.has(name));
+  if (stranger) {
+    throw new InputError(`The patch changes ${stranger.name}, which ${model.directory} does not have.`);
+  }
+  const planned: { weight: Weight; rows: Uint32Array; values: Float32Array }[] = [];
+  const bases = new Fingerprint();
+  for (const { weight, parts } of patchable(model)) {
+    const own = parts.flatMap((part) => {
+      const tensor = patch.tensors.find(({ name }) => name === part.name);
+      return tensor ? [{ part, tensor }] : [];
+    });
+    if (own.length === 0) continue;
+    for (const { part, tensor } of own) {
+      const bad = tensor.rows.find((row, r) =>
+        row < 0 || row >= part.rows || (r > 0 && row <= tensor.rows[r - 1]!)
+      );
+      if (bad !== undefined || tensor.columns !== weight.columns) {
+        throw new InputError(
+          `The patch of ${tensor.name} does not fit its shape [${part.rows}, ${weight.columns}].`,
+        );
+      }
+    }
+    const rows = Uint32Array.from(
+      own.flatMap(({ part, tensor }) => [...tensor.rows].map((row) => part.firstRow + row)),
+    );
+    const base = await readBaseRows(model, weight, rows);
+    const values = new Float32Array(base.length);
+    let at = 0;
+    for (const { tensor } of own) {
+      const before = base.subarray(at, at + tensor.delta.length);
+      bases.add(before);
+      values.set(change(tensor, before), at);
+      at += tensor.delta.length;
+    }
+    planned.push({ weight, rows, values });
+  }
+  if (bases.digest() !== patch.base_sha256) {
+    throw new InputError(
+      `The patch was made for other weights than those in ${model.directory}; use its own model.`,
+    );
+  }
+  model.revert();
+  for (const { weight, rows, values } of planned) overlayRows(model, weight, rows, values);
+}
+
+/** Writes patch.safetensors and patch.json into a folder; `card` holds what a reader should know about the patch. */
+export async function writePatch(
+  directory: string,
+  patch: Patch,
+  card: Record<string, unknown>,
+): Promise<void> {
+  const tensors: Record<string, TensorToWrite> = {};
+  for (const { name, rows, delta, columns } of patch.tensors) {
+    tensors[`${name}.rows`] = { dtype: "I32", shape: [rows.length], data: rows };
+    tensors[`${name}.delta`] = { dtype: "F32", shape: [rows.length, columns], data: delta };
+  }
+  await writeSafetensors(join(directory, fileName), tensors, { format, base_sha256: patch.base_sha256 });
+  const json = {
+    format,
+    base_sha256: patch.base_sha256,
+    rows: Object.fromEntries(patch.tensors.map(({ name, rows }) => [name, rows.length])),
+    values: patch.tensors.reduce((sum, { delta }) => sum + delta.length, 0),
+    ...card,
+  };
+  await writeJson(join(directory, "patch.json"), json);
+}
+
+const metadataSchema = z.object({ format: z.literal(format), base_sha256: z.string() });
+
+/** Reads a patch from its folder or its safetensors file. Throws InputError for anything else. */
+export async function readPatch(path: string): Promise<Patch> {
+  const isFolder = await Deno.stat(path).then((info) => info.isDirectory, () => false);
+  const file = isFolder ? join(path, fileName) : path;
+  const metadata = await (async () => {
+    using opened = await SafetensorsFile.open(file);
+    return metadataSchema.safeParse(opened.metadata);
+  })();
+  if (!metadata.success) {
+    throw new InputError(`${file} is no patch of this program (its metadata lacks "${format}").`);
+  }
+  const stored = await readTensors(file);
+  const tensors = [...stored.keys()].filter((key) => key.endsWith(".rows")).map((key): PatchTensor => {
+    const name = key.slice(0, -".rows".length);
+    const rows = stored.get(key)!.data;
+    const delta = stored.get(`${name}.delta`);
+    if (
+      !(rows instanceof Int32Array) || !(delta?.data instanceof Float32Array) ||
+      delta.shape[0] !== rows.length
+    ) {
+      throw new InputError(`${file} is damaged: ${name} has no delta for its rows; write the patch again.`);
+    }
+    if (!delta.data.every(Number.isFinite)) {
+      throw new InputError(`${file} is damaged: ${name} holds NaN or infinity; write the patch again.`);
+    }
+    return { name, rows, delta: delta.data, columns: delta.shape[1] ?? 0 };
+  });
+  return { tensors, base_sha256: metadata.data.base_sha256 };
+}
+
+/** SHA-256 of the base values of a patch's rows, fed matrix by matrix in the patch's order. */
+export class Fingerprint {
+  readonly #hash = createHash("sha256");
+
+  add(base: Float32Array<ArrayBuffer>) {
+    this.#hash.update(new Uint8Array(base.buffer, base.byteOffset, base.byteLength));
+  }
+
+  /** In hexadecimal; the end of it. */
+  digest(): string {
+    return this.#hash.digest("hex");
+  }
+}

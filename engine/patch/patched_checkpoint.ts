@@ -1,0 +1,183 @@
+/**
+ * Checkpoints with a patch in them. Fused, they keep their own types, like any other checkpoint, and 16-bit rows are
+ * rounded; applied, their changed matrices are F32, nothing is rounded, and the rows' original values travel along in
+ * original_rows.safetensors for the way back. R rows, I columns.
+ */
+import { basename, join } from "node:path";
+import { z } from "zod";
+import { Fusion, type MatrixSurvival, type Survival } from "./fusion.ts";
+import { addDelta, Fingerprint, type Patch, type PatchTensor } from "./patch.ts";
+import { InputError } from "../errors.ts";
+import {
+  readHeaderText,
+  rewriteCheckpoint,
+  type RowReplacement,
+  rowRuns,
+} from "../checkpoint/rewrite_checkpoint.ts";
+import { narrowFromFloat32, type Rounding } from "../checkpoint/rounding.ts";
+import {
+  Checkpoint,
+  type FloatType,
+  isFloat,
+  readTensors,
+  SafetensorsFile,
+  type TensorInfo,
+  type TensorToWrite,
+  widenToFloat32,
+  writeSafetensors,
+  wrongType,
+} from "../checkpoint/checkpoint.ts";
+
+const originalsFile = "original_rows.safetensors";
+const format = "circuit-amp-original-rows-1";
+
+/** What fusing left of an update, and out of the copy. */
+export interface FuseReport {
+  readonly dtype: string;
+  readonly rounding: Rounding;
+  readonly seed: number;
+  readonly survives: Survival;
+  readonly matrices: readonly MatrixSurvival[];
+  /** Files that hold the old weights in another form, and linked folders. */
+  readonly left_out: readonly string[];
+}
+
+/**
+ * Writes a copy of a checkpoint with base + delta in it, in the checkpoint's own types, files and order. Throws
+ * InputError for a patch of other weights, a value the type cannot hold, or a target that cannot be used.
+ */
+export async function fuseCheckpoint(
+  model: string,
+  patch: Patch,
+  target: string,
+  rounding: Rounding = "nearest",
+  seed = 0,
+): Promise<FuseReport> {
+  using checkpoint = await Checkpoint.open(model);
+  const fusion = new Fusion(checkpoint, patch, rounding, seed);
+  const replacements = new Map<string, RowReplacement>();
+  await forEachBase(checkpoint, patch, (tensor, base) => {
+    const dtype = fusion.dtypeOf(tensor.name);
+    const bytes = narrowFromFloat32(fusion.rows(tensor, base), dtype); // exact: they are rounded already
+    replacements.set(tensor.name, { dtype, rows: tensor.rows, bytes });
+  });
+  const left_out = await rewriteCheckpoint(checkpoint, target, replacements, { omit: [originalsFile] });
+  const { dtype, survives, matrices } = fusion;
+  return { dtype, rounding, seed, survives, matrices, left_out };
+}
+
+/**
+ * Writes a copy of a checkpoint with base + delta in it, its changed matrices F32. Returns what was left out;
+ * throws like fuseCheckpoint.
+ */
+export async function patchCheckpoint(model: string, patch: Patch, target: string): Promise<string[]> {
+  using checkpoint = await Checkpoint.open(model);
+  const originals: Record<string, TensorToWrite> = {};
+  const dtypes: Record<string, FloatType> = {};
+  const headers: Record<string, string> = {};
+  const replacements = new Map<string, RowReplacement>();
+  await forEachBase(checkpoint, patch, (tensor, base, info) => {
+    const { name, rows, columns } = tensor;
+    originals[`${name}.rows`] = { dtype: "I32", shape: [rows.length], data: rows };
+    originals[`${name}.base`] = { dtype: "F32", shape: [rows.length, columns], data: base };
+    dtypes[name] = info.dtype as FloatType;
+    headers[basename(info.file)] = "";
+    replacements.set(name, { dtype: "F32", rows, bytes: narrowFromFloat32(addDelta(tensor, base), "F32") });
+  });
+  for (const file of Object.keys(headers)) headers[file] = await readHeaderText(join(model, file));
+  return await rewriteCheckpoint(checkpoint, target, replacements, {
+    omit: [originalsFile],
+    finish: (folder) =>
+      writeSafetensors(join(folder, originalsFile), originals, {
+        format,
+        dtypes: JSON.stringify(dtypes),
+        headers: JSON.stringify(headers),
+      }),
+  });
+}
+
+/** Writes the original of an applied copy, bit for bit. Throws InputError when `patched` is none. */
+export async function revertCheckpoint(patched: string, target: string): Promise<string[]> {
+  const path = join(patched, originalsFile);
+  const found = await Deno.stat(path).then(() => true, () => false);
+  if (!found) {
+    throw new InputError(
+      `"${patched}" has no ${originalsFile}, so it is no patched model; pass one that patch apply wrote.`,
+    );
+  }
+  const { dtypes, headers } = await readOriginalsMetadata(path);
+  const originals = await readTensors(path);
+  using checkpoint = await Checkpoint.open(patched);
+  const replacements = new Map<string, RowReplacement>();
+  for (const [name, dtype] of Object.entries(dtypes)) {
+    const [rows, base] = [originals.get(`${name}.rows`)?.data, originals.get(`${name}.base`)?.data];
+    if (!(rows instanceof Int32Array) || !(base instanceof Float32Array)) throw damaged(path);
+    checkFit(checkpoint, { name, rows, columns: base.length / rows.length });
+    replacements.set(name, { dtype, rows, bytes: narrowFromFloat32(base, dtype) });
+  }
+  return await rewriteCheckpoint(checkpoint, target, replacements, { omit: [originalsFile], headers });
+}
+
+const originalsSchema = z.object({
+  format: z.literal(format),
+  dtypes: z.string().transform((text) => JSON.parse(text)).pipe(
+    z.record(z.string(), z.enum(["F32", "F16", "BF16"])),
+  ),
+  headers: z.string().transform((text) => JSON.parse(text)).pipe(z.record(z.string(), z.string())).default(
+    {},
+  ),
+});
+
+async function readOriginalsMetadata(path: string): Promise<z.infer<typeof originalsSchema>> {
+  using file = await SafetensorsFile.open(path);
+  try {
+    return originalsSchema.parse(file.metadata);
+  } catch {
+    throw damaged(path);
+  }
+}
+
+const damaged = (path: string) =>
+  new InputError(`"${path}" is damaged, so the original cannot be written back; apply the patch again.`);
+
+/** Hands over the checkpoint's values [R, I] of the patch's rows, matrix by matrix; throws InputError if they differ. */
+async function forEachBase(
+  checkpoint: Checkpoint,
+  patch: Patch,
+  use: (tensor: PatchTensor, base: Float32Array<ArrayBuffer>, info: TensorInfo) => void,
+) {
+  const bases = new Fingerprint();
+  for (const tensor of patch.tensors) {
+    const info = checkFit(checkpoint, tensor);
+    const { rows, columns } = tensor;
+    const base = new Float32Array(rows.length * columns);
+    for (const { at, first, count } of rowRuns(rows)) {
+      const raw = await checkpoint.readRaw(info, first * columns, count * columns);
+      base.set(widenToFloat32(raw, info.dtype as FloatType), at * columns);
+    }
+    bases.add(base);
+    use(tensor, base, info);
+  }
+  if (bases.digest() !== patch.base_sha256) {
+    throw new InputError(
+      `The patch was made for other weights than those in ${checkpoint.dir}; use its own model.`,
+    );
+  }
+}
+
+/** The matrix that rows belong to. Throws InputError when they do not fit it. */
+function checkFit(
+  checkpoint: Checkpoint,
+  { name, rows, columns }: Pick<PatchTensor, "name" | "rows" | "columns">,
+): TensorInfo {
+  const info = checkpoint.tensor(name);
+  const fits = info?.shape.length === 2 && info.shape[1] === columns &&
+    rows.every((row, r) => row >= 0 && row < info.shape[0]! && (r === 0 || row > rows[r - 1]!));
+  if (!info || !fits) {
+    throw new InputError(
+      `The patch of ${name} does not fit the model in ${checkpoint.dir}; use the model it was made for.`,
+    );
+  }
+  if (!isFloat(info.dtype)) throw wrongType(info);
+  return info;
+}
