@@ -1,7 +1,7 @@
 /** What every command shares: flags, a config file, errors as exit codes, and interruption. */
-import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { parse as parseYaml } from "yaml";
-import { z } from "zod";
+import { Command, CommanderError, InvalidArgumentError } from "npm:commander@15.1.0";
+import { parse as parseYaml } from "npm:yaml@2.9.1";
+import { z } from "npm:zod@4.6.7";
 import { DeviceError, InputError, NoAdapterError } from "../engine/errors.ts";
 import denoConfig from "../deno.json" with { type: "json" };
 

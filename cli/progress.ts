@@ -1,6 +1,6 @@
 /** Progress of long stages: a bar with rate and time left on a terminal, plain lines elsewhere. */
 import process from "node:process";
-import cliProgress from "cli-progress";
+import cliProgress from "npm:cli-progress@3.12.0";
 import type { Progress } from "../engine/run/stages.ts";
 
 const plainEverySeconds = 10;

@@ -1,7 +1,7 @@
 /** deno task verify: checks this adapter and driver against golden folders, or at the true widths of published models. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { z } from "zod";
+import { z } from "npm:zod@4.6.7";
 import { InputError } from "../engine/errors.ts";
 import { requireWritable } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";

@@ -3,7 +3,7 @@
  * safetensors_file.ts and can be imported from here too.
  */
 import { join } from "node:path";
-import { z } from "zod";
+import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { readJsonObject } from "../model/config.ts";
 import {

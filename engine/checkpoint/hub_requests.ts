@@ -1,7 +1,7 @@
 /** Requests to the Hugging Face hub: what a repository holds, a file's contents, and what refusals mean. */
 import { createHash } from "node:crypto";
-import { downloadFile, listFiles, modelInfo } from "@huggingface/hub";
-import { z } from "zod";
+import { downloadFile, listFiles, modelInfo } from "npm:@huggingface/hub@2.17.5";
+import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import type { HubFile } from "./hub_cache.ts";
 

@@ -5,7 +5,7 @@
  * models larger than memory can be streamed.
  */
 import { basename, dirname, join } from "node:path";
-import { z } from "zod";
+import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 
 /** Bytes of one element. */

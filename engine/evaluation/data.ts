@@ -1,9 +1,9 @@
 /**
  * Problems: read from JSONL or parquet in GSM-Symbolic's fields, checked at the border, and split per template.
  */
-import { parquetReadObjects } from "hyparquet";
-import { compressors } from "hyparquet-compressors";
-import { z } from "zod";
+import { parquetReadObjects } from "npm:hyparquet@1.31.5";
+import { compressors } from "npm:hyparquet-compressors@1.1.2";
+import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { seededRandom, shuffled } from "../random.ts";
 import { goldNumber } from "./scoring.ts";

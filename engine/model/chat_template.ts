@@ -1,6 +1,6 @@
 /** Chat templates: the Jinja text by which an instruction-tuned model's folder turns a conversation into a prompt. */
 import { join } from "node:path";
-import { Template } from "@huggingface/jinja";
+import { Template } from "npm:@huggingface/jinja@0.5.11";
 import { InputError } from "../errors.ts";
 import { readJsonObject } from "./config.ts";
 

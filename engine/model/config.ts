@@ -3,7 +3,7 @@
  * Keys that config.json leaves out take the value transformers would give them.
  */
 import { join } from "node:path";
-import { z } from "zod";
+import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { type Activation, type Architecture, architectures, type ModelConfig } from "./architecture.ts";
 import type { Rope, RopeScaling } from "./rope.ts";

@@ -1,7 +1,7 @@
 /** Text to token ids and back, as the model folder's tokenizer.json says. */
 import { join } from "node:path";
-import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
-import { z } from "zod";
+import { Tokenizer as HuggingFaceTokenizer } from "npm:@huggingface/tokenizers@0.2.0";
+import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { type ChatMessage, ChatTemplate, requireChatTemplate } from "./chat_template.ts";
 import { readJsonObject } from "./config.ts";

@@ -3,7 +3,7 @@
  * classes with several candidates are measured; software Vulkan has one for each and needs no tuning.
  */
 import { join } from "node:path";
-import { z } from "zod";
+import { z } from "npm:zod@4.6.7";
 import { writeJson } from "../files.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Plan } from "../gpu/plan.ts";

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { z } from "zod";
+import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { writeJson } from "../files.ts";
 import type { Model } from "../model/model.ts";

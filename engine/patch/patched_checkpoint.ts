@@ -4,7 +4,7 @@
  * original_rows.safetensors for the way back. R rows, I columns.
  */
 import { basename, join } from "node:path";
-import { z } from "zod";
+import { z } from "npm:zod@4.6.7";
 import { Fusion, type MatrixSurvival, type Survival } from "./fusion.ts";
 import { addDelta, Fingerprint, type Patch, type PatchTensor } from "./patch.ts";
 import { InputError } from "../errors.ts";

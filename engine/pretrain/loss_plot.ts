@@ -1,6 +1,6 @@
 /** The loss curve of a training as a picture. */
-import { parse, View } from "vega";
-import { compile } from "vega-lite";
+import { parse, View } from "npm:vega@6.4.0";
+import { compile } from "npm:vega-lite@6.5.0";
 import type { LossRow } from "./training_folder.ts";
 
 /** An SVG of loss (logarithmic) over steps: every step thin, the mean of its last ten thick. */

@@ -3,7 +3,7 @@
  * examples. Embedded models carry a prompt.json because they were trained on prompts of their own.
  */
 import { join } from "node:path";
-import { z } from "zod";
+import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import {
   chainOfThoughtTemplate,

@@ -1,6 +1,6 @@
 /** Checks the engine on this adapter against a golden folder: expected logits, gradients and updates of a tiny model. */
 import { join } from "node:path";
-import { z } from "zod";
+import { z } from "npm:zod@4.6.7";
 import type { Selection } from "../circuit/components.ts";
 import { fullGradient } from "../circuit/full_gradient.ts";
 import type { TokenPair } from "../circuit/localization.ts";
