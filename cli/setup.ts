@@ -1,54 +1,44 @@
 /**
- * Makes sure that there is a WebGPU adapter before a command runs. Without a Vulkan one on Linux it installs the software
- * Vulkan driver if it may (root, or sudo without a password); otherwise it says what to type and ends with exit code 3.
- * Mesa's OpenGL is an adapter too, but one without subgroups and f16, so it serves only where Vulkan cannot be had.
+ * Runs before every command that needs a GPU: where Linux has no Vulkan adapter, says so and installs the software Vulkan
+ * driver if it may (root, or sudo without a password). Mesa's OpenGL is an adapter too, but one without subgroups, so it
+ * serves only where Vulkan cannot be had. Never fails: a command without an adapter says itself what is missing (exit code 3).
  */
-import { adapterRemedy, Gpu } from "../engine/gpu/gpu.ts";
 import { NoAdapterError } from "../engine/errors.ts";
+import { Gpu } from "../engine/gpu/gpu.ts";
 
 const packages = ["mesa-vulkan-drivers", "libvulkan1"];
-const backendVariable = "DENO_WEBGPU_BACKEND";
+const backendVariable = "DENO_WEBGPU_BACKEND"; // wgpu's choice of backend; who has set it has chosen
+const optOut = "CIRCUIT_AMP_NO_SETUP";
 
-const linux = Deno.build.os === "linux";
-const [checked] = Deno.args; // set in the processes that this one starts: the backend to look for
-if (!await hasAdapter(checked ?? (linux ? "vulkan" : undefined))) {
-  const found = !checked && linux &&
-    (await installSoftwareVulkan(), await check("vulkan") || await check("any"));
-  if (!found) {
-    if (!checked) console.error(`error: No WebGPU adapter was found. ${adapterRemedy}`);
-    Deno.exit(3);
-  }
-}
+if (
+  Deno.build.os === "linux" && !Deno.env.get(optOut) && !Deno.env.has(backendVariable) &&
+  !await hasVulkan()
+) await installSoftwareVulkan();
 Deno.exit(0);
 
-/** Whether there is an adapter of this backend; a backend that the user has set is what counts then. */
-async function hasAdapter(backend: string | undefined): Promise<boolean> {
-  const choose = backend !== undefined && backend !== "any" && !Deno.env.has(backendVariable);
-  if (choose) Deno.env.set(backendVariable, backend);
+async function hasVulkan(): Promise<boolean> {
+  Deno.env.set(backendVariable, "vulkan");
   try {
     using _gpu = await Gpu.open();
     return true;
   } catch (error) {
     if (error instanceof NoAdapterError) return false;
     throw error;
-  } finally {
-    if (choose) Deno.env.delete(backendVariable); // processes started from here choose for themselves
   }
 }
 
-/** A loader that was missing when this process started stays missing in it, so a new process looks again. */
-async function check(backend: string): Promise<boolean> {
-  const permissions = ["--quiet", "--allow-read", "--allow-env"];
-  return (await run(Deno.execPath(), ["run", ...permissions, import.meta.url, backend])).success;
-}
-
 async function installSoftwareVulkan() {
+  const names = packages.join(" ");
+  if (!(await run("apt-get", ["--version"])).success) return; // not Debian's family
   const root = Deno.uid() === 0;
-  if (!root && !(await run("sudo", ["-n", "true"])).success) return;
-  const apt = (...args: string[]) => root ? run("apt-get", args) : run("sudo", ["-n", "apt-get", ...args]);
+  if (!root && !(await run("sudo", ["-n", "true"])).success) {
+    console.error(`There is no Vulkan adapter. To install a software one: sudo apt-get install ${names}`);
+    return;
+  }
   console.error(
-    "No WebGPU adapter: installing the software Vulkan driver (mesa-vulkan-drivers, libvulkan1) …",
+    `There is no Vulkan adapter. Installing the software driver (apt-get install ${names}); ${optOut}=1 prevents it …`,
   );
+  const apt = (...args: string[]) => root ? run("apt-get", args) : run("sudo", ["-n", "apt-get", ...args]);
   await apt("update", "-qq");
   const installed = await apt("install", "-y", "-qq", "--no-install-recommends", ...packages);
   if (!installed.success) console.error(new TextDecoder().decode(installed.stderr).trim());
@@ -64,6 +54,6 @@ async function run(command: string, args: string[]) {
       env: { DEBIAN_FRONTEND: "noninteractive" },
     }).output();
   } catch {
-    return { success: false, stderr: new Uint8Array() };
+    return { success: false, stderr: new Uint8Array() }; // not installed, or not permitted
   }
 }
