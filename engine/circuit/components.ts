@@ -69,7 +69,9 @@ export function randomLike(config: ModelConfig, selection: Selection, random: ()
   selection.forEach((_, i) => {
     const { layer, kind } = componentAt(config, i);
     const key = `${layer} ${kind}`;
-    groups.set(key, [...(groups.get(key) ?? []), i]);
+    const group = groups.get(key);
+    if (group) group.push(i);
+    else groups.set(key, [i]);
   });
   for (const members of groups.values()) {
     const wanted = members.filter((i) => selection[i]).length;
