@@ -175,5 +175,16 @@ function hubHome(): string {
 function expand(path: string): string {
   const home = environment("HOME") ?? environment("USERPROFILE") ?? "~";
   return path.replace(/^~(?=$|[/\\])/, home)
-    .replace(/\$(?:(\w+)|\{(\w+)\})/g, (all, bare, braced) => Deno.env.get(bare ?? braced) ?? all);
+    .replace(/\$(?:(\w+)|\{(\w+)\})/g, (all, bare, braced) => readable(bare ?? braced) ?? all);
+}
+
+/** A variable that a path names: any, so it may be one that the command was not given. */
+function readable(name: string): string | undefined {
+  try {
+    return Deno.env.get(name);
+  } catch {
+    throw new InputError(
+      `HF_HOME or HF_HUB_CACHE names $${name}, which this command may not read; write the path out.`,
+    );
+  }
 }

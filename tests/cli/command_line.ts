@@ -29,11 +29,17 @@ export function command(
   });
 }
 
-/** The permissions that a command's task gives, and access to these hosts besides. */
+/** The permissions that a command's task takes from deno.json's sets, as flags, and access to these hosts besides. */
 export function taskPermissions(name: string, ...hosts: string[]): string[] {
   const { command } = denoConfig.tasks[name as keyof typeof denoConfig.tasks];
-  const flags = command.split("&&").at(-1)!.match(/--allow-[^\s']+/g)!;
-  return flags.map((flag) => flag.startsWith("--allow-net=") ? [flag, ...hosts].join(",") : flag);
+  const set = command.match(/ -P=(\w+) /)![1]! as keyof typeof denoConfig.permissions;
+  return Object.entries(denoConfig.permissions[set]).map(
+    ([permission, value]: [string, boolean | string[]]) => {
+      const flag = `--allow-${permission}`;
+      if (!Array.isArray(value)) return flag;
+      return `${flag}=${[...value, ...(permission === "net" ? hosts : [])].join(",")}`;
+    },
+  );
 }
 
 /** Runs a command to its end. */
