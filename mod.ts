@@ -74,7 +74,9 @@ export type { Objective } from "./engine/ops/loss.ts";
 export { fullGradient } from "./engine/circuit/full_gradient.ts";
 export { applyPatch, extractPatch, readPatch, writePatch } from "./engine/patch/patch.ts";
 export type { Patch, PatchTensor, RowChange } from "./engine/patch/patch.ts";
-export { Fusion } from "./engine/patch/fusion.ts";
+export { applyRounded, Fusion } from "./engine/patch/fusion.ts";
+export { exportPatch, patchInfo } from "./engine/patch/patch_info.ts";
+export type { PatchedMatrix, PatchInfo } from "./engine/patch/patch_info.ts";
 export type { MatrixSurvival, Survival } from "./engine/patch/fusion.ts";
 export type { Rounding } from "./engine/checkpoint/rounding.ts";
 
@@ -129,11 +131,24 @@ export { runAmplify, runIdentify } from "./engine/run/amplify_run.ts";
 export type { RunOptions } from "./engine/run/amplify_run.ts";
 export { promptOptions, promptSettings } from "./engine/run/prompt_settings.ts";
 export type { PromptChoices } from "./engine/run/prompt_settings.ts";
-export { defaultRates, settingDefaults } from "./engine/run/settings.ts";
-export type { ControlName, PromptSettings, RunSettings } from "./engine/run/settings.ts";
+export { runEvaluate } from "./engine/run/evaluation_run.ts";
+export type { EvaluationReport, EvaluationRunSettings } from "./engine/run/evaluation_run.ts";
+export { runGenerate } from "./engine/run/generation_run.ts";
+export type { Completion, GenerationReport, GenerationRunSettings } from "./engine/run/generation_run.ts";
+export { inspectAdapter, reportMemory } from "./engine/run/doctor.ts";
+export type { AdapterReport, MemoryPlanSettings, MemoryReport } from "./engine/run/doctor.ts";
+export type { StartOptions } from "./engine/run/start_options.ts";
+export { defaultRates, runSettings } from "./engine/run/settings/run.ts";
+export type {
+  ControlName,
+  ModelSettings,
+  PromptSettings,
+  RunSettings,
+  SomeValues,
+} from "./engine/run/settings/run.ts";
 export { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "./engine/patch/patched_checkpoint.ts";
 export type { FuseReport } from "./engine/patch/patched_checkpoint.ts";
-export { describeSummary } from "./engine/run/summary.ts";
+export { describeSummary } from "./engine/run/summary_text.ts";
 export type { Summary } from "./engine/run/summary.ts";
 export { pretrain, writeDataSets } from "./engine/pretrain/pretrain.ts";
 export type { Measured, PretrainSettings } from "./engine/pretrain/pretrain.ts";

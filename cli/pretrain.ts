@@ -1,101 +1,105 @@
-/** deno task pretrain: trains an embedded model from a seed with the engine itself, or writes its data sets. */
+/** pretrain: trains an embedded model from a seed with the engine itself, or writes its data sets. */
 import { join } from "node:path";
 import { InputError } from "../engine/errors.ts";
 import { requireWritable } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { kinds } from "../engine/pretrain/exercises.ts";
-import { pretrain, type PretrainSettings, writeDataSets } from "../engine/pretrain/pretrain.ts";
-import { defaultBatch, defaultSteps, embeddedSizes, type Shape, shapes } from "../engine/pretrain/recipe.ts";
+import { pretrain as train, writeDataSets } from "../engine/pretrain/pretrain.ts";
+import { defaultBatch, defaultSteps, embeddedSizes, shapes } from "../engine/pretrain/recipe.ts";
 import { TrainingFolder } from "../engine/pretrain/training_folder.ts";
-import { tune } from "../engine/ops/tuning.ts";
-import { runCommand, types } from "./command.ts";
+import { setting } from "../engine/run/settings/setting.ts";
+import { freshSetting, outSetting, tuneSetting } from "../engine/run/settings/start.ts";
+import { integer, oneOf, seed, toggle } from "../engine/run/settings/value_types.ts";
+import { tuneFor } from "../engine/run/start_options.ts";
+import { describeTemplates } from "../engine/run/summary_text.ts";
+import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { tuneFlag } from "./run_flags.ts";
 
-await runCommand({
+export const pretrain = defineCommand({
   name: "pretrain",
   summary: "Trains an embedded model from a seed and measures it; the same command resumes.",
-  flags: [
-    {
-      name: "shape",
-      value: "NAME",
-      help: `architecture: ${shapes.join(" or ")}`,
-      type: types.oneOf(...shapes),
-      fallback: "gemma2",
+  settings: {
+    training: {
+      shape: setting({
+        name: "shape",
+        type: oneOf(shapes),
+        default: "gemma2",
+        help: `architecture: ${shapes.join(" or ")}`,
+        example: "olmo2",
+      }),
+      steps: setting({
+        name: "steps",
+        type: integer(1),
+        otherwise: shapes.map((shape) => `${defaultSteps[shape]} for ${shape}`).join(", "),
+        help: "optimizer steps",
+        example: "1000",
+      }),
+      batch: setting({
+        name: "batch",
+        type: integer(1),
+        default: defaultBatch,
+        help: "sequences a step",
+        example: "8",
+      }),
+      seed: setting({
+        name: "seed",
+        type: seed,
+        default: 0,
+        help: "seed of initial weights and training exercises",
+        example: "1",
+      }),
+      dataSeed: setting({
+        name: "data-seed",
+        type: seed,
+        default: 0,
+        help: "seed of the data sets that are kept out of training; 0 made fixtures/tasks",
+        example: "1",
+      }),
+      dataOnly: setting({
+        name: "data-only",
+        type: toggle,
+        default: false,
+        help: "only write the data sets, math, choice, reverse and fact.jsonl, into the folder to write to",
+        example: "",
+      }),
     },
-    {
-      name: "steps",
-      value: "N",
-      help: `optimizer steps (default: ${
-        shapes.map((shape) => `${defaultSteps[shape]} for ${shape}`).join(", ")
-      })`,
-      type: types.integer(1),
+    start: {
+      out: outSetting("model folder", "runs/ and a name from shape and seed"),
+      fresh: freshSetting,
+      tune: tuneSetting,
     },
-    { name: "batch", value: "N", help: "sequences a step", type: types.integer(1), fallback: defaultBatch },
-    {
-      name: "seed",
-      value: "N",
-      help: "seed of initial weights and training exercises",
-      type: types.integer(0),
-      fallback: 0,
-    },
-    {
-      name: "data-seed",
-      value: "N",
-      help: "seed of the data sets that are kept out of training; 0 made fixtures/tasks",
-      type: types.integer(0),
-      fallback: 0,
-    },
-    {
-      name: "out",
-      value: "DIR",
-      help: "model folder (default: runs/ and a name from shape and seed)",
-      type: types.text,
-    },
-    { name: "fresh", help: "start over instead of resuming", type: types.switch, fallback: false },
-    {
-      name: "data-only",
-      help: "only write the data sets, math, choice, reverse and fact.jsonl, into --out",
-      type: types.switch,
-      fallback: false,
-    },
-    tuneFlag,
-  ],
-  async run(values) {
-    const shape = values.shape as Shape;
-    const settings: PretrainSettings = {
-      shape,
-      sizes: embeddedSizes,
-      steps: values.steps as number | undefined ?? defaultSteps[shape],
-      batch: values.batch as number,
-      seed: values.seed as number,
-      dataSeed: values["data-seed"] as number,
-    };
-    if (values["data-only"]) {
-      const out = values.out as string | undefined;
-      if (!out) throw new InputError("--data-only needs --out, the folder to write the data sets into.");
+  },
+  async run({ training: { dataOnly, ...training }, start, json, quiet }) {
+    const { shape, dataSeed } = training;
+    if (dataOnly) {
+      const { out } = start;
+      if (out === undefined) throw new InputError("Data sets need a folder to be written into.", "out");
       await requireWritable(out);
-      await writeDataSets(settings.dataSeed, out);
+      await writeDataSets(dataSeed, out);
       console.log(`data sets         ${kinds.map((kind) => join(out, `${kind}.jsonl`)).join(" ")}`);
-      if (values.json) console.log(JSON.stringify({ out, data_seed: settings.dataSeed }));
+      if (json) console.log(JSON.stringify({ out, data_seed: dataSeed }));
       return;
     }
-    const out = values.out as string ?? join("runs", `pretrain-${settings.shape}-seed${settings.seed}`);
-    const display = new ProgressDisplay(values.quiet === true);
+    const settings = { ...training, sizes: embeddedSizes, steps: training.steps ?? defaultSteps[shape] };
+    const out = start.out ?? join("runs", `pretrain-${shape}-seed${settings.seed}`);
+    const display = new ProgressDisplay(quiet);
     using gpu = await Gpu.open();
-    const folder = await TrainingFolder.open(out, { ...settings }, values.fresh === true);
-    if (!values["no-tune"]) await tune(gpu);
-    const { accuracy, perTemplate } = await pretrain(gpu, folder, settings, display.report);
+    const folder = await TrainingFolder.open(out, { ...settings }, start.fresh);
+    await tuneFor(gpu, start);
+    const { accuracy, perTemplate } = await train(gpu, folder, settings, display.report);
     display.finish();
-    for (const [template, value] of Object.entries(perTemplate)) {
-      console.log(`template ${template.padEnd(8)} ${(100 * value).toFixed(1)} %`);
-    }
+    for (const line of describeTemplates(perTemplate)) console.log(line);
     for (const kind of kinds) console.log(`${kind.padEnd(17)} ${(100 * accuracy[kind]).toFixed(1)} %`);
     console.log(`model             ${out}`);
-    if (values.json) {
-      console.log(
-        JSON.stringify({ ...settings, out, accuracy, per_template: perTemplate, adapter: gpu.adapterName }),
-      );
+    if (json) {
+      const { shape, sizes, steps, batch, seed } = settings;
+      console.log(JSON.stringify({
+        ...{ shape, sizes, steps, batch, seed, data_seed: dataSeed, out, accuracy },
+        per_template: perTemplate,
+        adapter: gpu.adapterName,
+      }));
     }
   },
 });
+
+if (import.meta.main) await runCommand(pretrain);

@@ -1,14 +1,13 @@
 /** Checks, counted and printed as they come. */
 import type { Gpu } from "../engine/gpu/gpu.ts";
 import type { Check } from "../engine/verify/golden.ts";
-import type { FlagValues } from "./command.ts";
 
-/** See file comment; `quiet` and `json` are taken from the flags. */
+/** See file comment; `quiet` keeps to failures, `json` ends with a line of JSON. */
 export class Tally {
   private passed = 0;
   private failed = 0;
 
-  constructor(private readonly values: FlagValues) {}
+  constructor(private readonly values: { readonly quiet: boolean; readonly json: boolean }) {}
 
   begin(gpu: Gpu) {
     if (!this.values.quiet) console.log(`adapter: ${gpu.adapterName}`);

@@ -1,66 +1,81 @@
-/** deno task verify: checks this adapter and driver against golden folders, or at the true widths of published models. */
+/** verify: checks this adapter and driver against golden folders, or at the true widths of published models. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { z } from "npm:zod@4.6.7";
 import { InputError } from "../engine/errors.ts";
 import { requireWritable } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { publishedShapes } from "../engine/model/published_shapes.ts";
 import { type Check, verifyGolden } from "../engine/verify/golden.ts";
 import { type ShapeRun, verifyShape } from "../engine/verify/full_width.ts";
-import { type FlagValues, runCommand, types } from "./command.ts";
+import { setting } from "../engine/run/settings/setting.ts";
+import { outSetting } from "../engine/run/settings/start.ts";
+import { integer, listOf, oneOf, text } from "../engine/run/settings/value_types.ts";
+import { defineCommand, runCommand } from "./command.ts";
 import { Tally } from "./tally.ts";
 
-const golden = fileURLToPath(new URL("../fixtures/golden", import.meta.url));
+const goldenFixtures = fileURLToPath(new URL("../fixtures/golden", import.meta.url));
 const shapeNames = Object.keys(publishedShapes);
 
-await runCommand({
+export const verify = defineCommand({
   name: "verify",
   summary: "Checks logits, gradients and updates on this GPU against expected values.",
-  flags: [
-    {
-      name: "golden",
-      value: "DIR",
-      help: "golden folder, repeatable (default: all in fixtures/golden)",
-      type: types.text,
-      repeat: true,
+  settings: {
+    verification: {
+      golden: setting({
+        name: "golden",
+        type: listOf(text("DIR")),
+        otherwise: "all in fixtures/golden",
+        help: "golden folder",
+        example: "fixtures/golden/llama-tiny",
+      }),
+      shapes: setting({
+        name: "shapes",
+        type: listOf(oneOf(shapeNames, "NAMES"), {
+          commas: true,
+          is: `one or more of ${shapeNames.join(", ")}`,
+        }),
+        otherwise: "none",
+        help: `instead, random models of true width, with commas: ${shapeNames.join(", ")}`,
+        example: "gemma-2-2b",
+      }),
+      layers: setting({
+        name: "layers",
+        type: integer(1),
+        otherwise: "1",
+        help: "layers of those models",
+        example: "2",
+      }),
     },
-    {
-      name: "shapes",
-      value: "NAMES",
-      help: `instead, random models of true width; repeatable or with commas: ${shapeNames.join(", ")}`,
-      type: z.string().transform((names) => names.split(",")).pipe(
-        z.array(z.enum(shapeNames)),
-      ).or(z.never(`one or more of ${shapeNames.join(", ")}`)),
-      repeat: true,
+    start: {
+      out: outSetting(
+        "keep their checkpoints, one folder each in DIR",
+        "a temporary folder, removed afterwards",
+      ),
     },
-    { name: "layers", value: "N", help: "layers of those models (default 1)", type: types.integer(1) },
-    {
-      name: "out",
-      value: "DIR",
-      help:
-        "keep their checkpoints, one folder each in DIR (default: a temporary folder, removed afterwards)",
-      type: types.text,
-    },
-  ],
-  async run(values) {
-    const tally = new Tally(values);
-    const shapes = [...new Set((values.shapes as string[][] | undefined)?.flat())];
+  },
+  async run({ verification: { golden, shapes = [], layers }, start: { out }, json, quiet }) {
+    const tally = new Tally({ json, quiet });
     if (shapes.length > 0) {
-      if (values.golden) {
-        throw new InputError("--golden and --shapes are checks of two kinds; run verify once for each.");
+      if (golden) {
+        throw new InputError(
+          "Golden folders and shapes are checks of two kinds; run verify once for each.",
+          "golden",
+          "shapes",
+        );
       }
-      return await verifyShapes(shapes, values, tally);
+      return await verifyShapes(shapes, { layers: layers ?? 1, out, quiet }, tally);
     }
-    for (const flag of ["layers", "out"]) {
-      if (values[flag] !== undefined) {
-        throw new InputError(`--${flag} belongs to --shapes, which says which models to write; add it.`);
-      }
+    for (const [name, value] of Object.entries({ layers, out })) {
+      if (value === undefined) continue;
+      throw new InputError(
+        `Setting "${name}" belongs to shapes, which say what to write; add some.`,
+        name,
+        "shapes",
+      );
     }
-    const folders = (values.golden as string[] | undefined) ?? await goldenFolders();
     using gpu = await Gpu.open();
     tally.begin(gpu);
-    for (const folder of folders) {
+    for (const folder of golden ?? await goldenFolders()) {
       const name = folder.replace(/\/+$/, "").split("/").at(-1)!;
       await verifyGolden(gpu, folder, (check) => tally.add(name, check));
     }
@@ -68,14 +83,17 @@ await runCommand({
   },
 });
 
-async function verifyShapes(names: readonly string[], values: FlagValues, tally: Tally): Promise<number> {
-  const layers = values.layers as number | undefined ?? 1;
-  const out = values.out as string | undefined;
+async function verifyShapes(
+  names: readonly string[],
+  { layers, out, quiet }: { layers: number; out: string | undefined; quiet: boolean },
+  tally: Tally,
+): Promise<number> {
   for (const name of names) {
     const most = publishedShapes[name]!.num_hidden_layers as number;
     if (layers > most) {
       throw new InputError(
-        `--layers ${layers} is more than the ${most} layers that ${name} has; give fewer.`,
+        `Shape ${name} has ${most} layers, fewer than ${layers}; give fewer.`,
+        "layers",
       );
     }
     if (out) await requireEmpty(join(out, name));
@@ -94,7 +112,7 @@ async function verifyShapes(names: readonly string[], values: FlagValues, tally:
     }).catch((error) => {
       throw folder.explain(error);
     });
-    if (!values.quiet) console.log(`       ${name} ${describe(run, layers)}`);
+    if (!quiet) console.log(`       ${name} ${describe(run, layers)}`);
     const { seconds, peakHostBytes, peakGpuBytes } = run;
     const memory = { peak_host_bytes: peakHostBytes ?? null, peak_gpu_bytes: peakGpuBytes };
     results.push({ name, layers, ...run.checkpoint, checks, seconds, ...memory });
@@ -124,7 +142,8 @@ async function checkpointFolder(name: string, out: string | undefined) {
     await requireWritable(path);
     for await (const entry of Deno.readDir(path)) {
       throw new InputError(
-        `Folder "${path}" already holds "${entry.name}"; remove it or choose another --out.`,
+        `Folder "${path}" already holds "${entry.name}"; remove it or choose another folder.`,
+        "out",
       );
     }
   }
@@ -135,9 +154,10 @@ async function checkpointFolder(name: string, out: string | undefined) {
     /** A full disk is the user's to mend. */
     explain(error: unknown): unknown {
       if (!(error instanceof Error) || !/no space left|quota exceeded/i.test(error.message)) return error;
-      const remedy = out ? "choose another --out" : "set TMPDIR to a folder on another disk";
+      const remedy = out ? "choose another folder" : "set TMPDIR to a folder on another disk";
       return new InputError(
         `There is no space left for the checkpoint in "${path}"; free some or ${remedy}.`,
+        "out",
       );
     },
     [Symbol.asyncDispose]() {
@@ -154,11 +174,17 @@ async function checkpointFolder(name: string, out: string | undefined) {
 async function requireEmpty(path: string) {
   await requireWritable(path);
   for await (const { name } of Deno.readDir(path)) {
-    throw new InputError(`Folder "${path}" already holds "${name}"; remove it or choose another --out.`);
+    throw new InputError(
+      `Folder "${path}" already holds "${name}"; remove it or choose another folder.`,
+      "out",
+    );
   }
 }
 
 async function goldenFolders(): Promise<string[]> {
-  const entries = await Array.fromAsync(Deno.readDir(golden));
-  return entries.filter(({ isDirectory }) => isDirectory).map(({ name }) => join(golden, name)).sort();
+  const entries = await Array.fromAsync(Deno.readDir(goldenFixtures));
+  return entries.filter(({ isDirectory }) => isDirectory).map(({ name }) => join(goldenFixtures, name))
+    .sort();
 }
+
+if (import.meta.main) await runCommand(verify);

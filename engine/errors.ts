@@ -1,11 +1,20 @@
 /**
  * The errors a user can cause or mend. Everything else that is thrown is a defect of ours.
- * The CLI turns them into exit codes: InputError 2, NoAdapterError 3.
+ * The command line turns them into exit codes: InputError 2, NoAdapterError 3.
  */
 
-/** Wrong input: the message is one sentence naming the file, field or value and what to do about it. */
+/**
+ * Wrong input: the message is one sentence naming the file, field or value and what to do about it; `settings` are the names
+ * of settings that would mend it (engine/run/settings), which a command line calls by its options.
+ */
 export class InputError extends Error {
   override name = "InputError";
+  readonly settings: readonly string[];
+
+  constructor(message: string, ...settings: string[]) {
+    super(message);
+    this.settings = settings;
+  }
 }
 
 /** No WebGPU adapter could be had; the message says how to get one. */

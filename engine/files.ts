@@ -26,7 +26,8 @@ export async function requireWritable(folder: string): Promise<void> {
   } catch (error) {
     const why = error instanceof Error ? error.message.replace(/[.:\s]+$/, "") : String(error);
     throw new InputError(
-      `Output folder "${folder}" is not writable (${why}); choose another with --out.`,
+      `Output folder "${folder}" is not writable (${why}); choose another.`,
+      "out",
     );
   }
 }
@@ -42,7 +43,7 @@ export async function writeFolder(target: string, last: string, fill: (folder: s
   await requireWritable(target);
   for await (const { name } of Deno.readDir(target)) {
     if (name === unfinished) continue;
-    throw new InputError(`Output folder "${target}" holds "${name}"; choose a new or empty one with --out.`);
+    throw new InputError(`Output folder "${target}" holds "${name}"; choose a new or empty one.`, "out");
   }
   const folder = join(target, unfinished);
   const discard = () => Deno.remove(folder, { recursive: true }).catch(() => {});
@@ -59,7 +60,8 @@ export async function writeFolder(target: string, last: string, fill: (folder: s
     await discard();
     if (error instanceof Error && /no space left|not enough space|quota exceeded/i.test(error.message)) {
       throw new InputError(
-        `There is no space left for "${target}"; free some or choose another disk with --out.`,
+        `There is no space left for "${target}"; free some or choose another disk.`,
+        "out",
       );
     }
     throw error;

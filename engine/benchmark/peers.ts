@@ -128,7 +128,8 @@ async function load(name: keyof typeof versions): Promise<unknown> {
     throw new InputError(
       `${name} cannot be loaded (${
         (error as Error).message.split("\n")[0]
-      }); connect to the npm registry once, or leave out --peers.`,
+      }); connect to the npm registry once, or leave peers out.`,
+      "peers",
     );
   }
 }
@@ -137,7 +138,7 @@ async function loadTensorFlow(): Promise<Peer> {
   const tf = await load("@tensorflow/tfjs-core") as TensorFlow;
   await load("@tensorflow/tfjs-backend-webgpu");
   if (!await tf.setBackend("webgpu")) {
-    throw new InputError("TensorFlow.js found no WebGPU; leave out --peers.");
+    throw new InputError("TensorFlow.js found no WebGPU; leave peers out.", "peers");
   }
   await tf.ready();
   return {
@@ -165,7 +166,7 @@ async function loadTensorFlow(): Promise<Peer> {
 async function loadJax(): Promise<Peer> {
   const jax = await load("@jax-js/jax") as Jax;
   if (!(await jax.init("webgpu")).includes("webgpu")) {
-    throw new InputError("jax-js found no WebGPU; leave out --peers.");
+    throw new InputError("jax-js found no WebGPU; leave peers out.", "peers");
   }
   jax.defaultDevice("webgpu");
   const { numpy: np } = jax;

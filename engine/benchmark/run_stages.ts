@@ -5,8 +5,8 @@ import { branchingPivots, type Pivots } from "../circuit/pivots.ts";
 import { addContrast, greedyTraces, traceDefaults } from "../circuit/traces.ts";
 import { loadProblems } from "../evaluation/data.ts";
 import { runAmplify } from "../run/amplify_run.ts";
-import { promptOptions, promptSettings } from "../run/prompt_settings.ts";
-import { settingDefaults } from "../run/settings.ts";
+import { promptSettings } from "../run/prompt_settings.ts";
+import { runSettings } from "../run/settings/run.ts";
 import type { Progress } from "../run/stages.ts";
 import { type Stage, stepResult } from "./stage.ts";
 import { measure } from "./timing.ts";
@@ -25,7 +25,7 @@ export const branchingStage: Stage = {
     const all = await loadProblems(join(tasks, "math.jsonl"));
     const stride = Math.floor(all.length / problems);
     const chosen = all.filter((_, i) => i % stride === 0).slice(0, problems);
-    const prompt = promptOptions(await promptSettings(model.directory));
+    const prompt = await promptSettings(model.directory);
     const options = { ...prompt, seed: 0, ...traceDefaults };
     const traces = await addContrast(model, await greedyTraces(model, chosen, options), options);
     let pivots: Pivots | undefined;
@@ -51,12 +51,8 @@ export function amplifyStage(out: string, progress: Progress): Stage {
     quick: false,
     async run(context) {
       const { gpu, model } = context;
-      const abilities = Object.fromEntries(
-        ["choice", "reverse", "fact"].map((name) => [name, join(tasks, `${name}.jsonl`)]),
-      );
-      const data = join(tasks, "math.jsonl");
-      const prompt = await promptSettings(model.directory);
-      const settings = { ...settingDefaults, ...prompt, model: model.directory, data, abilities };
+      const file = join(tasks, "math.jsonl");
+      const settings = await runSettings({ model: { source: model.directory }, data: { file } });
       const start = performance.now();
       await runAmplify(gpu, settings, { out, fresh: true, progress });
       return stepResult(context, this, { ms: performance.now() - start, repeats: 1, samples: 1 }, {});

@@ -59,8 +59,9 @@ export async function resolveModel(source: string, options: SourceOptions = {}):
     const local = await cache.find(revision);
     if (typeof local !== "string") return local;
     throw new InputError(
-      `This is offline mode, and the cache "${cache.root}" ${local}; load it once without --offline and ` +
+      `This is offline mode, and the cache "${cache.root}" ${local}; load it once online, without ` +
         "HF_HUB_OFFLINE, or point HF_HOME to the cache that has it.",
+      "offline",
     );
   }
   // The library is only loaded by who needs it.
@@ -146,7 +147,8 @@ async function chooseWeights(
       pickle === undefined
         ? `"${id}" holds no ${singleFile} and no ${indexFile}; pass a repository with weights in that format.`
         : `"${id}" holds only pickled weights ("${pickle}"), which can run any code and are never read; ` +
-          "pass a repository or --revision with safetensors, or convert them.",
+          "pass a repository or revision with safetensors, or convert them.",
+      "revision",
     );
   }
   if (!named("config.json")) {
@@ -157,7 +159,8 @@ async function chooseWeights(
     const shard = named(name);
     if (shard) return shard;
     throw new InputError(
-      `"${id}" names shard "${name}" in ${indexFile} but does not hold it; pass another --revision.`,
+      `"${id}" names shard "${name}" in ${indexFile} but does not hold it; pass another revision.`,
+      "revision",
     );
   });
 }

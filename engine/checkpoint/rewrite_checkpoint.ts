@@ -59,7 +59,8 @@ export async function rewriteCheckpoint(
   const inside = relative(from, to);
   if (inside === "" || !(inside.startsWith("..") || resolve(inside) === inside)) {
     throw new InputError(
-      `"${target}" lies in the model folder "${source}"; choose a folder outside with --out.`,
+      `"${target}" lies in the model folder "${source}"; choose a folder outside.`,
+      "out",
     );
   }
   const ownFiles = new Set(checkpoint.names().map((name) => checkpoint.tensor(name)!.file));

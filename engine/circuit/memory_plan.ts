@@ -190,11 +190,11 @@ export async function whatWouldFit(request: PlanRequest): Promise<string> {
     : {};
   const caches = [2, 8, 32].map((part): Change => ({
     changed: { cacheBytes: cacheBytes / part },
-    remedy: `caches of ${(cacheBytes / part / 2 ** 30).toPrecision(2)} GiB (--cache-memory)`,
+    remedy: `caches of ${(cacheBytes / part / 2 ** 30).toPrecision(2)} GiB (cache-memory)`,
   }));
   const batches = [4, 1].filter((batch) => batch < work.maskBatch).map((maskBatch): Change => ({
     work: { maskBatch },
-    remedy: `a batch of ${maskBatch} (--mask-batch)`,
+    remedy: `a batch of ${maskBatch} (mask-batch)`,
   }));
   const shorter = [2, 4, 8].map((part): Change => {
     const promptTokens = Math.max(2, Math.floor(work.promptTokens / part));
@@ -209,7 +209,7 @@ export async function whatWouldFit(request: PlanRequest): Promise<string> {
     remedy: `${(100 * work.selected / part).toPrecision(2)} % of the components`,
   }));
   const kinds = [
-    wide ? [{ changed: narrow, remedy: "16-bit storage (--storage checkpoint)" }] : [],
+    wide ? [{ changed: narrow, remedy: "16-bit storage (storage checkpoint)" }] : [],
     caches,
     batches,
     shorter,

@@ -118,7 +118,7 @@ export class SparseUpdate implements Disposable {
     writeAdamStep(this.model.gpu, this.constants, ++this.taken, rate, this.options.weightDecay);
     this.stepping.run();
     if (!Number.isFinite(results.loss)) {
-      throw new InputError(`The update diverged at rate ${rate}; use a smaller --rate.`);
+      throw new InputError(`The update diverged at rate ${rate}; use a smaller rate.`, "rate");
     }
     return results;
   }

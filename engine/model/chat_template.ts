@@ -76,7 +76,8 @@ export class ChatTemplate {
       });
     } catch (error) {
       throw new InputError(
-        `The chat template in "${this.path}" fails (${reason(error)}); mend it or ask without --chat.`,
+        `The chat template in "${this.path}" fails (${reason(error)}); mend it or ask without a chat.`,
+        "chat",
       );
     }
   }
@@ -86,7 +87,8 @@ export class ChatTemplate {
 export function requireChatTemplate(template: ChatTemplate | undefined, dir: string): ChatTemplate {
   if (template) return template;
   throw new InputError(
-    `Model folder "${dir}" has no chat template, so it cannot be asked with --chat; leave --chat out or use an instruction-tuned model.`,
+    `Model folder "${dir}" has no chat template, so it cannot be asked in a chat; ask without, or use an instruction-tuned model.`,
+    "chat",
   );
 }
 

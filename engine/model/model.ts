@@ -147,7 +147,8 @@ export class Model implements Disposable {
     if (ids.length === 0) throw new InputError("A sequence holds no tokens; give at least one.");
     if (ids.length + newTokens > this.contextLength) {
       throw new InputError(
-        `A sequence of ${ids.length} tokens with ${newTokens} new ones exceeds the context of ${this.contextLength}; shorten it (fewer shots) or generate less (--max-new-tokens).`,
+        `A sequence of ${ids.length} tokens with ${newTokens} new ones exceeds the context of ${this.contextLength}; shorten it (fewer shots) or generate less.`,
+        "max-new-tokens",
       );
     }
     const outside = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= this.config.vocabSize);

@@ -1,9 +1,10 @@
 /** Amplified rows as a checkpoint's own types hold them, and how much of the update that leaves. R rows, I columns. */
 import { InputError } from "../errors.ts";
 import { type Rounding, roundToType } from "../checkpoint/rounding.ts";
-import { type Checkpoint, type FloatType, isFloat, wrongType } from "../checkpoint/checkpoint.ts";
+import { Checkpoint, type FloatType, isFloat, wrongType } from "../checkpoint/checkpoint.ts";
+import type { Model } from "../model/model.ts";
 import { seededRandom } from "../random.ts";
-import { addDelta, type PatchTensor } from "./patch.ts";
+import { addDelta, applyPatch, type Patch, type PatchTensor } from "./patch.ts";
 
 /** What rounding leaves of an update; an update without any change counts as whole. */
 export interface Survival {
@@ -116,6 +117,22 @@ export class Fusion {
   }
 }
 
+/**
+ * Overlays a model with a patch whose rows are rounded as its fused checkpoint would hold them.
+ * @throws {InputError} like Fusion and applyPatch.
+ */
+export async function applyRounded(
+  model: Model,
+  patch: Patch,
+  rounding: Rounding = "nearest",
+  seed = 0,
+): Promise<Fusion> {
+  using checkpoint = await Checkpoint.open(model.directory);
+  const fusion = new Fusion(checkpoint, patch, rounding, seed);
+  await applyPatch(model, patch, fusion.rows);
+  return fusion;
+}
+
 function toSurvival({ values, kept, exact, rounded, product }: Sums): Survival {
   if (values === 0) return { values_percent: 100, norm_ratio: 1, cosine: 1 };
   return {
@@ -123,10 +140,4 @@ function toSurvival({ values, kept, exact, rounded, product }: Sums): Survival {
     norm_ratio: Math.sqrt(rounded / exact),
     cosine: rounded === 0 ? 0 : Math.min(1, product / Math.sqrt(exact) / Math.sqrt(rounded)),
   };
-}
-
-/** Survival in words. */
-export function describeSurvival({ values_percent, norm_ratio, cosine }: Survival): string {
-  return `${values_percent.toFixed(1)} % of the changed values survive rounding, ` +
-    `norm of the change × ${norm_ratio.toFixed(3)}, cosine ${cosine.toFixed(4)}`;
 }

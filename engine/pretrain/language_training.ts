@@ -171,7 +171,7 @@ export class LanguageTraining implements Disposable {
     );
     this.waiting = 0;
     const bad = found.findIndex(({ loss, gradientNorm }) => !Number.isFinite(loss + gradientNorm));
-    if (bad >= 0) throw new InputError(`Training diverged at step ${first + bad}; use another --seed.`);
+    if (bad >= 0) throw new InputError(`Training diverged at step ${first + bad}; use another seed.`, "seed");
     return found;
   }
 

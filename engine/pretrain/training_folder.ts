@@ -55,7 +55,7 @@ export class TrainingFolder {
     await requireWritable(path);
     const record = await readJsonObject(join(path, recordFile));
     if (!record && await exists(join(path, weightsFile))) {
-      throw new InputError(`"${path}" holds a model that was not trained here; use another --out.`);
+      throw new InputError(`"${path}" holds a model that was not trained here; use another folder.`, "out");
     }
     if (record && !fresh) {
       const before = record.settings as Record<string, unknown> ?? {};
@@ -64,7 +64,9 @@ export class TrainingFolder {
         if (old === now) continue;
         throw new InputError(
           `"${path}" holds a training with ${key} ${old ?? "unset"} instead of ${now ?? "unset"}; ` +
-            `use another --out, or --fresh to start over.`,
+            `use another folder or start over.`,
+          "out",
+          "fresh",
         );
       }
       return new TrainingFolder(path, record);
@@ -99,7 +101,7 @@ export class TrainingFolder {
     if (!await exists(path)) return undefined;
     using file = await SafetensorsFile.open(path);
     const step = Number(file.metadata.step);
-    if (!Number.isInteger(step)) throw new InputError(`"${path}" names no step; start over with --fresh.`);
+    if (!Number.isInteger(step)) throw new InputError(`"${path}" names no step; start over.`, "fresh");
     return step;
   }
 

@@ -1,5 +1,5 @@
 /** The whole path: identify, find the circuit, update it, evaluate honestly. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Selection } from "../circuit/components.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -7,22 +7,23 @@ import type { ModelConfig } from "../model/architecture.ts";
 import { setTuning, type Tuning } from "../ops/variants.ts";
 import { loadModel } from "./load_model.ts";
 import { RunFolder } from "./run_folder.ts";
-import type { RunSettings } from "./settings.ts";
-import { evaluateAll, loadData, localize, type Progress, type RunContext, updateCircuit } from "./stages.ts";
+import { type ModelSettings, type RunSettings, runSettingsRecord } from "./settings/run.ts";
+import { evaluateAll, loadData, localize, type RunContext, updateCircuit } from "./stages.ts";
+import type { StartOptions } from "./start_options.ts";
 import { summarize, type Summary } from "./summary.ts";
 import { tune } from "../ops/tuning.ts";
 import denoConfig from "../../deno.json" with { type: "json" };
 
 /** How a run is started. */
-export interface RunOptions {
+export interface RunOptions extends StartOptions {
   readonly out: string;
   /** Start over instead of resuming what the folder holds. */
   readonly fresh?: boolean;
-  /** Choose kernels by measurement (default); false takes the first candidate of each shape class. */
-  readonly tune?: boolean;
-  /** Only use models that the Hugging Face cache holds. */
-  readonly offline?: boolean;
-  readonly progress?: Progress;
+}
+
+/** Where a run goes unless told otherwise: a name in runs/ that says what it is. */
+export function runFolderPath(kind: string, { model, seed }: RunSettings): string {
+  return join("runs", `${kind}-${basename(model.source)}-seed${seed}`);
 }
 
 /** Opens data, model and run folder. Wrong input is found before anything is computed. */
@@ -34,21 +35,23 @@ export async function openRun(
   const { split, abilities } = await loadData(settings);
   // A resumed run goes on with the weights and kernels it began with, so that its numbers stay comparable.
   const { kernels, model_commit, settings: before } = options.fresh ? {} : await recorded(options.out);
-  const sameModel = before?.model === settings.model && before.revision === settings.revision;
+  const { source, revision } = settings.model;
+  const sameModel = before?.model?.source === source && before.model.revision === revision;
   const model = await loadModel(
     gpu,
-    sameModel && model_commit ? atCommit(settings, model_commit) : settings,
+    sameModel && model_commit ? atCommit(settings.model, model_commit) : settings.model,
     options,
   );
   try {
     if (kernels) setTuning(gpu, kernels);
     const environment = {
       kernels: kernels ?? (options.tune === false ? {} : await tune(gpu)),
-      versions: { "circuit-amp": denoConfig.version, deno: Deno.version.deno },
+      versions: { circuit_amp: denoConfig.version, deno: Deno.version.deno },
       adapter: gpu.adapterName,
       ...(model.commit && { model_commit: model.commit }),
     };
-    const folder = await RunFolder.open(options.out, { ...settings }, environment, options.fresh ?? false);
+    const record = runSettingsRecord(settings);
+    const folder = await RunFolder.open(options.out, record, environment, options.fresh ?? false);
     const progress = options.progress ?? (() => {});
     return {
       model,
@@ -90,15 +93,19 @@ export async function runIdentify(
   return { ...await localize(context), config: context.model.config };
 }
 
-/** The same settings with the model at one commit instead of where a branch is now. */
-function atCommit(settings: RunSettings, commit: string): RunSettings {
-  return { ...settings, model: settings.model.replace(/@.*$/, ""), revision: commit };
+/** The same model at one commit instead of where a branch is now. */
+function atCommit(model: ModelSettings, commit: string): ModelSettings {
+  return { ...model, source: model.source.replace(/@.*$/, ""), revision: commit };
 }
 
 /** What config.json of an earlier start says, if there was one. */
 async function recorded(
   folder: string,
-): Promise<{ kernels?: Tuning; model_commit?: string; settings?: RunSettings }> {
+): Promise<{
+  kernels?: Tuning;
+  model_commit?: string;
+  settings?: { model?: { source?: string; revision?: string } };
+}> {
   const text = await Deno.readTextFile(join(folder, "config.json")).catch(() => "{}");
   try {
     return JSON.parse(text) ?? {};

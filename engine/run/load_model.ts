@@ -2,20 +2,17 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import type { DownloadProgress } from "../checkpoint/hub.ts";
 import { Model } from "../model/model.ts";
-import type { RunSettings } from "./settings.ts";
+import type { ModelSettings } from "./settings/run.ts";
 import type { Progress } from "./stages.ts";
 
 /** Loads a model as settings say. Throws InputError like Model.load. */
 export async function loadModel(
   gpu: Gpu,
-  { model, revision, storage, cacheMemory }: Pick<
-    RunSettings,
-    "model" | "revision" | "storage" | "cacheMemory"
-  >,
+  { source, revision, storage, cacheMemory }: ModelSettings,
   options: { readonly offline?: boolean; readonly progress?: Progress } = {},
 ): Promise<Model> {
   const onDownload = options.progress && downloadProgress(options.progress);
-  return await Model.load(gpu, model, {
+  return await Model.load(gpu, source, {
     storage,
     revision,
     offline: options.offline,

@@ -5,24 +5,19 @@
 import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
-import {
-  chainOfThoughtTemplate,
-  chatMessages,
-  nextExample,
-  type PromptFormat,
-  requireQuestion,
-} from "../evaluation/prompt.ts";
-import { readShots } from "../evaluation/shots.ts";
+import { chainOfThoughtTemplate, chatMessages, nextExample, requireQuestion } from "../evaluation/prompt.ts";
+import { readShots, type Shots } from "../evaluation/shots.ts";
 import type { PromptOptions } from "../evaluation/tasks.ts";
 import { ChatTemplate, requireChatTemplate } from "../model/chat_template.ts";
 import { readJsonObject } from "../model/config.ts";
-import type { PromptSettings, RunSettings } from "./settings.ts";
+import type { ShotsChoice } from "./settings/prompt.ts";
+import type { PromptSettings } from "./settings/run.ts";
 
 /** What a user may choose; what is left undefined follows the model. */
 export interface PromptChoices {
   readonly template?: string | undefined;
-  /** "none", "default" or a file. */
-  readonly shots?: string | undefined;
+  /** "none", "default" or a file; or the shots themselves. */
+  readonly shots?: ShotsChoice | undefined;
   readonly chat?: boolean | undefined;
   readonly stop?: readonly string[] | undefined;
   readonly maxNewTokens?: number | undefined;
@@ -43,43 +38,42 @@ const fileSchema = z.strictObject({
 });
 
 /**
- * Resolves how the model in `folder` is asked, down to the text of the shots. Without --chat the default stop text of a
+ * Resolves how the model in `folder` is asked, down to the text of the shots. Outside of chats the default stop text of a
  * prompt with shots is the beginning of one more example; a chat's default template is the question as it is.
  * @throws InputError for a malformed prompt.json, shots that cannot be read, or a chat template that is missing or fails.
  */
 export async function promptSettings(folder: string, choices: PromptChoices = {}): Promise<PromptSettings> {
   const own = await readPromptFile(folder);
   const chat = choices.chat ?? false;
-  const promptTemplate = choices.template ?? (chat ? "{question}" : own.template ?? chainOfThoughtTemplate);
-  requireQuestion(promptTemplate);
-  const shots = await readShots(choices.shots ?? own.shots ?? "default");
+  const template = choices.template ?? (chat ? "{question}" : own.template ?? chainOfThoughtTemplate);
+  requireQuestion(template);
+  const shots = await chosenShots(choices.shots ?? own.shots ?? "default");
   const settings: PromptSettings = {
-    promptTemplate,
+    template,
     shots,
     chat,
     stop: choices.stop ?? own.stop ??
-      (chat || shots.length === 0 ? [] : [nextExample(promptTemplate) ?? []].flat()),
+      (chat || shots.length === 0 ? [] : [nextExample(template) ?? []].flat()),
     maxNewTokens: choices.maxNewTokens ?? own.max_new_tokens ?? reasoningTokens,
   };
   // A template that fails should do so before gigabytes of weights are loaded; a missing folder is for that to report.
   if (chat && await Deno.stat(folder).then(({ isDirectory }) => isDirectory, () => false)) {
-    const messages = chatMessages("?", promptFormat(settings));
+    const messages = chatMessages("?", settings);
     requireChatTemplate(await ChatTemplate.load(folder), folder).render(messages);
   }
   return settings;
 }
 
-/** The form of prompts that settings ask for. */
-export function promptFormat({ promptTemplate: template, shots, chat, stop }: PromptSettings): PromptFormat {
-  return { template, shots, chat, stop };
+function chosenShots(choice: ShotsChoice): Promise<Shots> | Shots {
+  if (typeof choice === "string") return readShots(choice);
+  return "text" in choice ? choice.text : choice;
 }
 
 /** How settings have prompts made and completions read. */
 export function promptOptions(
-  settings: PromptSettings & Partial<Pick<RunSettings, "referenceCompat">>,
+  { prompt, referenceCompat }: { readonly prompt: PromptSettings; readonly referenceCompat: boolean },
 ): PromptOptions {
-  const { maxNewTokens, referenceCompat = false } = settings;
-  return { ...promptFormat(settings), maxNewTokens, referenceCompat };
+  return { ...prompt, referenceCompat };
 }
 
 /** prompt.json of a model folder, checked, with the file of its shots found beside it; nothing where there is none. */

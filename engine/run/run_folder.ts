@@ -22,14 +22,12 @@ export class RunFolder {
       | { settings?: Record<string, unknown> }
       | undefined;
     if (config && !fresh) {
-      const before = config.settings ?? {};
-      for (const key of new Set([...Object.keys(before), ...Object.keys(settings)])) {
-        const [old, now] = [JSON.stringify(before[key]), JSON.stringify(settings[key])];
-        if (old === now) continue;
-        const long = [old, now].some((text) => text !== undefined && text.length > 120); // a prompt's shots
-        const difference = long ? `other ${key}` : `${key} ${old ?? "unset"} instead of ${now ?? "unset"}`;
+      const difference = firstDifference(config.settings ?? {}, settings);
+      if (difference) {
         throw new InputError(
-          `"${path}" holds a run with ${difference}; use another --out, or --fresh to start over.`,
+          `"${path}" holds a run with ${difference}; use another folder or start over.`,
+          "out",
+          "fresh",
         );
       }
     }
@@ -75,7 +73,27 @@ export class RunFolder {
   }
 }
 
-/** Everything a run writes; --fresh removes these and nothing else. */
+/** Where settings first differ, in words; undefined where they do not. */
+function firstDifference(before: Settings, now: Settings, above = ""): string | undefined {
+  for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
+    const [old, new_] = [before[key], now[key]];
+    const inside = isMap(old) && isMap(new_) ? firstDifference(old, new_, `${above}${key}.`) : undefined;
+    if (inside) return inside;
+    const texts = [old, new_].map((value) => JSON.stringify(value));
+    if (texts[0] === texts[1] || (isMap(old) && isMap(new_))) continue;
+    // Shots are too long to be shown.
+    if (texts.some((text) => text !== undefined && text.length > 120)) return `other ${above}${key}`;
+    return `${above}${key} ${texts[0] ?? "unset"} instead of ${texts[1] ?? "unset"}`;
+  }
+}
+
+type Settings = Readonly<Record<string, unknown>>;
+
+function isMap(value: unknown): value is Settings {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Everything a run writes; starting over removes these and nothing else. */
 const runFiles = [
   "config.json",
   "events.jsonl",
@@ -102,7 +120,7 @@ async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch {
-    throw new InputError(`"${path}" is not JSON; remove it or start over with --fresh.`);
+    throw new InputError(`"${path}" is not JSON; remove it or start over.`, "fresh");
   }
 }
 

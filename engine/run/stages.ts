@@ -18,7 +18,7 @@ import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { seededRandom } from "../random.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import type { RunFolder } from "./run_folder.ts";
-import type { ControlName, RunSettings } from "./settings.ts";
+import type { ControlName, RunSettings } from "./settings/run.ts";
 
 /** Told what is going on: `total` 0 where the end is not known. */
 export type Progress = (stage: string, done: number, total: number, note?: string) => void;
@@ -35,24 +35,23 @@ export interface RunContext {
 
 /** Loads and checks all data of a run: the split of the main task, and the other abilities. */
 export async function loadData(settings: RunSettings): Promise<{ split: Split; abilities: Task[] }> {
-  const problems = await loadProblems(settings.data);
-  requireNumericAnswers(problems, settings.data);
+  const { file } = settings.data;
+  const problems = await loadProblems(file);
+  requireNumericAnswers(problems, file);
   const split = splitProblems(problems, settings.seed);
   for (const part of ["train", "validation", "test"] as const) {
     if (split[part].length === 0) {
       throw new InputError(
-        `${settings.data} has too few problems (${problems.length}) for its ${part} part; add more.`,
+        `${file} has too few problems (${problems.length}) for its ${part} part; add more.`,
       );
     }
   }
   const abilities: Task[] = [];
-  for (const [name, file] of Object.entries(settings.abilities)) {
+  for (const [name, file] of Object.entries(settings.evaluation.abilities)) {
     abilities.push({ name, problems: await loadProblems(file), scoring: "exact" });
   }
-  return {
-    split: { ...split, train: settings.limit ? split.train.slice(0, settings.limit) : split.train },
-    abilities,
-  };
+  const { limit } = settings.traces;
+  return { split: { ...split, train: limit ? split.train.slice(0, limit) : split.train }, abilities };
 }
 
 /** Runs a stage and records how long it took. */
@@ -78,22 +77,15 @@ async function identify(context: RunContext, head: SharedPrefix): Promise<Locali
   const stored = await folder.readJson<LocalizationExample[]>("localization.json");
   if (stored) return stored;
   return await timed(context, "identify", async () => {
-    const options = {
-      ...promptOptions(settings),
-      head,
-      seed: settings.seed,
-      samples: settings.samples,
-      temperatureRight: settings.temperatureRight,
-      temperatureWrong: settings.temperatureWrong,
-    };
+    const options = { ...promptOptions(settings), ...settings.traces, head, seed: settings.seed };
     const greedy = await greedyTraces(model, split.train, options, progress);
     const traces = await addContrast(model, greedy, options, progress);
     await folder.writeLines("traces.jsonl", traces.flatMap(traceRows));
-    const pivots = settings.pivot === "branching"
+    const pivots = settings.traces.pivot === "branching"
       ? await branchingPivots(model, traces, options, progress)
       : prefixPivots(model, traces);
     await folder.event("pivots", {
-      method: settings.pivot,
+      method: settings.traces.pivot,
       problems: traces.length,
       examples: pivots.examples.length,
       from_wrong_greedy_traces: pivots.examples.filter(({ greedy_correct }) => !greedy_correct).length,
@@ -102,7 +94,8 @@ async function identify(context: RunContext, head: SharedPrefix): Promise<Locali
     });
     if (pivots.examples.length === 0) {
       throw new InputError(
-        `No problem gave both a right and a wrong trace, so there is nothing to localize; use more or harder problems, or more --samples.`,
+        `No problem gave both a right and a wrong trace, so there is nothing to localize; use more or harder problems, or more samples.`,
+        "samples",
       );
     }
     await folder.writeJson("localization.json", pivots.examples);
@@ -140,17 +133,17 @@ async function findCircuit(
     return Array.from({ length: model.config.layers }, (_, l) => {
       const tensor = stored.get(`mask.layers.${l}`);
       if (tensor?.data.length !== perLayer) {
-        throw new InputError(`${path} does not fit the model's ${perLayer} components a layer; use --fresh.`);
+        throw new InputError(
+          `"${path}" does not fit the model's ${perLayer} components a layer; start over.`,
+          "fresh",
+        );
       }
       return [...selectComponents(tensor.data as Float32Array)];
     }).flat();
   }
   return await timed(context, "mask", async () => {
     const learned = await learnMask(model, examples, {
-      rate: settings.maskRate,
-      strength: settings.maskStrength,
-      epochs: settings.maskEpochs,
-      batch: settings.maskBatch,
+      ...settings.mask,
       seed: settings.seed,
       crossPairs: settings.referenceCompat,
       head,
@@ -187,21 +180,11 @@ async function update(
 ): Promise<Amplified> {
   const { model, settings, split, progress } = context;
   const validation: Task = { name: "validation", problems: split.validation, scoring: "number" };
-  const { objective, optimizer, rate, weightDecay, steps, validateEvery, patience } = settings;
   return await amplify(
     model,
     selection,
     examples,
-    {
-      objective,
-      optimizer,
-      rate,
-      weightDecay,
-      steps,
-      validateEvery,
-      patience,
-      mustChange: settings.referenceCompat,
-    },
+    { ...settings.update, mustChange: settings.referenceCompat },
     async (step) => {
       if (step === 0 && baseAccuracy !== undefined) return baseAccuracy;
       return (await evaluateTask(model, validation, promptOptions(settings))).accuracy;
@@ -230,10 +213,10 @@ export async function updateCircuit(
     const result = await update(context, "update", selection, examples);
     if (result.values) {
       await writePatch(folder.path, await extractPatch(model), {
-        model: settings.model,
-        objective: settings.objective,
-        optimizer: settings.optimizer,
-        rate: settings.rate,
+        model: settings.model.source,
+        objective: settings.update.objective,
+        optimizer: settings.update.optimizer,
+        rate: settings.update.rate,
         step: result.bestStep,
         components: countSelected(model.config, selection),
       });
@@ -334,7 +317,7 @@ export async function evaluateAll(
       if (fused) await folder.writeJson("evaluations.json", Object.assign(records, { fused }));
     }
   }
-  for (const control of settings.controls) {
+  for (const control of settings.evaluation.controls) {
     await evaluate(control, async () => {
       const chosen = controlSelection(context, control, selection);
       // All updates start from the same unchanged model, which is validated once.

@@ -1,6 +1,6 @@
-/** summary.json: what a run found and whether it holds, and the same as a few readable lines. */
+/** summary.json: what a run found and whether it holds. */
 import { countSelected, type Selection } from "../circuit/components.ts";
-import { describeSurvival, type Survival } from "../patch/fusion.ts";
+import type { Survival } from "../patch/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { bootstrapGain, flips, mcnemarExact } from "../evaluation/statistics.ts";
 import type { EvaluationRecord, RunContext, UpdateRecord } from "./stages.ts";
@@ -55,7 +55,7 @@ export function summarize(
   const paired = flips(base.correct, amplified.correct);
   const groups = split.test.map(({ templateId }) => templateId);
   const controls: Record<string, ControlSummary> = {};
-  for (const name of settings.controls) {
+  for (const name of settings.evaluation.controls) {
     const control = records[name]!;
     const against = flips(control.correct, amplified.correct);
     controls[name] = {
@@ -72,8 +72,8 @@ export function summarize(
       Object.keys(before).map((key) => [key, { base: before[key]!, amplified: after[key]! }]),
     );
   return {
-    model: settings.model,
-    data: settings.data,
+    model: settings.model.source,
+    data: settings.data.file,
     seed: settings.seed,
     localization_examples: examples.length,
     components: countSelected(model.config, selection),
@@ -93,57 +93,4 @@ export function summarize(
     seconds,
     adapter: model.gpu.adapterName,
   };
-}
-
-const percent = (fraction: number) => `${(100 * fraction).toFixed(1)} %`;
-const points = (fraction: number) => `${fraction >= 0 ? "+" : ""}${(100 * fraction).toFixed(1)} points`;
-
-/** The summary in a few lines. */
-export function describeSummary(summary: Summary): string {
-  const { accuracy, components, flips, controls } = summary;
-  const kinds = Object.entries(components.by_kind).map(([kind, count]) => `${count} ${kind}`).join(", ");
-  const lines = [
-    `circuit        ${components.selected} of ${components.total} components (${
-      components.percent.toFixed(1)
-    } %: ${kinds}), ` +
-    `from ${summary.localization_examples} pivotal tokens`,
-  ];
-  if (summary.best_step === 0) {
-    lines.push(
-      `accuracy       ${
-        percent(accuracy.base)
-      }; no step beat the unchanged model in validation, so there is no patch`,
-    );
-  } else {
-    lines.push(
-      `accuracy       ${percent(accuracy.base)} → ${percent(accuracy.amplified)} (${
-        points(accuracy.gain)
-      }, 95 % interval ` +
-        `${points(accuracy.ci95[0])} to ${points(accuracy.ci95[1])})`,
-      `answers        ${flips.positive} became right, ${flips.negative} became wrong (McNemar p = ${
-        flips.mcnemar_p.toPrecision(2)
-      })`,
-    );
-  }
-  if (summary.fused) {
-    const { dtype, survives, accuracy } = summary.fused;
-    lines.push(`fused          ${percent(accuracy)} as ${dtype}: ${describeSurvival(survives)}`);
-  }
-  for (const [name, { base, amplified }] of Object.entries(summary.other_abilities)) {
-    lines.push(`${name.padEnd(14)} ${percent(base)} → ${percent(amplified)} (${points(amplified - base)})`);
-  }
-  for (const [name, control] of Object.entries(controls)) {
-    const verdict = control.amplified > accuracy.amplified ? ", better than the circuit" : "";
-    lines.push(
-      `control        ${name} ${name === "random" ? "mask of equal size" : "update"}: ${
-        percent(control.amplified)
-      } (${points(control.gain)}${verdict}; p = ${control.p.toPrecision(2)} between the two)`,
-    );
-  }
-  lines.push(
-    `changed        ${
-      summary.changed_parameters_percent.toFixed(2)
-    } % of parameters, step ${summary.best_step}`,
-  );
-  return lines.join("\n");
 }

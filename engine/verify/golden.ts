@@ -241,7 +241,8 @@ async function readCases(directory: string): Promise<z.infer<typeof casesSchema>
     text = await Deno.readTextFile(path);
   } catch {
     throw new InputError(
-      `${path} cannot be read; --golden takes a folder with cases.json, expected.safetensors and a model.`,
+      `"${path}" cannot be read; a golden folder holds cases.json, expected.safetensors and a model.`,
+      "golden",
     );
   }
   try {

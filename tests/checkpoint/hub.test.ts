@@ -216,7 +216,7 @@ hubTest(
 );
 
 hubTest("offline only the cache is asked", async ({ hub, files, cache, repository }) => {
-  await assertRefused(id, { offline: true }, id, cache, '"main"', "--offline", "HF_HUB_OFFLINE");
+  await assertRefused(id, { offline: true }, id, cache, '"main"', "offline mode", "HF_HUB_OFFLINE");
   await placeLikePython(repository, files, neededFiles);
   const expected = { folder: join(repository, "snapshots", commits.first), commit: commits.first };
   assertEquals(await resolveModel(id, { offline: true }), expected);

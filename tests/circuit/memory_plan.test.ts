@@ -147,13 +147,13 @@ Deno.test("too little GPU memory is named, with the change that suffices or all 
     (await planMemory(request)).problem!,
     /^generate needs \d+ MiB of GPU memory and there are 7168 MiB$/,
   );
-  assertMatch(await whatWouldFit(request), /^caches of [\d.]+ GiB \(--cache-memory\)$/);
+  assertMatch(await whatWouldFit(request), /^caches of [\d.]+ GiB \(cache-memory\)$/);
   assertEquals(await whatWouldFit({ ...request, gpuMemory: 4 * GiB }), "another adapter only");
   const wide = { ...request, gpuMemory: 9 * GiB, storage: "f32" } as const;
-  assertEquals(await whatWouldFit(wide), "16-bit storage (--storage checkpoint)");
+  assertEquals(await whatWouldFit(wide), "16-bit storage (storage checkpoint)");
   assertMatch(
     await whatWouldFit({ ...wide, gpuMemory: 7 * GiB }),
-    /^16-bit storage \(--storage checkpoint\) and caches of .* together$/,
+    /^16-bit storage \(storage checkpoint\) and caches of .* together$/,
   );
 });
 

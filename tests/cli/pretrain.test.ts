@@ -33,7 +33,7 @@ Deno.test("--data-only writes the task fixtures again, and other ones for anothe
 Deno.test("what pretrain cannot do ends with exit code 2 and one sentence", async () => {
   await using foreign = await copyOf((await golden("llama-tiny")).dir);
   await Deno.writeTextFile(join(foreign.path, "file"), "in the way");
-  assertRefused(await run("pretrain", ["--data-only"]), 2, "--data-only needs --out");
+  assertRefused(await run("pretrain", ["--data-only"]), 2, "need a folder", "--out");
   assertRefused(await run("pretrain", ["--shape", "mamba"]), 2, '--shape "mamba"', "gemma2, olmo2");
   assertRefused(await run("pretrain", ["--steps", "0"]), 2, '--steps "0" is not an integer ≥ 1.');
   const trained = ["--out", foreign.path, "--fresh"];
@@ -86,7 +86,7 @@ Deno.test("an interrupted training ends with exit code 130; the same command fin
   }
   assertStringIncludes(await Deno.readTextFile(join(out, "loss.svg")), "optimizer step");
   const asked = await promptSettings(out);
-  assertEquals([asked.promptTemplate, asked.shots, asked.maxNewTokens], [plainTemplate, [], 48]);
+  assertEquals([asked.template, asked.shots, asked.maxNewTokens], [plainTemplate, [], 48]);
 
   const written = (await Deno.stat(join(out, "model.safetensors"))).mtime;
   const again = await run("pretrain", [...args, "--quiet", "--json"]);

@@ -1,6 +1,7 @@
 /** What rounding leaves of an update: numbers against float64 by hand, refusals, and the same bits for the same seed. */
 import { assert, assertAlmostEquals, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
-import { describeSurvival, Fusion } from "../../engine/patch/fusion.ts";
+import { Fusion } from "../../engine/patch/fusion.ts";
+import { describeSurvival } from "../../engine/run/summary_text.ts";
 import type { PatchTensor } from "../../engine/patch/patch.ts";
 import { InputError } from "../../engine/errors.ts";
 import { Checkpoint, type TensorToWrite, writeSafetensors } from "../../engine/checkpoint/checkpoint.ts";

@@ -12,7 +12,7 @@ const thinking = "Q: {question}\nA: Let's think step by step.";
 Deno.test("a model without prompt.json thinks step by step after eight examples", async () => {
   await using folder = await temporaryFolder();
   assertEquals(await promptSettings(folder.path), {
-    promptTemplate: thinking,
+    template: thinking,
     shots: workedExamples(),
     chat: false,
     stop: ["\n\nQ:"],
@@ -21,7 +21,7 @@ Deno.test("a model without prompt.json thinks step by step after eight examples"
   assertEquals(
     await promptSettings(folder.path, { shots: "none", template: "Say {question}", maxNewTokens: 9 }),
     {
-      promptTemplate: "Say {question}",
+      template: "Say {question}",
       shots: [],
       chat: false,
       stop: [],
@@ -32,7 +32,7 @@ Deno.test("a model without prompt.json thinks step by step after eight examples"
 });
 
 Deno.test("the embedded model is asked as it was trained, unless told otherwise", async () => {
-  const own = { promptTemplate: "Q: {question}\nA:", shots: [], chat: false, stop: [], maxNewTokens: 48 };
+  const own = { template: "Q: {question}\nA:", shots: [], chat: false, stop: [], maxNewTokens: 48 };
   assertEquals(await promptSettings(embeddedModel), own);
   assertEquals(await promptSettings(embeddedModel, { shots: "default", stop: ["!"] }), {
     ...own,
@@ -49,7 +49,7 @@ Deno.test("prompt.json names its shots beside itself, and what it gets wrong is 
   await Deno.writeTextFile(join(folder.path, "mine.txt"), "Add up.\n");
   await write({ template: "{question} =", shots: "mine.txt", stop: ["\n"], max_new_tokens: 5 });
   assertEquals(await promptSettings(folder.path), {
-    promptTemplate: "{question} =",
+    template: "{question} =",
     shots: "Add up.\n\n",
     chat: false,
     stop: ["\n"],
@@ -79,7 +79,7 @@ Deno.test("a chat is tried on the template before any weights are loaded", async
   await assertRejects(chat, InputError, "Only one turn");
   await Deno.writeTextFile(jinja, "{{ messages[-1].content }}");
   assertEquals(await chat(), {
-    promptTemplate: "{question}",
+    template: "{question}",
     shots: workedExamples(),
     chat: true,
     stop: [],

@@ -18,7 +18,9 @@ import { Model } from "../../engine/model/model.ts";
 import { fuseCheckpoint } from "../../engine/patch/patched_checkpoint.ts";
 import { readTensors } from "../../engine/checkpoint/checkpoint.ts";
 import { runAmplify, runIdentify } from "../../engine/run/amplify_run.ts";
-import { describeSummary, type Summary } from "../../engine/run/summary.ts";
+import { runSettingsRecord } from "../../engine/run/settings/run.ts";
+import type { Summary } from "../../engine/run/summary.ts";
+import { describeSummary } from "../../engine/run/summary_text.ts";
 import { embeddedModel, jsonLines, type TemporaryFolder, temporaryFolder } from "../model/model_fixture.ts";
 import { gpuTest, sharedGpu } from "../ops/gpu_fixture.ts";
 import { shortRun, writeSmallTask } from "./run_fixture.ts";
@@ -27,8 +29,12 @@ let work: TemporaryFolder;
 let first: Summary;
 const at = (...names: string[]) => join(work.path, ...names);
 /** A run that must keep one of its steps, and one whose steps are too small to change an answer. */
-const changing = () => shortRun(work.path, { referenceCompat: true, validateEvery: 2 });
-const still = () => shortRun(work.path, { rate: 1e-12, controls: [], abilities: {}, validateEvery: 2 });
+const changing = () => shortRun(work.path, { referenceCompat: true, update: { validateEvery: 2 } });
+const still = () =>
+  shortRun(work.path, {
+    update: { rate: 1e-12, validateEvery: 2 },
+    evaluation: { controls: [], abilities: {} },
+  });
 
 Deno.test.beforeAll(async () => {
   work = await temporaryFolder();
@@ -61,7 +67,7 @@ gpuTest("a run that kept a step leaves every file of its folder and no half of o
   assertEquals(await readJson("first", "summary.json"), first);
 
   const config = await readJson("first", "config.json");
-  assertEquals(config.settings, JSON.parse(JSON.stringify(changing())));
+  assertEquals(config.settings, runSettingsRecord(changing()));
   assertMatch(config.versions.deno, /^\d+\./);
   assertEquals(config.adapter, first.adapter);
 
@@ -228,9 +234,10 @@ gpuTest(
   "a folder that holds a run with other settings is refused until it is started afresh",
   async ({ gpu }) => {
     const out = at("still");
-    const other = { ...still(), seed: 4, limit: 12 };
-    const { message } = await assertRejects(() => runAmplify(gpu, other, { out }), InputError, "seed 0");
-    assert(message.includes(out) && message.includes("--fresh") && !message.includes("\n"), message);
+    const other = { ...still(), seed: 4, traces: { ...still().traces, limit: 12 } };
+    const refusal = await assertRejects(() => runAmplify(gpu, other, { out }), InputError, "seed 0");
+    assert(refusal.message.includes(out) && !refusal.message.includes("\n"), refusal.message);
+    assertEquals(refusal.settings, ["out", "fresh"]);
     assertEquals((await readJson("still", "summary.json")).seed, 0);
     await Deno.writeTextFile(join(out, "notes.txt"), "mine");
     const { examples } = await runIdentify(gpu, other, { out, fresh: true });

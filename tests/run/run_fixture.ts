@@ -1,8 +1,6 @@
 /** What tests of whole runs share: a small task cut out of the embedded one, and settings that finish in seconds. */
 import { join } from "node:path";
-import { promptSettings } from "../../engine/run/prompt_settings.ts";
-import type { RunSettings } from "../../engine/run/settings.ts";
-import { settingDefaults } from "../../engine/run/settings.ts";
+import { type RunSettings, runSettings } from "../../engine/run/settings/run.ts";
 import { embeddedModel, jsonLines, taskData } from "../model/model_fixture.ts";
 
 /** Writes math.jsonl (`perTemplate` problems of each of 12 templates) and fact.jsonl (6 facts) into `folder`. */
@@ -15,24 +13,22 @@ export async function writeSmallTask(folder: string, perTemplate: number): Promi
   await write("fact.jsonl", facts.slice(0, 6));
 }
 
-const prompt = await promptSettings(embeddedModel);
+const defaults = await runSettings({ model: { source: embeddedModel } });
 
 /** A short run of the task in `folder`. */
-export function shortRun(folder: string, changes: Partial<RunSettings> = {}): RunSettings {
+export function shortRun(folder: string, { update, evaluation, ...changes }: Changes = {}): RunSettings {
   return {
-    ...settingDefaults,
-    ...prompt,
-    model: embeddedModel,
-    data: join(folder, "math.jsonl"),
-    abilities: { fact: join(folder, "fact.jsonl") },
-    limit: 60,
-    samples: 4,
-    maskEpochs: 6,
-    maskRate: 0.1,
-    maskStrength: 0.03,
-    rate: 0.3,
-    steps: 2,
-    validateEvery: 1,
+    ...defaults,
+    data: { file: join(folder, "math.jsonl") },
+    traces: { ...defaults.traces, limit: 60, samples: 4 },
+    mask: { ...defaults.mask, epochs: 6, rate: 0.1, strength: 0.03 },
+    update: { ...defaults.update, rate: 0.3, steps: 2, validateEvery: 1, ...update },
+    evaluation: { ...defaults.evaluation, abilities: { fact: join(folder, "fact.jsonl") }, ...evaluation },
     ...changes,
   };
 }
+
+type Changes = Partial<Omit<RunSettings, "update" | "evaluation">> & {
+  readonly update?: Partial<RunSettings["update"]>;
+  readonly evaluation?: Partial<RunSettings["evaluation"]>;
+};

@@ -28,13 +28,8 @@ gpuTest(
         answer: answer.replace(/\n#### (.*)/, " The answer is $1."),
       }));
     const settings = shortRun(folder.path, {
-      shots,
-      stop: ["\n\nQ:"],
-      pivot: "branching",
-      limit: 24,
-      samples: 8,
-      temperatureRight: 1.6,
-      temperatureWrong: 1.6,
+      prompt: { ...shortRun(folder.path).prompt, shots, stop: ["\n\nQ:"] },
+      traces: { limit: 24, pivot: "branching", samples: 8, temperatureRight: 1.6, temperatureWrong: 1.6 },
     });
     const stages = new Set<string>();
     const options = {
@@ -48,18 +43,10 @@ gpuTest(
     const tokens = model.prefillTokens;
     const stored = await jsonLines<{ ids: number[] }>(join(options.out, "traces.jsonl"));
 
-    const { seed, samples, temperatureRight, temperatureWrong, maskRate, maskStrength, maskEpochs } =
-      settings;
-    const trace = { ...promptOptions(settings), seed, samples, temperatureRight, temperatureWrong };
+    const trace = { ...promptOptions(settings), ...settings.traces, seed: settings.seed };
     const traces = await addContrast(model, await greedyTraces(model, split.train, trace), trace);
     const pivots = await branchingPivots(model, traces, trace);
-    const mask = {
-      rate: maskRate,
-      strength: maskStrength,
-      epochs: maskEpochs,
-      batch: settings.maskBatch,
-      seed,
-    };
+    const mask = { ...settings.mask, seed: settings.seed };
     const learned = await learnMask(model, pivots.examples, mask);
 
     const ids = traces.flatMap(({ greedy, contrast }) =>

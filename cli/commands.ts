@@ -1,0 +1,22 @@
+/** All commands by name, each loaded when it is needed. */
+import type { CliCommand } from "./command.ts";
+
+const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
+  amplify: async () => (await import("./amplify.ts")).amplify,
+  identify: async () => (await import("./identify.ts")).identify,
+  evaluate: async () => (await import("./evaluate.ts")).evaluate,
+  generate: async () => (await import("./generate.ts")).generate,
+  patch: async () => (await import("./patch.ts")).patch,
+  pretrain: async () => (await import("./pretrain.ts")).pretrain,
+  verify: async () => (await import("./verify.ts")).verify,
+  doctor: async () => (await import("./doctor.ts")).doctor,
+  bench: async () => (await import("./bench.ts")).bench,
+};
+
+/** Names of all commands. */
+export const commandNames: readonly string[] = Object.keys(commands);
+
+/** The command of this name, which must be one of commandNames. */
+export function loadCommand(name: string): Promise<CliCommand> {
+  return commands[name]!();
+}

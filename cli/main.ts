@@ -1,0 +1,26 @@
+/** circuit-amp COMMAND: every command under one name. */
+import { commandNames, loadCommand } from "./commands.ts";
+import { runCommand } from "./command.ts";
+import { exitCodes } from "./exit_codes.ts";
+import denoConfig from "../deno.json" with { type: "json" };
+
+const [name = "--help", ...argv] = Deno.args;
+
+if (commandNames.some((known) => known === name)) {
+  await runCommand(await loadCommand(name), argv, `circuit-amp ${name}`);
+}
+if (name === "--version" || name === "-V") {
+  console.log(denoConfig.version);
+  Deno.exit(exitCodes.done.code);
+}
+const help = ["--help", "-h", "help"].includes(name);
+if (!help) console.error(`error: "${name}" is no command; there are ${commandNames.join(", ")}.`);
+else {
+  console.log("Usage: circuit-amp COMMAND [options]\n");
+  for (const known of commandNames) console.log(`  ${known.padEnd(12)}${(await loadCommand(known)).summary}`);
+  console.log("\ncircuit-amp COMMAND --help explains its options.\n\nExit codes:");
+  for (const { code, meaning } of Object.values(exitCodes)) {
+    console.log(`  ${String(code).padEnd(12)}${meaning}`);
+  }
+}
+Deno.exit(help ? exitCodes.done.code : exitCodes.wrongInput.code);

@@ -1,0 +1,46 @@
+/** What a patch changes, in numbers; and copies of a patch alone. R rows, I columns. */
+import { join } from "node:path";
+import { requireWritable } from "../files.ts";
+import { type Patch, readPatch, writePatch } from "./patch.ts";
+
+/** What a patch changes of one matrix. */
+export interface PatchedMatrix {
+  readonly name: string;
+  /** Changed rows [R], ascending. */
+  readonly rows: readonly number[];
+  readonly columns: number;
+  /** Euclidean norm of the change. */
+  readonly norm: number;
+}
+
+/** What a patch changes. */
+export interface PatchInfo {
+  readonly base_sha256: string;
+  /** Number of values in all changed rows. */
+  readonly values: number;
+  readonly matrices: readonly PatchedMatrix[];
+}
+
+/** See PatchInfo. */
+export function patchInfo({ base_sha256, tensors }: Patch): PatchInfo {
+  return {
+    base_sha256,
+    values: tensors.reduce((sum, { delta }) => sum + delta.length, 0),
+    matrices: tensors.map(({ name, rows, columns, delta }) => ({
+      name,
+      rows: [...rows],
+      columns,
+      norm: Math.sqrt(delta.reduce((sum, value) => sum + value * value, 0)),
+    })),
+  };
+}
+
+/**
+ * Copies a patch and its card from a run folder (or a patch file, then without card) to `target`.
+ * @throws {InputError} for a source that is no patch, or a target that cannot be written.
+ */
+export async function exportPatch(source: string, target: string): Promise<void> {
+  await requireWritable(target);
+  const card = await Deno.readTextFile(join(source, "patch.json")).then(JSON.parse, () => ({}));
+  await writePatch(target, await readPatch(source), card);
+}

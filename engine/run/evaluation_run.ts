@@ -1,0 +1,190 @@
+/** Measuring a model, with or without a patch, on a task and other abilities. */
+import { join } from "node:path";
+import type { Rounding } from "../checkpoint/rounding.ts";
+import { roundings } from "../checkpoint/rounding.ts";
+import { InputError } from "../errors.ts";
+import { loadProblems, requireNumericAnswers, splitProblems } from "../evaluation/data.ts";
+import { promptHead } from "../evaluation/prompt.ts";
+import { evaluateTask, type Task } from "../evaluation/tasks.ts";
+import { requireWritable, writeJson } from "../files.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import type { Model } from "../model/model.ts";
+import { applyRounded } from "../patch/fusion.ts";
+import type { Fusion, Survival } from "../patch/fusion.ts";
+import { applyPatch, readPatch } from "../patch/patch.ts";
+import { embeddedModel, embeddedTask } from "./embedded.ts";
+import { loadModel } from "./load_model.ts";
+import { promptOptions, promptSettings } from "./prompt_settings.ts";
+import { abilityDefinitions, dataDefinitions, mainTask } from "./settings/evaluation.ts";
+import { modelDefinitions } from "./settings/model.ts";
+import { promptDefinitions } from "./settings/prompt.ts";
+import {
+  abilitiesBeside,
+  checkSettings,
+  referenceSetting,
+  seedSetting,
+  type SomeValues,
+} from "./settings/run.ts";
+import { setting, type Values } from "./settings/setting.ts";
+import { oneOf, text } from "./settings/value_types.ts";
+import { type StartOptions, tuneFor } from "./start_options.ts";
+
+/** A patch to put into a model first. */
+export const patchSetting = setting({
+  name: "patch",
+  type: text("PATH"),
+  otherwise: "none",
+  help: "patch to apply first: a run folder or patch.safetensors",
+  example: "runs/mine",
+});
+
+/** Settings of an evaluation, grouped as the engine takes them. */
+export const evaluationRunDefinitions = {
+  model: modelDefinitions,
+  data: dataDefinitions,
+  seed: seedSetting,
+  prompt: promptDefinitions,
+  evaluation: {
+    ...abilityDefinitions,
+    split: setting({
+      name: "split",
+      type: oneOf(["train", "validation", "test", "all"]),
+      default: "test",
+      help: "train, validation, test or all",
+      example: "all",
+    }),
+  },
+  patch: {
+    path: patchSetting,
+    rounding: setting({
+      name: "rounding",
+      type: oneOf([...roundings, "none"], "KIND"),
+      otherwise: "none",
+      help:
+        "round patched rows to the checkpoint's type, as patch fuse would: nearest, stochastic (by --seed) or none",
+      example: "nearest",
+    }),
+  },
+  referenceCompat: referenceSetting,
+};
+
+/** Settings of an evaluation of which any may be left out. */
+export type EvaluationRunSettings = SomeValues<Values<typeof evaluationRunDefinitions>>;
+
+/** What was measured and how; the contents of evaluation.json. Accuracies are fractions. */
+export interface EvaluationReport {
+  readonly model: string;
+  readonly model_commit?: string;
+  readonly data: string;
+  readonly patch: string | null;
+  readonly rounding: Rounding | "none";
+  /** The types of a rounded patch's matrices, and what rounding left of it. */
+  readonly dtype?: string;
+  readonly survives?: Survival;
+  readonly split: "train" | "validation" | "test" | "all";
+  readonly seed: number;
+  readonly prompt: {
+    readonly template: string;
+    readonly shots: unknown;
+    readonly chat: boolean;
+    readonly stop: readonly string[];
+    readonly max_new_tokens: number;
+  };
+  readonly accuracy: number;
+  readonly per_template: Readonly<Record<string, number>>;
+  readonly other_abilities: Readonly<Record<string, number>>;
+  /** Number of problems of the task and of each ability. */
+  readonly problems: Readonly<Record<string, number>>;
+  readonly adapter: string;
+}
+
+/**
+ * Evaluates a model, and writes evaluation.json into `options.out` where that is given.
+ * @throws {InputError} for wrong settings, data, model or patch, before anything is computed.
+ */
+export async function runEvaluate(
+  gpu: Gpu,
+  given: EvaluationRunSettings = {},
+  options: StartOptions & { readonly out?: string | undefined } = {},
+): Promise<EvaluationReport> {
+  const settings = checkSettings(evaluationRunDefinitions, given);
+  const { path, rounding = "none" } = settings.patch;
+  if (path === undefined && settings.patch.rounding) {
+    throw new InputError(`Rounding "${rounding}" is of the rows of a patch; name one.`, "patch", "rounding");
+  }
+  if (options.out !== undefined) await requireWritable(options.out);
+  const source = settings.model.source ?? embeddedModel();
+  const file = settings.data.file ?? embeddedTask();
+  const prompt = await promptSettings(source, settings.prompt);
+  const { split, abilities = await abilitiesBeside(file) } = settings.evaluation;
+  const tasks = await loadTasks(file, abilities, split, settings.seed);
+  await tuneFor(gpu, options);
+  using model = await loadModel(gpu, { ...settings.model, source }, options);
+  const fusion = path === undefined ? undefined : await apply(model, path, rounding, settings.seed);
+  using head = promptHead(model, prompt);
+  const { referenceCompat } = settings;
+  const accuracy: Record<string, number> = {};
+  let perTemplate: Record<string, number> = {};
+  for (const task of tasks) {
+    const result = await evaluateTask(
+      model,
+      task,
+      { ...promptOptions({ prompt, referenceCompat }), head },
+      (done, total) => options.progress?.(task.name, done, total),
+    );
+    accuracy[task.name] = result.accuracy;
+    if (task.name === mainTask) perTemplate = result.perTemplate;
+  }
+  const { [mainTask]: own, ...other_abilities } = accuracy;
+  const { template, shots, chat, stop, maxNewTokens } = prompt;
+  const report: EvaluationReport = {
+    model: source,
+    ...(model.commit !== undefined && { model_commit: model.commit }),
+    data: file,
+    patch: path ?? null,
+    rounding,
+    ...(fusion && { dtype: fusion.dtype, survives: fusion.survives }),
+    split,
+    seed: settings.seed,
+    prompt: { template, shots, chat, stop, max_new_tokens: maxNewTokens },
+    accuracy: own!,
+    per_template: perTemplate,
+    other_abilities,
+    problems: Object.fromEntries(tasks.map(({ name, problems }) => [name, problems.length])),
+    adapter: gpu.adapterName,
+  };
+  if (options.out !== undefined) await writeJson(join(options.out, "evaluation.json"), report);
+  return report;
+}
+
+/** The main task's part and the other abilities; throws InputError for data that cannot be scored. */
+async function loadTasks(
+  file: string,
+  abilities: Readonly<Record<string, string>>,
+  split: EvaluationReport["split"],
+  seed: number,
+): Promise<Task[]> {
+  const problems = await loadProblems(file);
+  requireNumericAnswers(problems, file);
+  const part = split === "all" ? problems : splitProblems(problems, seed)[split];
+  if (part.length === 0) {
+    throw new InputError(`The ${split} part of ${file} is empty; measure all of it.`, "split");
+  }
+  const tasks: Task[] = [{ name: mainTask, problems: part, scoring: "number" }];
+  for (const [name, path] of Object.entries(abilities)) {
+    tasks.push({ name, problems: await loadProblems(path), scoring: "exact" });
+  }
+  return tasks;
+}
+
+/** Puts a patch into the model, rounded unless `rounding` is none; tells then what rounding left of it. */
+async function apply(
+  model: Model,
+  path: string,
+  rounding: Rounding | "none",
+  seed: number,
+): Promise<Fusion | undefined> {
+  const patch = await readPatch(path);
+  if (rounding !== "none") return await applyRounded(model, patch, rounding, seed);
+  await applyPatch(model, patch);
+}

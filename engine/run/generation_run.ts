@@ -1,0 +1,136 @@
+/** Completing a prompt, or answering a question as a task would ask it. */
+import { InputError } from "../errors.ts";
+import { encodePrompt } from "../evaluation/prompt.ts";
+import { completionText, endAtStop } from "../evaluation/tasks.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { generate } from "../model/generate.ts";
+import { applyPatch, readPatch } from "../patch/patch.ts";
+import { embeddedModel } from "./embedded.ts";
+import { patchSetting } from "./evaluation_run.ts";
+import { loadModel } from "./load_model.ts";
+import { promptSettings } from "./prompt_settings.ts";
+import { modelDefinitions } from "./settings/model.ts";
+import { promptDefinitions } from "./settings/prompt.ts";
+import { checkSettings, type SomeValues } from "./settings/run.ts";
+import { setting, type Values } from "./settings/setting.ts";
+import { fraction, integer, lines, nonNegative, seed } from "./settings/value_types.ts";
+import { type StartOptions, tuneFor } from "./start_options.ts";
+
+/** Settings of a generation, grouped as the engine takes them. */
+export const generationRunDefinitions = {
+  model: modelDefinitions,
+  generation: {
+    prompt: setting({
+      name: "prompt",
+      type: lines(),
+      otherwise: "ask the question",
+      help: "the prompt, as it is",
+      example: "Once",
+    }),
+    question: setting({
+      name: "question",
+      type: lines(),
+      otherwise: "continue the prompt",
+      help: "a question, asked as the prompt options say",
+      example: "What is 2 + 2?",
+    }),
+    temperature: setting({
+      name: "temperature",
+      type: nonNegative("T"),
+      default: 0,
+      help: "0 is greedy",
+      example: "0.8",
+    }),
+    topK: setting({
+      name: "top-k",
+      type: integer(0, 2 ** 32 - 1, "K"),
+      default: 0,
+      help: "only the K most likely tokens, 0 for all",
+      example: "40",
+    }),
+    topP: setting({
+      name: "top-p",
+      type: fraction("P"),
+      default: 1,
+      help: "only the most likely tokens of this mass",
+      example: "0.95",
+    }),
+    samples: setting({
+      name: "samples",
+      type: integer(1),
+      default: 1,
+      help: "number of completions",
+      example: "3",
+    }),
+  },
+  prompt: promptDefinitions,
+  seed: setting({ name: "seed", type: seed, default: 0, help: "seed of the sampling", example: "1" }),
+  patch: { path: patchSetting },
+};
+
+/** Settings of a generation of which any may be left out, but for either a prompt or a question. */
+export type GenerationRunSettings = SomeValues<Values<typeof generationRunDefinitions>>;
+
+/** A completion: its text up to the first stop text, and all ids that were generated. */
+export interface Completion {
+  readonly text: string;
+  readonly ids: readonly number[];
+}
+
+/** What was generated. */
+export interface GenerationReport {
+  readonly completions: readonly Completion[];
+  /** Most new tokens there could be: what was asked for, or what the context had left. */
+  readonly max_new_tokens: number;
+}
+
+/**
+ * Completes a prompt or answers a question.
+ * @throws {InputError} for wrong settings, model or patch.
+ */
+export async function runGenerate(
+  gpu: Gpu,
+  given: GenerationRunSettings,
+  options: StartOptions = {},
+): Promise<GenerationReport> {
+  const settings = checkGeneration(given);
+  const { prompt: asIs, question, samples, ...sampling } = settings.generation;
+  const source = settings.model.source ?? embeddedModel();
+  const prompt = await promptSettings(source, settings.prompt);
+  // What follows a prompt taken as it is may be anything, so only what was asked for ends it.
+  const stop = asIs !== undefined ? settings.prompt.stop ?? [] : prompt.stop;
+  await tuneFor(gpu, options);
+  using model = await loadModel(gpu, { ...settings.model, source }, options);
+  if (settings.patch.path !== undefined) await applyPatch(model, await readPatch(settings.patch.path));
+  const ids = asIs !== undefined ? model.tokenizer.encode(asIs) : encodePrompt(model, question!, prompt);
+  const room = model.contextLength - ids.length;
+  const maxNewTokens = Math.max(1, Math.min(prompt.maxNewTokens, room));
+  const generated = await generate(model, Array.from({ length: samples }, () => ({ ids, ...sampling })), {
+    maxNewTokens,
+    seed: settings.seed,
+    ...(stop.length > 0 && { stopAt: endAtStop(model, stop) }),
+  });
+  return {
+    completions: generated.map((tokens) => ({ text: completionText(model, tokens, { stop }), ids: tokens })),
+    max_new_tokens: maxNewTokens,
+  };
+}
+
+/** The settings with their defaults. Throws InputError for ones that do not fit, or not together. */
+export function checkGeneration(given: GenerationRunSettings): Values<typeof generationRunDefinitions> {
+  const settings = checkSettings(generationRunDefinitions, given);
+  const { prompt, question } = settings.generation;
+  if ((prompt === undefined) === (question === undefined)) {
+    throw new InputError("Give either a prompt or a question.", "prompt", "question");
+  }
+  const { chat, shots, template } = settings.prompt;
+  const unused = (chat && "chat") || (shots && "shots") || (template && "prompt-template");
+  if (prompt !== undefined && unused) {
+    throw new InputError(
+      `A prompt is taken as it is, so "${unused}" means nothing; give a question instead.`,
+      unused,
+      "question",
+    );
+  }
+  return settings;
+}

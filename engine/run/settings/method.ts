@@ -1,0 +1,123 @@
+/** Settings of the method: traces and pivots, the component mask, and the update. */
+import { maskDefaults } from "../../circuit/mask_training.ts";
+import { traceDefaults } from "../../circuit/traces.ts";
+import { setting } from "./setting.ts";
+import { integer, nonNegative, oneOf, positive } from "./value_types.ts";
+
+/** Traces of training problems, and where they part. */
+export const traceDefinitions = {
+  limit: setting({
+    name: "limit",
+    type: integer(0),
+    default: 0,
+    help: "trace at most N training problems, 0 for all",
+    example: "60",
+  }),
+  pivot: setting({
+    name: "pivot",
+    type: oneOf(["prefix", "branching"], "METHOD"),
+    default: "prefix",
+    help: "prefix or branching",
+    example: "branching",
+  }),
+  samples: setting({
+    name: "samples",
+    type: integer(1),
+    default: traceDefaults.samples,
+    help: "samples per problem in search of a contrasting trace",
+    example: "4",
+  }),
+  temperatureRight: setting({
+    name: "temperature-right",
+    type: positive("T"),
+    default: traceDefaults.temperatureRight,
+    help: "sampling temperature where the greedy trace is right",
+    example: "1.6",
+  }),
+  temperatureWrong: setting({
+    name: "temperature-wrong",
+    type: positive("T"),
+    default: traceDefaults.temperatureWrong,
+    help: "sampling temperature where it is wrong",
+    example: "0.6",
+  }),
+};
+
+/** Training of the component mask. */
+export const maskDefinitions = {
+  rate: setting({
+    name: "mask-rate",
+    type: positive(),
+    default: maskDefaults.rate,
+    help: "Adam's rate on the component mask",
+    example: "0.01",
+  }),
+  strength: setting({
+    name: "mask-strength",
+    type: nonNegative(),
+    default: maskDefaults.strength,
+    help: "strength of the mask's L1 term",
+    example: "0.03",
+  }),
+  epochs: setting({
+    name: "mask-epochs",
+    type: integer(1),
+    default: maskDefaults.epochs,
+    help: "most epochs of mask training",
+    example: "20",
+  }),
+  batch: setting({
+    name: "mask-batch",
+    type: integer(1),
+    default: maskDefaults.batch,
+    help: "examples per mask step",
+    example: "16",
+  }),
+};
+
+/** The update of the selected rows. */
+export const updateDefinitions = {
+  objective: setting({
+    name: "objective",
+    type: oneOf(["logit-difference", "preference"]),
+    default: "preference",
+    help: "logit-difference or preference",
+    example: "logit-difference",
+  }),
+  optimizer: setting({
+    name: "optimizer",
+    type: oneOf(["sgd", "adamw"]),
+    default: "sgd",
+    help: "sgd or adamw (sparse masked)",
+    example: "adamw",
+  }),
+  rate: setting({
+    name: "rate",
+    type: positive(),
+    otherwise: "by optimizer and objective",
+    help: "step size",
+    example: "0.01",
+  }),
+  weightDecay: setting({
+    name: "weight-decay",
+    type: nonNegative(),
+    default: 0,
+    help: "AdamW's decay of the selected rows",
+    example: "0.1",
+  }),
+  steps: setting({ name: "steps", type: integer(1), default: 8, help: "update steps", example: "20" }),
+  validateEvery: setting({
+    name: "validate-every",
+    type: integer(1),
+    default: 2,
+    help: "steps between validations",
+    example: "1",
+  }),
+  patience: setting({
+    name: "patience",
+    type: integer(0),
+    default: 2,
+    help: "end after N validations without a new best, 0 never",
+    example: "3",
+  }),
+};

@@ -1,0 +1,49 @@
+/** Settings of the model: which, where it is taken from, and how it lies on the GPU. */
+import { setting } from "./setting.ts";
+import { nonNegative, oneOf, text, toggle } from "./value_types.ts";
+
+/** How weights and caches lie on the GPU. */
+export const memoryDefinitions = {
+  storage: setting({
+    name: "storage",
+    type: oneOf(["auto", "checkpoint", "f32"], "KIND"),
+    default: "auto",
+    help: "weights on the GPU: auto, checkpoint (16-bit stays 16-bit) or f32",
+    example: "f32",
+  }),
+  cacheMemory: setting({
+    name: "cache-memory",
+    type: nonNegative("GIB"),
+    default: 0,
+    help: "most GiB of keys and values on the GPU, 0 for a quarter of the weights but at least 2",
+    example: "4",
+  }),
+};
+
+/** A model and a place on the GPU for it. */
+export const modelDefinitions = {
+  source: setting({
+    name: "model",
+    type: text("DIR|HF-ID"),
+    otherwise: "the embedded model",
+    help: "model folder in Hugging Face layout, or id such as org/name",
+    example: "google/gemma-2-2b",
+  }),
+  revision: setting({
+    name: "revision",
+    type: text("NAME"),
+    otherwise: "main",
+    help: "branch, tag or commit of the Hugging Face id",
+    example: "main",
+  }),
+  ...memoryDefinitions,
+};
+
+/** Whether models may be downloaded. */
+export const offlineSetting = setting({
+  name: "offline",
+  type: toggle,
+  default: false,
+  help: "download nothing; only what the Hugging Face cache holds",
+  example: "",
+});

@@ -1,0 +1,54 @@
+/** How questions are asked; what is left out follows the model folder's prompt.json, if it has one. */
+import { z } from "npm:zod@4.6.7";
+import type { Shot } from "../../evaluation/shots.ts";
+import { setting } from "./setting.ts";
+import { integer, lines, listOf, ofSchema, toggle } from "./value_types.ts";
+
+/** A file's name, none or default; or the shots themselves, as examples or as text. */
+export type ShotsChoice = string | readonly Shot[] | { readonly text: string };
+
+const shotsChoice: z.ZodType<ShotsChoice> = z.union([
+  z.string().min(1),
+  z.array(z.strictObject({ question: z.string(), answer: z.string() })),
+  z.strictObject({ text: z.string().min(1) }),
+]);
+
+/** See file comment. */
+export const promptDefinitions = {
+  template: setting({
+    name: "prompt-template",
+    type: lines(),
+    otherwise: "the model's own, else step by step; with --chat the question",
+    help: "prompt with {question} in it",
+    example: "Q: {question}\\nA:",
+  }),
+  shots: setting({
+    name: "shots",
+    type: ofSchema(shotsChoice, "FILE", "a file, none, default, or a list of question and answer"),
+    otherwise: "the model's own, else our own eight",
+    help:
+      "worked examples before the question: JSONL of question and answer, or plain text; none; or default for our own eight",
+    example: "none",
+  }),
+  chat: setting({
+    name: "chat",
+    type: toggle,
+    default: false,
+    help: "ask through the model's chat template, shots as earlier turns",
+    example: "",
+  }),
+  stop: setting({
+    name: "stop",
+    type: listOf(lines()),
+    otherwise: "the model's own, else the next example's beginning",
+    help: "end before this text",
+    example: "\\n\\n",
+  }),
+  maxNewTokens: setting({
+    name: "max-new-tokens",
+    type: integer(1),
+    otherwise: "the model's own, else 320",
+    help: "most tokens to generate",
+    example: "48",
+  }),
+};

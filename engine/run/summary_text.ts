@@ -1,0 +1,178 @@
+/** Results as a few readable lines: what commands print, for runs, evaluations, patches, adapters and memory plans. */
+import {
+  memoryParts,
+  type MemoryPlan,
+  type MemoryStage,
+  memoryStages,
+  type StagePlan,
+} from "../circuit/memory_plan.ts";
+import { mebibytes } from "../gpu/gpu.ts";
+import type { MatrixSurvival, Survival } from "../patch/fusion.ts";
+import type { PatchInfo } from "../patch/patch_info.ts";
+import type { FuseReport } from "../patch/patched_checkpoint.ts";
+import type { AdapterReport } from "./doctor.ts";
+import type { EvaluationReport } from "./evaluation_run.ts";
+import type { MeanAndInterval, SeedsSummary } from "./seeds.ts";
+import type { Summary } from "./summary.ts";
+
+const percent = (fraction: number) => `${(100 * fraction).toFixed(1)} %`;
+const points = (fraction: number) => `${fraction >= 0 ? "+" : ""}${(100 * fraction).toFixed(1)} points`;
+
+/** The summary in a few lines. */
+export function describeSummary(summary: Summary): string {
+  const { accuracy, components, flips, controls } = summary;
+  const lines = [
+    `circuit        ${describeComponents(components)}, from ${summary.localization_examples} pivotal tokens`,
+  ];
+  if (summary.best_step === 0) {
+    lines.push(
+      `accuracy       ${
+        percent(accuracy.base)
+      }; no step beat the unchanged model in validation, so there is no patch`,
+    );
+  } else {
+    lines.push(
+      `accuracy       ${percent(accuracy.base)} → ${percent(accuracy.amplified)} (${
+        points(accuracy.gain)
+      }, 95 % interval ` +
+        `${points(accuracy.ci95[0])} to ${points(accuracy.ci95[1])})`,
+      `answers        ${flips.positive} became right, ${flips.negative} became wrong (McNemar p = ${
+        flips.mcnemar_p.toPrecision(2)
+      })`,
+    );
+  }
+  if (summary.fused) {
+    const { dtype, survives, accuracy } = summary.fused;
+    lines.push(`fused          ${percent(accuracy)} as ${dtype}: ${describeSurvival(survives)}`);
+  }
+  for (const [name, { base, amplified }] of Object.entries(summary.other_abilities)) {
+    lines.push(`${name.padEnd(14)} ${percent(base)} → ${percent(amplified)} (${points(amplified - base)})`);
+  }
+  for (const [name, control] of Object.entries(controls)) {
+    const verdict = control.amplified > accuracy.amplified ? ", better than the circuit" : "";
+    lines.push(
+      `control        ${name} ${name === "random" ? "mask of equal size" : "update"}: ${
+        percent(control.amplified)
+      } (${points(control.gain)}${verdict}; p = ${control.p.toPrecision(2)} between the two)`,
+    );
+  }
+  lines.push(
+    `changed        ${
+      summary.changed_parameters_percent.toFixed(2)
+    } % of parameters, step ${summary.best_step}`,
+  );
+  return lines.join("\n");
+}
+
+/** The result of several seeds in a few lines. */
+export function describeSeeds(result: SeedsSummary): string {
+  const show = ({ mean, interval }: MeanAndInterval, unit: string) =>
+    `${(100 * mean).toFixed(1)} ${unit}` +
+    (interval ? ` (${(100 * interval[0]).toFixed(1)} to ${(100 * interval[1]).toFixed(1)})` : "");
+  const lines = [
+    `seeds          ${result.seeds.join(", ")}; means with 95 % intervals`,
+    `accuracy       ${show(result.base, "%")} → ${show(result.amplified, "%")}, gain ${
+      show(result.gain, "points")
+    }`,
+  ];
+  for (const [name, { base, amplified }] of Object.entries(result.other_abilities)) {
+    lines.push(`${name.padEnd(14)} ${show(base, "%")} → ${show(amplified, "%")}`);
+  }
+  for (const [name, { amplified, gain, advantage }] of Object.entries(result.controls)) {
+    lines.push(
+      `control        ${name}: ${show(amplified, "%")}, gain ${show(gain, "points")}; ` +
+        `the circuit is ${show(advantage, "points")} ahead of it`,
+    );
+  }
+  return lines.join("\n");
+}
+
+/** A selection of components by number, share and kind. */
+export function describeComponents({ selected, total, percent, by_kind }: Summary["components"]): string {
+  const kinds = Object.entries(by_kind).map(([kind, count]) => `${count} ${kind}`).join(", ");
+  return `${selected} of ${total} components (${percent.toFixed(1)} %: ${kinds})`;
+}
+
+/** Survival in words. */
+export function describeSurvival({ values_percent, norm_ratio, cosine }: Survival): string {
+  return `${values_percent.toFixed(1)} % of the changed values survive rounding, ` +
+    `norm of the change × ${norm_ratio.toFixed(3)}, cosine ${cosine.toFixed(4)}`;
+}
+
+/** Accuracy per template, a line each. */
+export function describeTemplates(perTemplate: Readonly<Record<string, number>>): string[] {
+  return Object.entries(perTemplate).map(([template, value]) =>
+    `template ${template.padEnd(8)} ${percent(value)}`
+  );
+}
+
+/** An evaluation in a few lines. */
+export function describeEvaluation(report: EvaluationReport): string {
+  const accuracy = { task: report.accuracy, ...report.other_abilities };
+  return [
+    ...describeTemplates(report.per_template),
+    ...Object.entries(accuracy).map(([name, value]) =>
+      `${name.padEnd(17)} ${percent(value)} of ${report.problems[name]}`
+    ),
+    ...(report.survives ? [`${report.dtype!.padEnd(17)} ${describeSurvival(report.survives)}`] : []),
+  ].join("\n");
+}
+
+/** A patch, a line for each matrix. */
+export function describePatch({ matrices, values, base_sha256 }: PatchInfo): string {
+  return [
+    ...matrices.map(({ name, rows, norm }) =>
+      `${name}: ${rows.length} rows, norm of the change ${norm.toPrecision(3)}`
+    ),
+    `${values} values in ${matrices.length} matrices; made for rows with SHA-256 ${base_sha256}`,
+  ].join("\n");
+}
+
+/** What fusing left of a patch, a line for each matrix. */
+export function describeFusion({ matrices, dtype, rounding, survives }: FuseReport): string {
+  const matrix = ({ name, dtype, rows, ...left }: MatrixSurvival) =>
+    `${name}: ${rows} rows ${dtype}, ${describeSurvival(left)}`;
+  const all = dtype === "F32"
+    ? "all: the model is stored in F32, so nothing was rounded to 16 bits"
+    : `all (${dtype}, ${rounding}): ${describeSurvival(survives)}`;
+  return [...matrices.map(matrix), all].join("\n");
+}
+
+/** An adapter in a few lines. */
+export function describeAdapter(report: AdapterReport): string {
+  return [
+    `adapter   ${report.adapter}${report.software ? " (software)" : ""}`,
+    `driver    vendor ${report.vendor || "?"}, architecture ${report.architecture || "?"}, device ${
+      report.driver || "?"
+    }`,
+    `deno      ${report.deno}`,
+    ...Object.entries(report.limits).map(([name, value]) =>
+      `limit     ${name} ${value >= 2 ** 20 ? mebibytes(value) : value}`
+    ),
+    `features  ${report.features.join(", ") || "none"}`,
+    `check     a kernel ran and its result came back in ${report.round_trip_ms} ms`,
+    ...report.notes.map((note) => `note      ${note}`),
+  ].join("\n");
+}
+
+/** The memory plan of a model as a table in MiB. */
+export function describeMemory(name: string, { stages, ...plan }: MemoryPlan): string {
+  const row = (title: string, cells: readonly string[]) =>
+    `memory    ${title.padEnd(16)}${cells.map((cell) => cell.padStart(12)).join("")}`;
+  const cells = (bytesOf: (stage: StagePlan) => number) =>
+    memoryStages.map((stage: MemoryStage) => mebibytes(bytesOf(stages[stage])));
+  const w = plan.workload;
+  const { label, shape, bytes } = memoryStages.map((stage) => stages[stage].largest)
+    .reduce((a, b) => b.bytes > a.bytes ? b : a);
+  return [
+    `model     ${name}: ${(plan.parameters / 1e6).toFixed(1)} M parameters, context ${plan.contextLength}`,
+    `memory    for prompts of ${w.promptTokens} tokens (${w.sharedTokens} shared) and ${w.newTokens} new ones, ` +
+    `${w.examples} examples, mask batch ${w.maskBatch}, ${(100 * w.selected).toPrecision(3)} % of components`,
+    row("", memoryStages),
+    ...memoryParts.filter((part) => memoryStages.some((stage) => stages[stage].parts[part] > 0))
+      .map((part) => row(part, cells(({ parts }) => parts[part]))),
+    row("most at once", cells(({ bytes }) => bytes)),
+    `memory    ${mebibytes(plan.total)} in all, ${mebibytes(plan.reserve)} of it for buffers between uses`,
+    `memory    largest buffer ${mebibytes(bytes)}: ${label} [${shape}]`,
+  ].join("\n");
+}
