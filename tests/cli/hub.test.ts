@@ -147,7 +147,7 @@ Deno.test("commands take a Hugging Face id, and runs stay on the commit they beg
   assertEquals(first.code, 0, first.stderr);
   assertStringIncludes(first.stderr, "download (MiB)");
   const config = JSON.parse(await Deno.readTextFile(join(out, "config.json")));
-  assertEquals([config.settings.model, config.settings.revision, config.model_commit], [
+  assertEquals([config.settings.model.source, config.settings.model.revision, config.model_commit], [
     id,
     undefined,
     commits.first,
