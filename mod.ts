@@ -130,22 +130,30 @@ export type { EndOfCompletion, PromptOptions, Scoring, Task, TaskResult } from "
 export { runAmplify, runIdentify } from "./engine/run/amplify_run.ts";
 export type { RunOptions } from "./engine/run/amplify_run.ts";
 export { promptOptions, promptSettings } from "./engine/run/prompt_settings.ts";
-export type { PromptChoices } from "./engine/run/prompt_settings.ts";
 export { runEvaluate } from "./engine/run/evaluation_run.ts";
-export type { EvaluationReport, EvaluationRunSettings } from "./engine/run/evaluation_run.ts";
+export type { EvaluationChoices, EvaluationReport } from "./engine/run/evaluation_run.ts";
 export { runGenerate } from "./engine/run/generation_run.ts";
-export type { Completion, GenerationReport, GenerationRunSettings } from "./engine/run/generation_run.ts";
+export type {
+  Completion,
+  GenerationChoices,
+  GenerationReport,
+  GenerationSettings,
+} from "./engine/run/generation_run.ts";
 export { inspectAdapter, reportMemory } from "./engine/run/doctor.ts";
-export type { AdapterReport, MemoryPlanSettings, MemoryReport } from "./engine/run/doctor.ts";
+export type { AdapterReport, MemoryChoices, MemoryReport } from "./engine/run/doctor.ts";
 export type { StartOptions } from "./engine/run/start_options.ts";
 export { defaultRates, runSettings } from "./engine/run/settings/run.ts";
+export type { RunChoices, RunSettings } from "./engine/run/settings/run.ts";
 export type {
+  AbilitySettings,
   ControlName,
-  ModelSettings,
-  PromptSettings,
-  RunSettings,
-  SomeValues,
-} from "./engine/run/settings/run.ts";
+  DataSettings,
+  EvaluationSettings,
+} from "./engine/run/settings/evaluation.ts";
+export type { MaskSettings, TraceSettings, UpdateSettings } from "./engine/run/settings/method.ts";
+export type { MemorySettings, ModelSettings } from "./engine/run/settings/model.ts";
+export type { PromptChoices, PromptSettings, ShotsChoice } from "./engine/run/settings/prompt.ts";
+export type { Some } from "./engine/run/settings/setting.ts";
 export { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "./engine/patch/patched_checkpoint.ts";
 export type { FuseReport } from "./engine/patch/patched_checkpoint.ts";
 export { describeSummary } from "./engine/run/summary_text.ts";

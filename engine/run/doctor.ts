@@ -16,9 +16,8 @@ import { modelConfig, readConfig } from "../model/config.ts";
 import { publishedShapes } from "../model/published_shapes.ts";
 import { fill } from "../ops/elementwise.ts";
 import { maskDefinitions } from "./settings/method.ts";
-import { memoryDefinitions } from "./settings/model.ts";
-import { checkSettings, type SomeValues } from "./settings/run.ts";
-import { fileKey, setting, type Values } from "./settings/setting.ts";
+import { memoryDefinitions, type MemorySettings } from "./settings/model.ts";
+import { checkSettings, fileKey, setting, type Some } from "./settings/setting.ts";
 import { fraction, integer, positive, text } from "./settings/value_types.ts";
 
 const w = workloadDefaults;
@@ -85,8 +84,16 @@ export const memoryPlanDefinitions = {
   },
 };
 
-/** Settings of a memory plan of which any may be left out. */
-export type MemoryPlanSettings = SomeValues<Values<typeof memoryPlanDefinitions>>;
+/** What a user may choose of a memory plan; lengths in tokens. */
+export interface MemoryChoices {
+  readonly model?: Some<MemorySettings>;
+  readonly workload?:
+    & Some<
+      Pick<Workload, "sharedTokens" | "promptTokens" | "newTokens" | "examples" | "maskBatch" | "selected">
+    >
+    /** GiB of the GPU's memory, which WebGPU does not tell. */
+    & Some<{ readonly gpuMemory: number }>;
+}
 
 /** A plan and, if something does not fit, one sentence that says what would. */
 export interface MemoryReport {
@@ -102,7 +109,7 @@ export interface MemoryReport {
 export async function reportMemory(
   gpu: Gpu,
   model: string,
-  given: MemoryPlanSettings = {},
+  given: MemoryChoices = {},
 ): Promise<MemoryReport> {
   const { model: { storage, cacheMemory }, workload } = checkSettings(memoryPlanDefinitions, given);
   const { gpuMemory, ...work } = workload;

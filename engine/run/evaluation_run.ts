@@ -15,17 +15,17 @@ import { applyPatch, readPatch } from "../patch/patch.ts";
 import { embeddedModel, embeddedTask } from "./embedded.ts";
 import { loadModel } from "./load_model.ts";
 import { promptOptions, promptSettings } from "./prompt_settings.ts";
-import { abilityDefinitions, dataDefinitions, mainTask } from "./settings/evaluation.ts";
-import { modelDefinitions } from "./settings/model.ts";
-import { promptDefinitions } from "./settings/prompt.ts";
 import {
-  abilitiesBeside,
-  checkSettings,
-  referenceSetting,
-  seedSetting,
-  type SomeValues,
-} from "./settings/run.ts";
-import { setting, type Values } from "./settings/setting.ts";
+  abilityDefinitions,
+  type AbilitySettings,
+  dataDefinitions,
+  type DataSettings,
+  mainTask,
+} from "./settings/evaluation.ts";
+import { modelDefinitions, type ModelSettings } from "./settings/model.ts";
+import { type PromptChoices, promptDefinitions } from "./settings/prompt.ts";
+import { abilitiesBeside, referenceSetting, seedSetting } from "./settings/run.ts";
+import { checkSettings, setting, type Some } from "./settings/setting.ts";
 import { oneOf, text } from "./settings/value_types.ts";
 import { type StartOptions, tuneFor } from "./start_options.ts";
 
@@ -68,8 +68,18 @@ export const evaluationRunDefinitions = {
   referenceCompat: referenceSetting,
 };
 
-/** Settings of an evaluation of which any may be left out. */
-export type EvaluationRunSettings = SomeValues<Values<typeof evaluationRunDefinitions>>;
+/** What a user may choose of an evaluation. */
+export interface EvaluationChoices {
+  readonly model?: Some<ModelSettings>;
+  readonly data?: Some<DataSettings>;
+  /** Of the split, of stochastic rounding and of statistics. */
+  readonly seed?: number | undefined;
+  readonly prompt?: PromptChoices;
+  readonly evaluation?: Some<AbilitySettings & { readonly split: EvaluationReport["split"] }>;
+  /** A run folder or patch file to apply first, and how its rows are rounded. */
+  readonly patch?: Some<{ readonly path: string; readonly rounding: Rounding | "none" }>;
+  readonly referenceCompat?: boolean | undefined;
+}
 
 /** What was measured and how; the contents of evaluation.json. Accuracies are fractions. */
 export interface EvaluationReport {
@@ -104,7 +114,7 @@ export interface EvaluationReport {
  */
 export async function runEvaluate(
   gpu: Gpu,
-  given: EvaluationRunSettings = {},
+  given: EvaluationChoices = {},
   options: StartOptions & { readonly out?: string | undefined } = {},
 ): Promise<EvaluationReport> {
   const settings = checkSettings(evaluationRunDefinitions, given);

@@ -9,10 +9,9 @@ import { embeddedModel } from "./embedded.ts";
 import { patchSetting } from "./evaluation_run.ts";
 import { loadModel } from "./load_model.ts";
 import { promptSettings } from "./prompt_settings.ts";
-import { modelDefinitions } from "./settings/model.ts";
-import { promptDefinitions } from "./settings/prompt.ts";
-import { checkSettings, type SomeValues } from "./settings/run.ts";
-import { setting, type Values } from "./settings/setting.ts";
+import { modelDefinitions, type ModelSettings } from "./settings/model.ts";
+import { type PromptChoices, promptDefinitions } from "./settings/prompt.ts";
+import { checkSettings, setting, type Some, type Values } from "./settings/setting.ts";
 import { fraction, integer, lines, nonNegative, seed } from "./settings/value_types.ts";
 import { type StartOptions, tuneFor } from "./start_options.ts";
 
@@ -68,8 +67,29 @@ export const generationRunDefinitions = {
   patch: { path: patchSetting },
 };
 
-/** Settings of a generation of which any may be left out, but for either a prompt or a question. */
-export type GenerationRunSettings = SomeValues<Values<typeof generationRunDefinitions>>;
+/** What is generated: either `prompt` is continued as it is, or `question` asked. */
+export interface GenerationSettings {
+  readonly prompt?: string | undefined;
+  readonly question?: string | undefined;
+  /** 0 is greedy. */
+  readonly temperature: number;
+  /** Only the k most likely tokens; 0 for all. */
+  readonly topK: number;
+  /** Only the most likely tokens of this mass. */
+  readonly topP: number;
+  /** Number of completions. */
+  readonly samples: number;
+}
+
+/** What a user may choose of a generation; a prompt or a question is needed. */
+export interface GenerationChoices {
+  readonly model?: Some<ModelSettings>;
+  readonly generation: Some<GenerationSettings>;
+  readonly prompt?: PromptChoices;
+  readonly seed?: number | undefined;
+  /** A run folder or patch file to apply first. */
+  readonly patch?: Some<{ readonly path: string }>;
+}
 
 /** A completion: its text up to the first stop text, and all ids that were generated. */
 export interface Completion {
@@ -90,7 +110,7 @@ export interface GenerationReport {
  */
 export async function runGenerate(
   gpu: Gpu,
-  given: GenerationRunSettings,
+  given: GenerationChoices,
   options: StartOptions = {},
 ): Promise<GenerationReport> {
   const settings = checkGeneration(given);
@@ -117,7 +137,7 @@ export async function runGenerate(
 }
 
 /** The settings with their defaults. Throws InputError for ones that do not fit, or not together. */
-export function checkGeneration(given: GenerationRunSettings): Values<typeof generationRunDefinitions> {
+export function checkGeneration(given: GenerationChoices): Values<typeof generationRunDefinitions> {
   const settings = checkSettings(generationRunDefinitions, given);
   const { prompt, question } = settings.generation;
   if ((prompt === undefined) === (question === undefined)) {

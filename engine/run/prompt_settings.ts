@@ -10,18 +10,7 @@ import { readShots, type Shots } from "../evaluation/shots.ts";
 import type { PromptOptions } from "../evaluation/tasks.ts";
 import { ChatTemplate, requireChatTemplate } from "../model/chat_template.ts";
 import { readJsonObject } from "../model/config.ts";
-import type { ShotsChoice } from "./settings/prompt.ts";
-import type { PromptSettings } from "./settings/run.ts";
-
-/** What a user may choose; what is left undefined follows the model. */
-export interface PromptChoices {
-  readonly template?: string | undefined;
-  /** "none", "default" or a file; or the shots themselves. */
-  readonly shots?: ShotsChoice | undefined;
-  readonly chat?: boolean | undefined;
-  readonly stop?: readonly string[] | undefined;
-  readonly maxNewTokens?: number | undefined;
-}
+import type { PromptChoices, PromptSettings, ShotsChoice } from "./settings/prompt.ts";
 
 /** Room for a worked solution of a grade-school problem. */
 const reasoningTokens = 320;

@@ -18,7 +18,8 @@ import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { seededRandom } from "../random.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import type { RunFolder } from "./run_folder.ts";
-import type { ControlName, RunSettings } from "./settings/run.ts";
+import type { ControlName } from "./settings/evaluation.ts";
+import type { RunSettings } from "./settings/run.ts";
 
 /** Told what is going on: `total` 0 where the end is not known. */
 export type Progress = (stage: string, done: number, total: number, note?: string) => void;

@@ -1,11 +1,30 @@
 /** What is measured: the task, other abilities, and controls to compare with. */
-import { setting } from "./setting.ts";
+import { type Definitions, setting } from "./setting.ts";
 import { listOf, mapOf, oneOf, text } from "./value_types.ts";
 
 /** The name of the main task among abilities. */
 export const mainTask = "task";
 
 /** The main task. */
+export interface DataSettings {
+  /** JSONL or parquet. */
+  readonly file: string;
+}
+
+/** Other tasks, by name, whose accuracy must not suffer. */
+export interface AbilitySettings {
+  readonly abilities: Readonly<Record<string, string>>;
+}
+
+/** Controls that an amplified model is compared with: a random selection of equal size, or everything. */
+export type ControlName = "random" | "unmasked";
+
+/** Abilities and controls of a run. */
+export interface EvaluationSettings extends AbilitySettings {
+  readonly controls: readonly ControlName[];
+}
+
+/** See DataSettings. */
 export const dataDefinitions = {
   file: setting({
     name: "data",
@@ -14,9 +33,9 @@ export const dataDefinitions = {
     help: "task: JSONL or parquet with question, answer (#### N), original_id, instance",
     example: "problems.jsonl",
   }),
-};
+} satisfies Definitions<DataSettings>;
 
-/** Other tasks, whose accuracy must not suffer. */
+/** See AbilitySettings. */
 export const abilityDefinitions = {
   abilities: setting({
     name: "ability",
@@ -25,17 +44,14 @@ export const abilityDefinitions = {
     help: "other ability to watch",
     example: "facts=fact.jsonl",
   }),
-};
+} satisfies Definitions<AbilitySettings>;
 
-/** Controls that an amplified model is compared with. */
-export const controlNames = ["random", "unmasked"] as const;
-
-/** Abilities and controls of a run. */
+/** See EvaluationSettings. */
 export const evaluationDefinitions = {
   ...abilityDefinitions,
   controls: setting({
     name: "controls",
-    type: listOf(oneOf(controlNames, "LIST"), {
+    type: listOf(oneOf<ControlName>(["random", "unmasked"], "LIST"), {
       commas: true,
       none: true,
       is: "a list of random and unmasked, or none",
@@ -44,4 +60,4 @@ export const evaluationDefinitions = {
     help: "random, unmasked, both with a comma, or none",
     example: "random,unmasked",
   }),
-};
+} satisfies Definitions<EvaluationSettings>;

@@ -1,10 +1,29 @@
 /** Settings of the method: traces and pivots, the component mask, and the update. */
-import { maskDefaults } from "../../circuit/mask_training.ts";
-import { traceDefaults } from "../../circuit/traces.ts";
-import { setting } from "./setting.ts";
+import type { AmplifyOptions } from "../../circuit/amplify.ts";
+import { maskDefaults, type MaskOptions } from "../../circuit/mask_training.ts";
+import type { PivotMethod } from "../../circuit/pivots.ts";
+import { traceDefaults, type TraceOptions } from "../../circuit/traces.ts";
+import { type Definitions, setting } from "./setting.ts";
 import { integer, nonNegative, oneOf, positive } from "./value_types.ts";
 
 /** Traces of training problems, and where they part. */
+export interface TraceSettings
+  extends Pick<TraceOptions, "samples" | "temperatureRight" | "temperatureWrong"> {
+  /** Most training problems to trace; 0 for all. */
+  readonly limit: number;
+  readonly pivot: PivotMethod;
+}
+
+/** Training of the component mask. */
+export type MaskSettings = Pick<MaskOptions, "rate" | "strength" | "epochs" | "batch">;
+
+/** The update of the selected rows. */
+export type UpdateSettings = Pick<
+  AmplifyOptions,
+  "objective" | "optimizer" | "rate" | "weightDecay" | "steps" | "validateEvery" | "patience"
+>;
+
+/** See TraceSettings. */
 export const traceDefinitions = {
   limit: setting({
     name: "limit",
@@ -41,9 +60,9 @@ export const traceDefinitions = {
     help: "sampling temperature where it is wrong",
     example: "0.6",
   }),
-};
+} satisfies Definitions<TraceSettings>;
 
-/** Training of the component mask. */
+/** See MaskSettings. */
 export const maskDefinitions = {
   rate: setting({
     name: "mask-rate",
@@ -73,9 +92,9 @@ export const maskDefinitions = {
     help: "examples per mask step",
     example: "16",
   }),
-};
+} satisfies Definitions<MaskSettings>;
 
-/** The update of the selected rows. */
+/** See UpdateSettings. */
 export const updateDefinitions = {
   objective: setting({
     name: "objective",
@@ -120,4 +139,4 @@ export const updateDefinitions = {
     help: "end after N validations without a new best, 0 never",
     example: "3",
   }),
-};
+} satisfies Definitions<UpdateSettings>;

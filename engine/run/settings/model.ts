@@ -1,8 +1,24 @@
 /** Settings of the model: which, where it is taken from, and how it lies on the GPU. */
-import { setting } from "./setting.ts";
+import type { StorageChoice } from "../../model/weights.ts";
+import { type Definitions, setting } from "./setting.ts";
 import { nonNegative, oneOf, text, toggle } from "./value_types.ts";
 
 /** How weights and caches lie on the GPU. */
+export interface MemorySettings {
+  readonly storage: StorageChoice;
+  /** GiB of keys and values that a stage holds at once; 0 for a quarter of the weights, at least 2. */
+  readonly cacheMemory: number;
+}
+
+/** Which model, and how it lies on the GPU. */
+export interface ModelSettings extends MemorySettings {
+  /** A folder or a Hugging Face id. */
+  readonly source: string;
+  /** Branch, tag or commit of a Hugging Face id. */
+  readonly revision?: string | undefined;
+}
+
+/** See MemorySettings. */
 export const memoryDefinitions = {
   storage: setting({
     name: "storage",
@@ -18,9 +34,9 @@ export const memoryDefinitions = {
     help: "most GiB of keys and values on the GPU, 0 for a quarter of the weights but at least 2",
     example: "4",
   }),
-};
+} satisfies Definitions<MemorySettings>;
 
-/** A model and a place on the GPU for it. */
+/** See ModelSettings. */
 export const modelDefinitions = {
   source: setting({
     name: "model",
@@ -37,7 +53,7 @@ export const modelDefinitions = {
     example: "main",
   }),
   ...memoryDefinitions,
-};
+} satisfies Definitions<ModelSettings>;
 
 /** Whether models may be downloaded. */
 export const offlineSetting = setting({

@@ -1,7 +1,7 @@
 /** How questions are asked; what is left out follows the model folder's prompt.json, if it has one. */
 import { z } from "npm:zod@4.6.7";
-import type { Shot } from "../../evaluation/shots.ts";
-import { setting } from "./setting.ts";
+import type { Shot, Shots } from "../../evaluation/shots.ts";
+import { type Definitions, setting } from "./setting.ts";
 import { integer, lines, listOf, ofSchema, toggle } from "./value_types.ts";
 
 /** A file's name, none or default; or the shots themselves, as examples or as text. */
@@ -13,7 +13,29 @@ const shotsChoice: z.ZodType<ShotsChoice> = z.union([
   z.strictObject({ text: z.string().min(1) }),
 ]);
 
-/** See file comment. */
+/** How questions are asked, resolved. */
+export interface PromptSettings {
+  /** Text with {question} in it; in a chat that of a user's turn. */
+  readonly template: string;
+  /** Worked examples, or text before the question; the examples themselves, not the name of their file. */
+  readonly shots: Shots;
+  /** Ask through the model's chat template. */
+  readonly chat: boolean;
+  /** Texts before which a completion ends. */
+  readonly stop: readonly string[];
+  readonly maxNewTokens: number;
+}
+
+/** What a user may choose of it; what is left undefined follows the model. */
+export interface PromptChoices {
+  readonly template?: string | undefined;
+  readonly shots?: ShotsChoice | undefined;
+  readonly chat?: boolean | undefined;
+  readonly stop?: readonly string[] | undefined;
+  readonly maxNewTokens?: number | undefined;
+}
+
+/** See PromptChoices. */
 export const promptDefinitions = {
   template: setting({
     name: "prompt-template",
@@ -51,4 +73,4 @@ export const promptDefinitions = {
     help: "most tokens to generate",
     example: "48",
   }),
-};
+} satisfies Definitions<PromptChoices>;

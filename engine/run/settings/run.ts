@@ -3,16 +3,27 @@
  * user chose; in a run's settings everything is resolved, down to the text of the shots.
  */
 import { dirname, join } from "node:path";
-import type { Shots } from "../../evaluation/shots.ts";
 import type { OptimizerName } from "../../circuit/update.ts";
 import type { Objective } from "../../ops/loss.ts";
 import { embeddedModel, embeddedTask } from "../embedded.ts";
 import { promptSettings } from "../prompt_settings.ts";
-import { type controlNames, dataDefinitions, evaluationDefinitions } from "./evaluation.ts";
-import { maskDefinitions, traceDefinitions, updateDefinitions } from "./method.ts";
-import { modelDefinitions } from "./model.ts";
-import { promptDefinitions } from "./prompt.ts";
-import { readSettings, setting, settingsOf, type SettingTree, toFileValues, type Values } from "./setting.ts";
+import {
+  dataDefinitions,
+  type DataSettings,
+  evaluationDefinitions,
+  type EvaluationSettings,
+} from "./evaluation.ts";
+import {
+  maskDefinitions,
+  type MaskSettings,
+  traceDefinitions,
+  type TraceSettings,
+  updateDefinitions,
+  type UpdateSettings,
+} from "./method.ts";
+import { modelDefinitions, type ModelSettings } from "./model.ts";
+import { type PromptChoices, promptDefinitions, type PromptSettings } from "./prompt.ts";
+import { checkSettings, setting, type Some, toFileValues } from "./setting.ts";
 import { seed, toggle } from "./value_types.ts";
 
 /** The seed of a run. */
@@ -46,41 +57,32 @@ export const runDefinitions = {
   referenceCompat: referenceSetting,
 };
 
-/** Controls that an amplified model is compared with. */
-export type ControlName = typeof controlNames[number];
-
-type Given = Values<typeof runDefinitions>;
-
-/** How questions are asked, resolved. */
-export interface PromptSettings {
-  readonly template: string;
-  /** Worked examples, or text before the question; the examples themselves, not the name of their file. */
-  readonly shots: Shots;
-  /** Ask through the model's chat template. */
-  readonly chat: boolean;
-  /** Texts before which a completion ends. */
-  readonly stop: readonly string[];
-  readonly maxNewTokens: number;
+/** The settings of a run, all resolved. */
+export interface RunSettings {
+  readonly model: ModelSettings;
+  readonly data: DataSettings;
+  readonly seed: number;
+  readonly prompt: PromptSettings;
+  readonly traces: TraceSettings;
+  readonly mask: MaskSettings;
+  readonly update: UpdateSettings;
+  readonly evaluation: EvaluationSettings;
+  /** Reproduce the reference implementation's quirks. */
+  readonly referenceCompat: boolean;
 }
 
-/** Which model, resolved. */
-export type ModelSettings = Given["model"] & { readonly source: string };
-
-/** The settings of a run, all resolved. */
-export type RunSettings = Omit<Given, "model" | "data" | "prompt" | "update" | "evaluation"> & {
-  readonly model: ModelSettings;
-  readonly data: { readonly file: string };
-  readonly prompt: PromptSettings;
-  readonly update: Given["update"] & { readonly rate: number };
-  readonly evaluation: Given["evaluation"] & { readonly abilities: Readonly<Record<string, string>> };
-};
-
-/** Values of which any may be left out. */
-export type SomeValues<V> = {
-  readonly [Key in keyof V]?: V[Key] extends readonly unknown[] ? V[Key]
-    : V[Key] extends object ? V[Key] | SomeValues<V[Key]>
-    : V[Key] | undefined;
-};
+/** What a user may choose of them; the others take their defaults, which may hang on model and data. */
+export interface RunChoices {
+  readonly model?: Some<ModelSettings>;
+  readonly data?: Some<DataSettings>;
+  readonly seed?: number | undefined;
+  readonly prompt?: PromptChoices;
+  readonly traces?: Some<TraceSettings>;
+  readonly mask?: Some<MaskSettings>;
+  readonly update?: Some<UpdateSettings>;
+  readonly evaluation?: Some<EvaluationSettings>;
+  readonly referenceCompat?: boolean | undefined;
+}
 
 /** Default step size for each optimizer and objective; see fixtures/experiments.md for how they were chosen. */
 export const defaultRates: Readonly<Record<OptimizerName, Readonly<Record<Objective, number>>>> = {
@@ -92,7 +94,7 @@ export const defaultRates: Readonly<Record<OptimizerName, Readonly<Record<Object
  * The settings of a run of which `given` says some; the others take their defaults, which may hang on model and data.
  * @throws InputError for a value that does not fit, and like promptSettings.
  */
-export async function runSettings(given: SomeValues<Given> = {}): Promise<RunSettings> {
+export async function runSettings(given: RunChoices = {}): Promise<RunSettings> {
   const { model, data, prompt, update, evaluation, ...rest } = checkSettings(runDefinitions, given);
   const source = model.source ?? embeddedModel();
   const file = data.file ?? embeddedTask();
@@ -104,20 +106,6 @@ export async function runSettings(given: SomeValues<Given> = {}): Promise<RunSet
     update: { ...update, rate: update.rate ?? defaultRates[update.optimizer][update.objective] },
     evaluation: { ...evaluation, abilities: evaluation.abilities ?? await abilitiesBeside(file) },
   };
-}
-
-/** Values of a tree from an object of the same form in which some are left out. Throws InputError for one that does not fit. */
-export function checkSettings<const Tree extends SettingTree>(
-  tree: Tree,
-  given: SomeValues<Values<Tree>>,
-): Values<Tree> {
-  const placed = settingsOf(tree).flatMap(({ setting: { name }, path }) => {
-    const value = path.reduce((node: unknown, key) => (node as Record<string, unknown>)?.[key], given);
-    return value === undefined ? [] : [{ name, value, path: path.join(".") }];
-  });
-  const paths = new Map(placed.map(({ name, path }) => [name, path]));
-  const call = (name: string) => `Setting ${paths.get(name)}`;
-  return readSettings(tree, [{ given: new Map(placed.map(({ name, value }) => [name, value])), call }]);
 }
 
 /** The tasks choice, reverse and fact that lie beside a data file. */

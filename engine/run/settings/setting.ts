@@ -38,6 +38,12 @@ export type Values<Tree> = {
   readonly [Key in keyof Tree]: Tree[Key] extends Setting<infer T> ? T : Values<Tree[Key]>;
 };
 
+/** The definitions of a group whose values are V: what `satisfies` holds a group against. */
+export type Definitions<V> = { readonly [Key in keyof V]-?: Setting<V[Key]> | Setting<V[Key] | undefined> };
+
+/** The same values, of which any may be left out. */
+export type Some<V> = { readonly [Key in keyof V]?: V[Key] | undefined };
+
 /** A setting in its tree. */
 export interface PlacedSetting {
   readonly setting: Setting<unknown>;
@@ -83,6 +89,17 @@ export function readSettings<const Tree extends SettingTree>(
   });
   // Each leaf was read by its own setting's type, or is its default.
   return Object.fromEntries(values) as Values<Tree>;
+}
+
+/** Values of a tree from an object of the same form in which some are left out. Throws InputError for one that does not fit. */
+export function checkSettings<const Tree extends SettingTree>(tree: Tree, given: object): Values<Tree> {
+  const placed = settingsOf(tree).flatMap(({ setting: { name }, path }) => {
+    const value = path.reduce((node: unknown, key) => (node as Record<string, unknown>)?.[key], given);
+    return value === undefined ? [] : [{ name, value, path: path.join(".") }];
+  });
+  const paths = new Map(placed.map(({ name, path }) => [name, path]));
+  const call = (name: string) => `Setting ${paths.get(name)}`;
+  return readSettings(tree, [{ given: new Map(placed.map(({ name, value }) => [name, value])), call }]);
 }
 
 function readValue({ name, type }: Setting<unknown>, { given, call, origin = "" }: SettingSource): unknown {
