@@ -39,10 +39,22 @@ export interface CliCommand {
   readonly summary: string;
   /** All settings, the common ones included. */
   readonly settings: SettingTree;
+  /** Those that a configuration file may hold. */
+  readonly fileSettings: SettingTree;
   /** Words besides options, in help's form, e.g. info|fuse PATCH. */
   readonly arguments?: string | undefined;
-  /** Reads `argv` and runs; `usage` is how the user called it. Resolves to an exit code. */
-  readonly run: (argv: readonly string[], usage: string) => Promise<number>;
+  /** The values that `argv` and its configuration file give, and the words besides; `usage` is how the user called it. */
+  readonly parse: (argv: readonly string[], usage: string) => Promise<ParsedCommand>;
+}
+
+/** A command line that was read. */
+export interface ParsedCommand {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly args: readonly string[];
+  /** Whether the result, or an error, is to be the last line of stdout as JSON. */
+  readonly json: boolean;
+  /** Runs the command; resolves to an exit code. */
+  readonly run: () => Promise<number>;
 }
 
 /** Defines a command over a tree of settings; `run` gets their values and may return an exit code. */
@@ -56,19 +68,24 @@ export function defineCommand<const Tree extends SettingTree>(spec: {
     args: readonly string[],
   ) => Promise<number | void>;
 }): CliCommand {
+  const { config, ...others } = commonSettings;
+  const fileTree = { ...spec.settings, ...others };
   const tree = { ...spec.settings, ...commonSettings };
   return {
     name: spec.name,
     summary: spec.summary,
     settings: tree,
+    fileSettings: fileTree,
     arguments: spec.arguments,
-    async run(argv, usage) {
+    async parse(argv, usage) {
       const { source, args } = readOptions({ ...spec, settings: tree, usage }, argv);
-      const file = readSettings({ config: commonSettings.config }, [source]).config;
+      const { config: file } = readSettings({ config }, [source]);
       const sources = file === undefined
         ? [source]
-        : [source, await readSettingsFile(file, tree, source.call)];
-      return await spec.run(readSettings(tree, sources), args) ?? exitCodes.done.code;
+        : [source, await readSettingsFile(file, fileTree, source.call)];
+      const values = readSettings(tree, sources);
+      const { json } = readSettings(commonSettings, sources);
+      return { values, args, json, run: async () => await spec.run(values, args) ?? exitCodes.done.code };
     },
   };
 }
@@ -84,8 +101,11 @@ export async function runCommand(
     Deno.exit(exitCodes.interrupted.code);
   });
   enterCallersFolder();
+  let json = argv.includes("--json");
   try {
-    Deno.exit(await command.run(argv, usage));
+    const parsed = await command.parse(argv, usage);
+    json = parsed.json;
+    Deno.exit(await parsed.run());
   } catch (error) {
     const code = exitCodeOf(error);
     if (!(error instanceof CommanderError)) {
@@ -94,7 +114,7 @@ export async function runCommand(
       );
       const message = messageOf(error, (name) => options.get(name));
       console.error(`error: ${message}`);
-      if (argv.includes("--json")) console.log(JSON.stringify({ error: message, exit_code: code }));
+      if (json) console.log(JSON.stringify({ error: message, exit_code: code }));
     }
     Deno.exit(code);
   }

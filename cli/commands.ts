@@ -11,6 +11,8 @@ const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
   verify: async () => (await import("./verify.ts")).verify,
   doctor: async () => (await import("./doctor.ts")).doctor,
   bench: async () => (await import("./bench.ts")).bench,
+  schema: async () => (await import("./schema.ts")).schema,
+  completion: async () => (await import("./completion.ts")).completion,
 };
 
 /** Names of all commands. */
@@ -19,4 +21,9 @@ export const commandNames: readonly string[] = Object.keys(commands);
 /** The command of this name, which must be one of commandNames. */
 export function loadCommand(name: string): Promise<CliCommand> {
   return commands[name]!();
+}
+
+/** All commands in order. */
+export function loadCommands(): Promise<CliCommand[]> {
+  return Promise.all(commandNames.map(loadCommand));
 }

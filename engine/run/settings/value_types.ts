@@ -187,7 +187,9 @@ export function mapOf<T>(
       const found: Record<string, T> = Object.create(null);
       const add = (name: string, one: unknown, shown: unknown) => {
         if (!/^[\w-]+$/.test(name)) throw new UnfitValue(shown, `is not ${form}`);
-        if (taken[name]) throw new UnfitValue(shown, `names "${name}", which is ${taken[name]}`);
+        if (Object.hasOwn(taken, name)) {
+          throw new UnfitValue(shown, `names "${name}", which is ${taken[name]}`);
+        }
         if (name in found) throw new UnfitValue(shown, `names "${name}" a second time`);
         found[name] = value.read(one);
       };
