@@ -20,9 +20,11 @@ export { DeviceError, InputError, NoAdapterError } from "./engine/errors.ts";
 
 // The GPU
 export { Gpu } from "./engine/gpu/gpu.ts";
-export type { Kernel, MemoryUse, OpenOptions } from "./engine/gpu/gpu.ts";
+export type { MemoryUse, OpenOptions } from "./engine/gpu/gpu.ts";
+export type { Kernel } from "./engine/gpu/shader.ts";
 export { Plan } from "./engine/gpu/plan.ts";
-export { Tensor } from "./engine/gpu/tensor.ts";
+export { memoryParts, Tensor } from "./engine/gpu/tensor.ts";
+export type { MemoryPart } from "./engine/gpu/tensor.ts";
 export { forceVariant } from "./engine/ops/variants.ts";
 export type { Variant } from "./engine/ops/variants.ts";
 
@@ -80,15 +82,8 @@ export type { PatchedMatrix, PatchInfo } from "./engine/patch/patch_info.ts";
 export type { MatrixSurvival, Survival } from "./engine/patch/fusion.ts";
 export type { Rounding } from "./engine/checkpoint/rounding.ts";
 
-export {
-  memoryParts,
-  memoryStages,
-  planMemory,
-  whatWouldFit,
-  workloadDefaults,
-} from "./engine/circuit/memory_plan.ts";
+export { memoryStages, planMemory, whatWouldFit, workloadDefaults } from "./engine/circuit/memory_plan.ts";
 export type {
-  MemoryPart,
   MemoryPlan,
   MemoryStage,
   PlanRequest,

@@ -4,6 +4,7 @@
 // positions max(0, p - window + 1) … p, all of them with window 0. H / K query heads share a key/value head.
 // One thread for $SHARE query heads that share a key/value head, so that keys and values are read once for all of them;
 // q and the sums over values stay in registers, $UNITS quads (scalars without $VECTOR) a head.
+//: include cache
 struct Params {
   count: u32, // N * H / $SHARE
   query_heads: u32, // H

@@ -2,6 +2,7 @@
 // key/value head, walking the later queries of its sequence. Cached positions that are no tokens of the batch are constants.
 // $LAST: q, dy and stats hold only the last token of each sequence, row s for sequence s.
 // q, dy [N, H, C], stats [N, H] of (lse, delta), dkv [N, 2, K, C], cache [rows, 2, K, C] (prelude cache.wgsl); see attention.wgsl.
+//: include cache
 struct Params {
   count: u32, // N * K
   query_heads: u32, // H

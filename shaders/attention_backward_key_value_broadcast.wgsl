@@ -2,6 +2,7 @@
 // of 8 (llvmpipe, where every load is a loop over lanes): 8 neighbouring tokens of one key/value head walk the same later
 // queries, and each lane loads another part of a query and its dy and hands it to the others. C is a multiple of 4; a head's
 // $UNITS quads are $SLICES times $LANES, and $LANES at most 8.
+//: include cache
 struct Params {
   count: u32, // N
   query_heads: u32, // H

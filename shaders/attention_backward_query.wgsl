@@ -1,6 +1,7 @@
 // Gradient of attention with respect to its queries; one thread for $SHARE query heads of one key/value head, probabilities recomputed from lse.
 // q, dy, dq [N, H, C], cache [rows, 2, K, C] (prelude cache.wgsl), stats [N, H] of (lse, delta = dy.y).
 // p = exp(score - lse); dscore = p * (dy.v - delta); see attention.wgsl for the rest.
+//: include cache
 struct Params {
   count: u32, // N * H / $SHARE
   query_heads: u32, // H

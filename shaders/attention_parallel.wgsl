@@ -1,5 +1,6 @@
 // The same function and bindings as attention.wgsl, for GPUs: one workgroup of $WG threads a query head.
 // Scores of $WG positions at a time, one a thread; then each thread sums its channels over those positions.
+//: include cache
 struct Params {
   count: u32, // N * H
   query_heads: u32, // H

@@ -1,5 +1,6 @@
 // y[n, d] = scale * weights[tokens[n].id - first_row, d] for the ids that lie in this chunk of rows.
 // weights [rows, D] (prelude weights.wgsl), tokens [N] of (id, position, sequence, flag), y [N, D].
+//: include weights
 struct Params {
   count: u32, // N * D
   width: u32, // D

@@ -6,6 +6,11 @@
 // quads along m (a_row is 1), or as scalars. $RESIDUAL, $SCATTER and $ACCUMULATE as in matmul_nt.wgsl.
 // A thread holds 4 * $QUADS rows (or $ROWS of one quad) by $TN quads of columns, and walks k eight at a time.
 // Prelude weights.wgsl with $VECTOR or, with $EIGHT, weights_eight.wgsl: K (nt) or N (nn, and $TN is 2) is a multiple of 8.
+//: if EIGHT
+//: include weights_eight
+//: else
+//: include weights
+//: end
 struct Params {
   m: u32,
   n: u32,

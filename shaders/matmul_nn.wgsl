@@ -2,6 +2,7 @@
 // weights [K, N] (prelude weights.wgsl), y [M, N]. With a_row 1 and a_column the row width this is the
 // transposed product a^T b that weight gradients need. $ACCUMULATE adds to y.
 // A thread holds $TM rows by $TN columns, or $TN quads of columns with $VECTOR (N is a multiple of 4).
+//: include weights
 struct Params {
   m: u32,
   n: u32, // in units of a column load: N / 4 with $VECTOR

@@ -3,6 +3,7 @@
 // column(n) = y_offset + n, or columns[n] with $SCATTER. $ACCUMULATE adds to y.
 // A thread holds a register tile of $TM rows by $TN columns; lanes lie along n, so x is read uniformly.
 // $VECTOR: K is a multiple of 4 and is walked four at a time.
+//: include weights
 struct Params {
   m: u32,
   n: u32,

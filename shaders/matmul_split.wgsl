@@ -1,6 +1,7 @@
 // matmul_nt.wgsl for GPUs and few rows of x (decoding, one-token masks): $WG threads share each sum, walking k together,
 // so that a weight row is read by neighbours side by side. A workgroup has $TM rows of x by $TN rows of weights.
 // y[m, column(n)] = sum_k x[m, k] * weights[n, k]; K a multiple of 4; options as in matmul_nt.wgsl.
+//: include weights
 struct Params {
   m: u32,
   n: u32,

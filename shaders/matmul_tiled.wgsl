@@ -3,6 +3,7 @@
 //   $LAYOUT nt:  y[m, column(n)] = sum_k x[m, k] * weights[n, k]           (K a multiple of 4)
 //   $LAYOUT nn:  y[m, n] = sum_k a[a_offset + m * a_row + k * a_column] * weights[k, n]   (N a multiple of 4)
 // $RESIDUAL, $SCATTER and $ACCUMULATE as there. Prelude weights.wgsl with $VECTOR.
+//: include weights
 struct Params {
   m: u32,
   n: u32,

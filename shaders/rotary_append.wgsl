@@ -3,6 +3,7 @@
 // q [N, H, C] receives the rotated queries; cache [rows, 2, K, C] the rotated keys and the values (prelude cache.wgsl).
 // Pairs are (i, i + C/2) as in Hugging Face's rotate_half; angles [positions, C/2] of (cos, sin).
 // $T: vec4f where C/2 is a multiple of 4 (then count and half count quads), else f32.
+//: include cache
 struct Params {
   count: u32, // N * (H + 2K) * C/2
   query_heads: u32, // H

@@ -1,8 +1,7 @@
 /** What this adapter reaches at best: multiply-adds in registers, and copying. Everything else is a share of these. */
 import type { Gpu } from "../gpu/gpu.ts";
-import { f32, linearGrid, Plan } from "../gpu/plan.ts";
-import copyShader from "../../shaders/ceiling_copy.wgsl" with { type: "text" };
-import fmaShader from "../../shaders/ceiling_fma.wgsl" with { type: "text" };
+import { Plan } from "../gpu/plan.ts";
+import { kernel } from "../ops/kernels.ts";
 import type { BenchResult } from "./result.ts";
 import { type Effort, measure, runAndWait, type Timing } from "./timing.ts";
 
@@ -38,10 +37,10 @@ export async function measureCeilings(gpu: Gpu, effort: Effort): Promise<Ceiling
     const flops = 2 * threads * turns * 4 * CHAINS * (TYPE === "f32" ? 1 : 4);
     const timing = await time((plan) =>
       plan.dispatch(
-        { name: "ceiling_fma", template: fmaShader, values: { TYPE, CHAINS, WG: 64 } },
-        [sums],
-        [turns, f32(0.999), f32(0.001)],
-        [threads / 64],
+        kernel("ceiling_fma", { TYPE, CHAINS, WG: 64 }),
+        { y: sums },
+        { turns, factor: 0.999, term: 0.001 },
+        { invocations: threads },
       )
     );
     const variant = `${TYPE} x${CHAINS}`;
@@ -72,9 +71,13 @@ export async function measureCeilings(gpu: Gpu, effort: Effort): Promise<Ceiling
       });
     };
     for (const PER of [1, 4]) {
-      const kernel = { name: "ceiling_copy", template: copyShader, values: { PER, WG: 64 } };
       const timing = await time((plan) =>
-        plan.dispatch(kernel, [from, to], [count], linearGrid(count, 64 * PER))
+        plan.dispatch(
+          kernel("ceiling_copy", { PER, WG: 64 }),
+          { x: from, y: to },
+          { count },
+          { invocations: count / PER },
+        )
       );
       add(`kernel, ${PER} a thread`, timing);
     }

@@ -109,7 +109,10 @@ export class Workbench implements Disposable {
 
   /** A tensor of NaN, so that what a kernel leaves unwritten fails its check. */
   output(...shape: number[]): Tensor {
-    return this.upload(new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(NaN), ...shape);
+    const tensor = this.gpu.tensor(shape, "benchmark output"); // of no declared type, so any kernel may write it
+    this.tensors.push(tensor);
+    this.gpu.write(tensor, new Float32Array(tensor.elements).fill(NaN));
+    return tensor;
   }
 
   /** A random weight [rows, columns] in one chunk, and its exact values. */

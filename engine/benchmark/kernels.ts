@@ -74,8 +74,8 @@ async function runChoice(
   const { variant, tile, own } = choice;
   const way = tile && `${tile.kernel} ${tile.TM}x${tile.TN}`;
   const label = [variant, way, kernel.detail].filter(Boolean).join(" ") || "only";
-  forceVariant(variant);
-  forceTile((candidates) => {
+  forceVariant(gpu, variant);
+  forceTile(gpu, (candidates) => {
     choice.offered = candidates;
     return tile && candidates.find((other) => JSON.stringify(other) === JSON.stringify(tile));
   });
@@ -112,7 +112,7 @@ async function runChoice(
       adapter: gpu.adapterName,
     };
   } finally {
-    forceVariant(undefined);
-    forceTile(undefined);
+    forceVariant(gpu, undefined);
+    forceTile(gpu, undefined);
   }
 }

@@ -31,7 +31,7 @@ export async function fullGradient(
   const owned: Tensor[] = [];
   const own = (tensor: Tensor) => (owned.push(tensor), tensor);
   const sink = (shape: number[], name: string) => {
-    const gradient = own(gpu.tensor(shape, `${name} gradient`));
+    const gradient = own(gpu.tensor(shape, `${name} gradient`, { part: "gradients" }));
     fill(plan, gradient, 0);
     return gradient;
   };

@@ -50,8 +50,8 @@ export class OneTokenMaskPass implements Disposable {
       weights: gpu.tensor([batchSize, this.pairsPerToken], "pair weights"),
     };
     const size = model.config.layers * model.componentsPerLayer;
-    this.mask = gpu.tensor([size], "component mask");
-    this.gradient = gpu.tensor([size], "component mask gradient");
+    this.mask = gpu.tensor([size], "component mask", { part: "mask" });
+    this.gradient = gpu.tensor([size], "component mask gradient", { part: "mask" });
   }
 
   /** Records forward and backward; returns results [B, J, 2] of (weighted loss, difference). */
@@ -193,8 +193,8 @@ async function evaluateFullPrefix(
   using batch = TokenBatch.wholeSequences(gpu, prefixes);
   using chosen = lastTokens(model, prefixes.map(({ length }) => length));
   const own = [
-    gpu.upload(values, [values.length], "component mask"),
-    gpu.tensor([values.length], "component mask gradient"),
+    gpu.upload(values, [values.length], "component mask", { part: "mask" }),
+    gpu.tensor([values.length], "component mask gradient", { part: "mask" }),
     model.cache(batch.count, "cache"),
     gpu.upload(pairIds(examples), [examples.length, 2], "pair ids"),
     gpu.upload(

@@ -89,10 +89,10 @@ export async function learnMask(
   const training: MaskTraining = {
     mask: pass.mask,
     gradient: pass.gradient,
-    moments: gpu.upload(new Float32Array(count * 2), [count, 2], "mask moments"),
-    step: gpu.tensor([4], "mask step"),
-    state: gpu.upload(Uint32Array.of(0, initial, 0, 0), [4], "mask state"),
-    history: gpu.tensor([steps, 2], "mask history"),
+    moments: gpu.upload(new Float32Array(count * 2), [count, 2], "mask moments", { part: "mask" }),
+    step: gpu.tensor([4], "mask step", { part: "mask" }),
+    state: gpu.upload(Uint32Array.of(0, initial, 0, 0), [4], "mask state", { part: "mask" }),
+    history: gpu.tensor([steps, 2], "mask history", { part: "mask" }),
   };
   try {
     using plan = new Plan(gpu, "mask step");

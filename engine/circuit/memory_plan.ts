@@ -5,6 +5,7 @@
 import { InputError } from "../errors.ts";
 import { idleLimit, mebibytes } from "../gpu/gpu.ts";
 import { type BufferLimits, type SizedBuffer, SizingGpu } from "../gpu/sizing_gpu.ts";
+import { type MemoryPart, memoryParts } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../model/architecture.ts";
 import { generate } from "../model/generate.ts";
 import { Model } from "../model/model.ts";
@@ -54,20 +55,6 @@ function workloadFor(contextLength: number, given: Partial<Workload> = {}): Work
   const sharedTokens = given.sharedTokens ?? Math.min(workloadDefaults.sharedTokens, promptTokens - 1);
   return { ...workloadDefaults, ...given, newTokens, promptTokens, sharedTokens };
 }
-
-/** The parts that a stage's bytes are sorted into; activations are whatever is none of the others. */
-export const memoryParts = [
-  "weights",
-  "cache",
-  "activations",
-  "logits",
-  "mask",
-  "rows",
-  "gradients",
-  "moments",
-] as const;
-/** See memoryParts. */
-export type MemoryPart = typeof memoryParts[number];
 
 /** The stages of the method, as far as memory goes. */
 export const memoryStages = ["generate", "mask", "update"] as const;
@@ -122,7 +109,7 @@ export interface PlanRequest {
 /** Plans all stages. Throws InputError for a context or workload that no adapter with these limits could run. */
 export async function planMemory(request: PlanRequest): Promise<MemoryPlan> {
   const { config, limits, gpuMemory } = request;
-  const gpu = new SizingGpu(limits, request.software ?? false, partOf);
+  const gpu = new SizingGpu(limits, request.software ?? false);
   const described = typeof request.weights === "string";
   const source = described ? withoutValues(request.weights as DType) : request.weights as WeightSource;
   using model = await Model.from(gpu, config, { ...bind(source), readRaw: noValues }, {
@@ -272,18 +259,6 @@ async function planStage(gpu: SizingGpu, stage: () => Promise<unknown>): Promise
     largest: gpu.largest,
     problems: [...refused, ...excessive],
   };
-}
-
-/** The part that a buffer belongs to, by its label. */
-function partOf(label: string): MemoryPart {
-  if (/\.(weight|bias)$|^rotary angles$/.test(label)) return "weights";
-  if (/^cache/.test(label)) return "cache";
-  if (label === "logits") return "logits";
-  if (/^(component mask|mask (moments|step|state|history))/.test(label)) return "mask";
-  if (/ overlay$| overlaid rows$/.test(label)) return "rows";
-  if (/ gradient$/.test(label)) return "gradients";
-  if (/ moments$/.test(label)) return "moments";
-  return "activations";
 }
 
 /** A selection of this fraction of the components, spread evenly over all of them. */

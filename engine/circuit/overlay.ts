@@ -18,7 +18,12 @@ function gatherBaseRows({ gpu }: Model, weight: Weight, rows: Uint32Array, value
 
 /** Buffers for rows of a matrix in f32. Half a binding each, so that AdamW's two moments a value fit one as well. */
 function makeRows({ gpu }: Model, { name, columns }: Weight, rows: Uint32Array): RowChunk[] {
-  return splitRows(gpu, rows.length, columns * 8, (count) => gpu.tensor([count, columns], `${name} overlay`));
+  return splitRows(
+    gpu,
+    rows.length,
+    columns * 8,
+    (count) => gpu.tensor([count, columns], `${name} overlay`, { part: "rows" }),
+  );
 }
 
 /** The checkpoint's own values of some rows, [R, I], whatever overlays there are. */
@@ -43,7 +48,8 @@ export function overlayRows(model: Model, weight: Weight, rows: Uint32Array, val
   const { gpu } = model;
   freeOverlay(gpu, weight);
   const made = makeRows(model, weight, rows);
-  const upload = (part: Uint32Array) => gpu.upload(part, [part.length], `${weight.name} overlaid rows`);
+  const upload = (part: Uint32Array) =>
+    gpu.upload(part, [part.length], `${weight.name} overlaid rows`, { part: "rows" });
   const index = upload(rows);
   const chunks = made.map((chunk) => {
     const own = rows.subarray(chunk.firstRow, chunk.firstRow + chunk.rows);

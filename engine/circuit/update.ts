@@ -71,10 +71,10 @@ export class SparseUpdate implements Disposable {
       this.gradients.set(
         weight,
         weight.overlay!.chunks.map(({ tensor: values, firstRow, rows }) => {
-          const gradient = gpu.tensor([rows, columns], `${name} gradient`);
+          const gradient = gpu.tensor([rows, columns], `${name} gradient`, { part: "gradients" });
           fill(this.clearing, gradient, 0);
           if (options.optimizer === "adamw") {
-            const moments = gpu.tensor([rows, columns, 2], `${name} moments`);
+            const moments = gpu.tensor([rows, columns, 2], `${name} moments`, { part: "moments" });
             this.moments.push(moments);
             fill(zeroing, moments, 0);
             adamW(this.stepping, this.constants, gradient, moments, values);

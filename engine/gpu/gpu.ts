@@ -1,14 +1,7 @@
 /** The device: acquisition, buffers, pipelines, submission. Knows nothing of models. All buffers hold 4-byte elements. */
 import { DeviceError, NoAdapterError } from "../errors.ts";
-import { expandShader, type ShaderValues } from "./shader.ts";
-import { Tensor } from "./tensor.ts";
-
-/** A WGSL template with the values that specialise it; `name` is the file's name. */
-export interface Kernel {
-  readonly name: string;
-  readonly template: string;
-  readonly values: ShaderValues;
-}
+import { expandKernel, type Kernel } from "./shader.ts";
+import { type MemoryPart, Tensor } from "./tensor.ts";
 
 /** Bytes and buffers held on the GPU now, and the most ever held. Pooled, currently unused buffers count as idle. */
 export interface MemoryUse {
@@ -16,6 +9,14 @@ export interface MemoryUse {
   liveBuffers: number;
   peakBytes: number;
   idleBytes: number;
+}
+
+/** How a buffer is made and accounted for. */
+export interface TensorOptions {
+  /** What it is for; default activations. */
+  readonly part?: MemoryPart;
+  /** Save the rounding that lets pooled buffers fit again: for what lives as long as its model. */
+  readonly exact?: boolean;
 }
 
 /** How to open the device. */
@@ -134,10 +135,11 @@ export class Gpu implements Disposable {
   }
 
   /**
-   * A tensor of the given shape, from the pool if it has one; its contents are undefined. Free it with `free`. `exact`
-   * saves the rounding that lets pooled buffers fit again: for what lives as long as its model.
+   * A tensor of the given shape, from the pool if it has one; its contents are undefined. Free it with `free`.
+   *
+   * Throws DeviceError where it exceeds one buffer of this adapter.
    */
-  tensor(shape: readonly number[], label: string, { exact = false } = {}): Tensor {
+  tensor(shape: readonly number[], label: string, { exact = false, part }: TensorOptions = {}): Tensor {
     const needed = Math.ceil(Math.max(1, shape.reduce((a, b) => a * b, 1)) / 64) * 256;
     if (needed > this.bindingBytes) this.refuse(shape, label, needed);
     const bytes = exact ? needed : Math.max(needed, Math.min(sizeClass(needed), this.bindingBytes));
@@ -155,7 +157,7 @@ export class Gpu implements Disposable {
     this.memory.liveBytes += bytes;
     this.memory.liveBuffers++;
     this.memory.peakBytes = Math.max(this.memory.peakBytes, this.memory.liveBytes);
-    return new Tensor(handle, shape, label);
+    return new Tensor(handle, shape, label, undefined, part);
   }
 
   /** Ends an attempt to make a tensor that exceeds one buffer. */
@@ -200,8 +202,15 @@ export class Gpu implements Disposable {
   }
 
   /** A new tensor holding `data`. */
-  upload(data: Float32Array | Uint32Array | Int32Array, shape: readonly number[], label: string): Tensor {
-    const tensor = this.tensor(shape, label);
+  upload(
+    data: Float32Array | Uint32Array | Int32Array,
+    shape: readonly number[],
+    label: string,
+    options: TensorOptions = {},
+  ): Tensor {
+    const { handle, part } = this.tensor(shape, label, options);
+    const scalar = data instanceof Float32Array ? "f32" : data instanceof Uint32Array ? "u32" : "i32";
+    const tensor = new Tensor(handle, shape, label, scalar, part);
     this.write(tensor, data);
     return tensor;
   }
@@ -268,10 +277,9 @@ export class Gpu implements Disposable {
 
   /** The compiled pipeline of a specialised kernel, compiled on first use. */
   pipeline(kernel: Kernel): GPUComputePipeline {
-    const key = `${kernel.name} ${JSON.stringify(kernel.values)}`;
+    const { key, code } = expandKernel(kernel);
     let pipeline = this.pipelines.get(key);
     if (!pipeline) {
-      const code = expandShader(kernel.name, kernel.template, kernel.values);
       const module = this.device.createShaderModule({ code, label: key });
       pipeline = this.device.createComputePipeline({
         label: key,

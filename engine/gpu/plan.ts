@@ -1,26 +1,37 @@
 /** A recorded sequence of dispatches with its uniforms and temporaries: recorded once per shape, replayed at will. */
-import type { Gpu, Kernel } from "./gpu.ts";
-import { Tensor } from "./tensor.ts";
+import { DeviceError } from "../errors.ts";
+import type { Gpu } from "./gpu.ts";
+import { evaluateIterations } from "./kernel_interface.ts";
+import { expandKernel, type Kernel } from "./shader.ts";
+import { type MemoryPart, Tensor } from "./tensor.ts";
 
-/** A uniform field that is a float; plain numbers are u32. */
-export interface Float {
-  readonly float: number;
-}
+/** Tensors by the names that the kernel's WGSL gives its bindings. */
+export type Bindings = Readonly<Record<string, Tensor>>;
 
-/** Marks a uniform field as f32. */
-export const f32 = (value: number): Float => ({ float: value });
+/** Numbers by the names of the fields of the kernel's `struct Params`, which also says their types. */
+export type Parameters = Readonly<Record<string, number>>;
 
-/** Workgroup counts, or a tensor holding them as three u32 (for sizes known only on the GPU). */
-export type Grid = readonly [number, number?, number?] | { readonly indirect: Tensor };
+/**
+ * How much of a kernel runs: at least so many invocations, so many workgroups (folded into two dimensions above the limit of
+ * 65,535, or by dimension), or as a tensor of three u32 says, for sizes known only on the GPU.
+ */
+export type Grid =
+  | { readonly invocations: number }
+  | { readonly workgroups: number | readonly [number, number?, number?] }
+  | { readonly indirect: Tensor };
 
 interface Step {
   readonly kernel: Kernel;
-  readonly bindings: readonly Tensor[];
-  readonly params: readonly (number | Float)[];
-  readonly grid: Grid;
+  /** In the order of the kernel's bindings. */
+  readonly tensors: readonly Tensor[];
+  readonly words: Uint32Array<ArrayBuffer>;
+  readonly grid: readonly [number, number, number] | { readonly indirect: Tensor };
   pipeline?: GPUComputePipeline;
   group?: GPUBindGroup;
 }
+
+/** llvmpipe silently ends all loops of an invocation after so many turns. */
+const mostSoftwareIterations = 65535;
 
 /** Milliseconds of GPU time of one dispatch. */
 export interface DispatchTime {
@@ -28,7 +39,7 @@ export interface DispatchTime {
   readonly ms: number;
 }
 
-/** See file comment. Bindings: 0 is the uniform `params`, 1… are the tensors in order. */
+/** See file comment. Host and kernel agree by name: what WGSL declares must be given, no more and no less, when recording. */
 export class Plan implements Disposable {
   private readonly steps: Step[] = [];
   private readonly owned: Tensor[] = [];
@@ -43,7 +54,7 @@ export class Plan implements Disposable {
   }
 
   /** A temporary that lives as long as the plan, unless recycled for later steps of it. Contents undefined. */
-  temp(shape: readonly number[], label: string): Tensor {
+  temp(shape: readonly number[], label: string, part?: MemoryPart): Tensor {
     const elements = shape.reduce((a, b) => a * b, 1);
     let best = -1;
     for (const [i, { handle }] of this.reusable.entries()) {
@@ -52,20 +63,74 @@ export class Plan implements Disposable {
       if (best < 0 || handle.size < this.reusable[best]!.handle.size) best = i;
     }
     if (best >= 0) return new Tensor(this.reusable.splice(best, 1)[0]!.handle, shape, label);
-    const tensor = this.gpu.tensor(shape, label);
+    const tensor = this.gpu.tensor(shape, label, part && { part });
     this.owned.push(tensor);
     return tensor;
   }
 
-  /** Declares that no later step needs these temporaries' contents. */
+  /**
+   * Declares that no later step needs these temporaries' contents.
+   *
+   * Throws an Error for a tensor that is not this plan's, or was given back already.
+   */
   recycle(...tensors: (Tensor | undefined)[]) {
-    for (const tensor of tensors) if (tensor) this.reusable.push(tensor);
+    for (const tensor of tensors) {
+      if (!tensor) continue;
+      if (!this.owned.some(({ handle }) => handle === tensor.handle)) {
+        throw new Error(`Plan ${this.label} cannot recycle ${tensor.label}, which it did not make.`);
+      }
+      if (this.reusable.some(({ handle }) => handle === tensor.handle)) {
+        throw new Error(`Plan ${this.label} was given ${tensor.label} back twice.`);
+      }
+      this.reusable.push(tensor);
+    }
   }
 
-  /** Records one dispatch. */
-  dispatch(kernel: Kernel, bindings: readonly Tensor[], params: readonly (number | Float)[], grid: Grid) {
+  /**
+   * Records one dispatch.
+   *
+   * Throws an Error where bindings or parameters are missing, unknown, or of another type than the WGSL declares.
+   */
+  dispatch(kernel: Kernel, bindings: Bindings, parameters: Parameters, grid: Grid) {
     if (this.uniforms) throw new Error(`Plan ${this.label} was already run; record before running.`);
-    this.steps.push({ kernel, bindings, params, grid });
+    const { interface: wanted } = expandKernel(kernel);
+    const refuse = (problem: string) => {
+      throw new Error(`Plan ${this.label}: kernel ${kernel.name} ${problem}.`);
+    };
+    demandNames("binding", wanted.bindings, bindings, refuse);
+    demandNames("parameter", wanted.parameters, parameters, refuse);
+    const tensors = wanted.bindings.map(({ name, type, scalar }) => {
+      const tensor = bindings[name]!;
+      if (tensor.freed) refuse(`is given ${tensor.label} as ${name}, which was freed`);
+      if (scalar && tensor.scalar && scalar !== tensor.scalar) {
+        refuse(`declares ${name} as ${type}, but ${tensor.label} holds ${tensor.scalar}`);
+      }
+      return tensor;
+    });
+    const words = new DataView(new ArrayBuffer(wanted.parameters.length * 4));
+    wanted.parameters.forEach(({ name, type }, i) => {
+      const value = parameters[name]!;
+      if (type === "f32") words.setFloat32(4 * i, value, true);
+      else if (Number.isInteger(value) && value >= (type === "u32" ? 0 : -(2 ** 31)) && value < 2 ** 32) {
+        words.setUint32(4 * i, value, true);
+      } else refuse(`declares ${name} as ${type}, not ${value}`);
+    });
+    if (wanted.iterations !== undefined && this.gpu.isSoftware) {
+      const iterations = evaluateIterations(wanted.iterations, parameters);
+      if (iterations > mostSoftwareIterations) {
+        throw new DeviceError(
+          `Kernel ${kernel.name} would loop ${iterations} times, and this software adapter ends loops after ` +
+            `${mostSoftwareIterations}; use a GPU for a model or batch of this size.`,
+        );
+      }
+    }
+    const step = {
+      kernel,
+      tensors,
+      words: new Uint32Array(words.buffer),
+      grid: groupsOf(grid, wanted.workgroupSize),
+    };
+    this.steps.push(step);
   }
 
   /** Submits all dispatches, `times` times over, in one command buffer; `before` may record copies ahead of each time. */
@@ -145,35 +210,30 @@ export class Plan implements Disposable {
     if (this.uniforms) return;
     const { device } = this.gpu;
     const align = device.limits.minUniformBufferOffsetAlignment;
-    const sizes = this.steps.map((step) => Math.ceil(Math.max(1, step.params.length) * 4 / 16) * 16);
+    const sizes = this.steps.map(({ words }) => Math.ceil(Math.max(1, words.length) * 4 / 16) * 16);
     const offsets: number[] = [];
     let total = 0;
     for (const size of sizes) {
       offsets.push(total);
       total += Math.ceil(size / align) * align;
     }
-    const data = new DataView(new ArrayBuffer(Math.max(16, total)));
-    this.steps.forEach((step, i) =>
-      step.params.forEach((param, j) => {
-        const at = offsets[i]! + j * 4;
-        if (typeof param === "number") data.setUint32(at, param, true);
-        else data.setFloat32(at, param.float, true);
-      })
-    );
+    const data = new Uint32Array(Math.max(16, total) / 4);
+    this.steps.forEach(({ words }, i) => data.set(words, offsets[i]! / 4));
     this.uniforms = device.createBuffer({
       size: data.byteLength,
       usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
       label: `${this.label} uniforms`,
     });
-    device.queue.writeBuffer(this.uniforms, 0, data.buffer);
+    device.queue.writeBuffer(this.uniforms, 0, data);
     this.steps.forEach((step, i) => {
       step.pipeline = this.gpu.pipeline(step.kernel);
+      const { bindings } = expandKernel(step.kernel).interface;
       // Whole eights, so that kernels may read and write several neighbours at once; buffers are no shorter.
-      const entries: GPUBindGroupEntry[] = step.bindings.map((tensor, b) => ({
-        binding: b + 1,
+      const entries: GPUBindGroupEntry[] = step.tensors.map((tensor, b) => ({
+        binding: bindings[b]!.binding,
         resource: { buffer: tensor.handle, size: Math.ceil(Math.max(1, tensor.elements) / 8) * 32 },
       }));
-      if (step.params.length > 0) {
+      if (step.words.length > 0) {
         entries.push({
           binding: 0,
           resource: { buffer: this.uniforms!, offset: offsets[i]!, size: sizes[i]! },
@@ -188,12 +248,34 @@ function encode(pass: GPUComputePassEncoder, { pipeline, group, grid }: Step) {
   pass.setPipeline(pipeline!);
   pass.setBindGroup(0, group!);
   if ("indirect" in grid) pass.dispatchWorkgroupsIndirect(grid.indirect.handle, 0);
-  else pass.dispatchWorkgroups(grid[0], grid[1] ?? 1, grid[2] ?? 1);
+  else pass.dispatchWorkgroups(...grid);
 }
 
-/** A grid of enough workgroups of `size` for `count` invocations, folded into two dimensions above the limit of 65,535. */
-export function linearGrid(count: number, size: number): readonly [number, number] {
-  const groups = Math.max(1, Math.ceil(count / size));
+/** Demands that `given` has exactly the declared names. */
+function demandNames(
+  what: string,
+  declared: readonly { readonly name: string }[],
+  given: Readonly<Record<string, unknown>>,
+  refuse: (problem: string) => void,
+) {
+  for (const { name } of declared) if (given[name] === undefined) refuse(`lacks its ${what} ${name}`);
+  for (const name of Object.keys(given)) {
+    if (!declared.some((field) => field.name === name)) refuse(`has no ${what} ${name}`);
+  }
+}
+
+function groupsOf(grid: Grid, [x, y, z]: readonly [number, number, number]): Step["grid"] {
+  if ("indirect" in grid) return grid;
+  if ("invocations" in grid) return [...folded(Math.ceil(grid.invocations / (x * y * z))), 1];
+  const { workgroups } = grid;
+  return typeof workgroups === "number"
+    ? [...folded(workgroups), 1]
+    : [workgroups[0], workgroups[1] ?? 1, workgroups[2] ?? 1];
+}
+
+/** So many workgroups, at least one, in two dimensions of at most 65,535. */
+export function folded(workgroups: number): [number, number] {
+  const groups = Math.max(1, workgroups);
   const y = Math.ceil(groups / 65535);
   return [Math.ceil(groups / y), y];
 }

@@ -3,13 +3,59 @@
  *
  *   //: if NAME | if !NAME | if NAME == VALUE     lines up to `else` or `end`, kept when it holds
  *   //: for i in 0..COUNT                         lines up to `end`, repeated with $i = 0 … COUNT-1
+ *   //: include NAME                              the lines of another template, expanded with the same values
  *   $NAME                                         replaced by the value of NAME
  *
  * Drivers unroll and fold what has constant bounds and indices; loops over register tiles are therefore written out here.
  */
 
+import { type KernelInterface, kernelInterface } from "./kernel_interface.ts";
+
 /** What a template is specialised with; booleans feed `if`. */
 export type ShaderValues = Readonly<Record<string, string | number | boolean>>;
+
+/** A WGSL template with the values that specialise it; `name` is the file's name. */
+export interface Kernel {
+  readonly name: string;
+  readonly template: string;
+  readonly values: ShaderValues;
+}
+
+/** A kernel's WGSL and what it says of itself. */
+export interface ExpandedKernel {
+  /** The kernel's name and values: its label. */
+  readonly key: string;
+  readonly code: string;
+  readonly interface: KernelInterface;
+}
+
+const expanded = new Map<string, Map<string, ExpandedKernel>>();
+
+/** Expands a kernel and reads its interface; done once for each template and set of values. */
+export function expandKernel({ name, template, values }: Kernel): ExpandedKernel {
+  const key = `${name} ${JSON.stringify(values)}`;
+  let ofTemplate = expanded.get(template);
+  if (!ofTemplate) expanded.set(template, ofTemplate = new Map());
+  let kernel = ofTemplate.get(key);
+  if (!kernel) {
+    const code = expandShader(name, template, values);
+    ofTemplate.set(key, kernel = { key, code, interface: kernelInterface(name, code) });
+  }
+  return kernel;
+}
+
+/** Puts the templates that `include` lines name in their place; `library` holds them by name. */
+export function includeShaders(
+  name: string,
+  template: string,
+  library: Readonly<Record<string, string>>,
+): string {
+  return template.replace(/^[ \t]*\/\/: include (\w+)[ \t]*$/gm, (_, included: string) => {
+    const text = library[included];
+    if (text === undefined) throw new Error(`Shader ${name} includes ${included}, which there is not.`);
+    return includeShaders(included, text.trimEnd(), library);
+  });
+}
 
 /** Expands `template`; throws an Error naming `name` and the line for an unknown name or an unclosed block. */
 export function expandShader(name: string, template: string, values: ShaderValues): string {
@@ -68,7 +114,8 @@ export function expandShader(name: string, template: string, values: ShaderValue
   }
 
   function substitute(line: string, scope: ShaderValues, at: number): string {
-    const code = line.split("//", 1)[0]!; // comments may name what this specialisation lacks
+    // Comments may name what this specialisation lacks; only what states a kernel's iterations is kept, for its interface.
+    const code = line.startsWith("// iterations: ") ? line : line.split("//", 1)[0]!;
     return code.replace(/\$([A-Za-z][A-Za-z0-9]*)/g, (_, key: string) => String(lookup(key, scope, at)));
   }
 

@@ -2,8 +2,8 @@
  * A Gpu without a device behind it: buffers have sizes but no contents, dispatches do nothing and what is read back is
  * zero. The engine's own stages run on it in no time and tell what they would hold.
  */
-import { Gpu } from "./gpu.ts";
-import type { Tensor } from "./tensor.ts";
+import { Gpu, type TensorOptions } from "./gpu.ts";
+import type { MemoryPart, Tensor } from "./tensor.ts";
 
 /** The limits of an adapter that sizes depend on, in bytes. */
 export interface BufferLimits {
@@ -25,15 +25,11 @@ export class SizingGpu extends Gpu {
   /** Buffers asked for that exceed one binding, by label. */
   readonly excessive = new Map<string, SizedBuffer>();
   /** Per part, bytes held now and the most held since `startStage`. */
-  private readonly held = new Map<string, number>();
-  private readonly most = new Map<string, number>();
+  private readonly held = new Map<MemoryPart, number>();
+  private readonly most = new Map<MemoryPart, number>();
 
-  /** `partOf` sorts buffers by their label; `software` sizes for the variants of software Vulkan. */
-  constructor(
-    readonly limits: BufferLimits,
-    software: boolean,
-    private readonly partOf: (label: string) => string,
-  ) {
+  /** `software` sizes for the variants of software Vulkan. */
+  constructor(readonly limits: BufferLimits, software: boolean) {
     super(adapterOf(software), deviceOf(limits));
   }
 
@@ -47,15 +43,15 @@ export class SizingGpu extends Gpu {
   }
 
   /** Most bytes of each part held at any time since `startStage`. */
-  get parts(): ReadonlyMap<string, number> {
+  get parts(): ReadonlyMap<MemoryPart, number> {
     return this.most;
   }
 
-  override tensor(shape: readonly number[], label: string, options?: { exact?: boolean }): Tensor {
+  override tensor(shape: readonly number[], label: string, options?: TensorOptions): Tensor {
     const tensor = super.tensor(shape, label, options);
     const bytes = tensor.handle.size;
     if (bytes > this.largest.bytes) this.largest = { label, shape, bytes };
-    this.hold(label, bytes);
+    this.hold(tensor.part, bytes);
     return tensor;
   }
 
@@ -65,7 +61,7 @@ export class SizingGpu extends Gpu {
 
   override free(tensor: Tensor) {
     super.free(tensor);
-    this.hold(tensor.label, -tensor.handle.size);
+    this.hold(tensor.part, -tensor.handle.size);
   }
 
   /** Notes what would be refused and goes on, so that a plan can state the rest too. */
@@ -73,8 +69,7 @@ export class SizingGpu extends Gpu {
     this.excessive.set(label, { label, shape, bytes });
   }
 
-  private hold(label: string, bytes: number) {
-    const part = this.partOf(label);
+  private hold(part: MemoryPart, bytes: number) {
     const held = (this.held.get(part) ?? 0) + bytes;
     this.held.set(part, held);
     this.most.set(part, Math.max(held, this.most.get(part) ?? 0));

@@ -301,7 +301,7 @@ export function recordLogits(plan: Plan, model: Model, x: Tensor): { normed: Ten
   const rows = x.shape[0]!;
   const normed = plan.temp([rows, config.hiddenSize], "final norm");
   rmsNorm(plan, x, weights.finalNorm, normed, { rows });
-  const logits = plan.temp([rows, config.vocabSize], "logits");
+  const logits = plan.temp([rows, config.vocabSize], "logits", "logits");
   linear(plan, normed, weights.unembedding, logits);
   if (config.finalSoftCap > 0) softCap(plan, logits, config.finalSoftCap);
   return { normed, logits };

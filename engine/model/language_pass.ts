@@ -43,7 +43,7 @@ export function recordLanguagePass(plan: Plan, model: Model, pass: LanguagePass)
   const layers: { activations: LayerActivations; cache: Tensor }[] = [];
   let x = recordEmbedding(plan, model, batch);
   for (let l = 0; l < config.layers; l++) {
-    const cache = plan.temp([pass.cacheRows, 2, keyValueHeads * headWidth], "cache");
+    const cache = plan.temp([pass.cacheRows, 2, keyValueHeads * headWidth], "cache", "cache");
     const activations = recordLayer(plan, model, l, batch, x, cache);
     layers.push({ activations, cache });
     x = activations.out;

@@ -102,7 +102,12 @@ export class Model implements Disposable {
       const rope = ropeOf(config, l);
       if (angles.has(rope)) continue;
       const shape = [contextLength, config.headWidth / 2, 2];
-      angles.set(rope, gpu.upload(ropeAngles(rope, config.headWidth, contextLength), shape, "rotary angles"));
+      angles.set(
+        rope,
+        gpu.upload(ropeAngles(rope, config.headWidth, contextLength), shape, "rotary angles", {
+          part: "weights",
+        }),
+      );
     }
     const cacheBytes = options.cacheBytes ?? defaultCacheBytes(gpuBytes(weights));
     const { directory = "", commit, tokenizer } = options;
@@ -139,7 +144,9 @@ export class Model implements Disposable {
 
   /** One single-layer cache [rows, 2, K, C] per layer, or one for all where nothing is kept between layers. */
   cache(rows: number, label: string): Tensor {
-    return this.gpu.tensor([rows, 2, this.config.keyValueHeads * this.config.headWidth], label);
+    return this.gpu.tensor([rows, 2, this.config.keyValueHeads * this.config.headWidth], label, {
+      part: "cache",
+    });
   }
 
   /** Throws InputError for a sequence that is empty, too long, or holds an id outside the vocabulary. */

@@ -91,7 +91,9 @@ export function fillPrefixCache(
   const { gpu, config } = model;
   const rows = layout.rows + extraRows + 1; // the last is where padding tokens write
   const layers = Array.from({ length: config.layers }, (_, l) => model.cache(rows, `cache of layer ${l}`));
-  const table = gpu.upload(layout.table, [layout.table.length + extraTable], "cache table");
+  const table = gpu.upload(layout.table, [layout.table.length + extraTable], "cache table", {
+    part: "cache",
+  });
   const next = withNext ? gpu.tensor([Math.max(1, layout.rows)], "next ids") : undefined;
   const cache = {
     layers,

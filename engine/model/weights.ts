@@ -114,14 +114,14 @@ export async function loadWeights(
   };
   const bias = async (parts: readonly WeightPart[]): Promise<Tensor> => {
     const width = parts.reduce((sum, { rows }) => sum + rows, 0);
-    const tensor = gpu.tensor([width], biasName(parts[0]!));
+    const tensor = gpu.tensor([width], biasName(parts[0]!), { part: "weights" });
     biases.push(tensor);
     for (const part of parts) gpu.write(tensor, await vector(biasName(part), part.rows), part.firstRow);
     return tensor;
   };
   const norm = async (name: string, width: number): Promise<Norm> => {
     const loadedNorm = {
-      weight: gpu.upload(await vector(name, width), [width], name),
+      weight: gpu.upload(await vector(name, width), [width], name, { part: "weights" }),
       offset: config.architecture.normOffset,
       epsilon: config.normEpsilon,
     };
@@ -218,7 +218,7 @@ async function loadMatrix(
     gpu,
     rows,
     rowBytes,
-    (count) => gpu.tensor([Math.ceil(count * rowBytes / 4)], name, { exact: true }),
+    (count) => gpu.tensor([Math.ceil(count * rowBytes / 4)], name, { exact: true, part: "weights" }),
   );
   const chunkRows = chunks[0]!.rows;
   const pieceRows = Math.max(1, Math.floor(pieceBytes / (columns * 4)));

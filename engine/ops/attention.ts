@@ -1,17 +1,7 @@
 /** Rotary embedding, K/V cache append and causal attention. N tokens, H query heads, K key/value heads, C head width. */
-import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import backwardKeyValue from "../../shaders/attention_backward_key_value.wgsl" with { type: "text" };
-import backwardKeyValueBroadcast from "../../shaders/attention_backward_key_value_broadcast.wgsl" with {
-  type: "text",
-};
-import backwardQuery from "../../shaders/attention_backward_query.wgsl" with { type: "text" };
-import cachePrelude from "../../shaders/cache.wgsl" with { type: "text" };
-import delta from "../../shaders/attention_delta.wgsl" with { type: "text" };
-import parallel from "../../shaders/attention_parallel.wgsl" with { type: "text" };
-import rotaryAppendShader from "../../shaders/rotary_append.wgsl" with { type: "text" };
-import rotaryBackwardShader from "../../shaders/rotary_backward.wgsl" with { type: "text" };
-import serial from "../../shaders/attention.wgsl" with { type: "text" };
+import { kernel } from "./kernels.ts";
 import { elementOf, variantFor } from "./variants.ts";
 
 /** Head counts and score function of one attention layer. */
@@ -55,10 +45,10 @@ export function rotaryAppend(
   const half = shape.headWidth / 2 / per;
   const count = layout.tokens.shape[0]! * (shape.queryHeads + 2 * shape.keyValueHeads) * half;
   plan.dispatch(
-    { name: "rotary_append", template: cachePrelude + rotaryAppendShader, values: { T } },
-    [layout.tokens, layout.sequences, layout.table, angles, qk, v, q, cache],
-    [count, shape.queryHeads, shape.keyValueHeads, half],
-    linearGrid(count, 64),
+    kernel("rotary_append", { T }),
+    { ...bound(layout), angles, qk, v, q, cache },
+    { count, query_heads: shape.queryHeads, key_value_heads: shape.keyValueHeads, half },
+    { invocations: count },
   );
 }
 
@@ -75,10 +65,15 @@ export function rotaryBackward(
   const { T, per } = elementOf(shape.headWidth / 2);
   const count = dqkv.elements / 2 / per;
   plan.dispatch(
-    { name: "rotary_backward", template: rotaryBackwardShader, values: { T } },
-    [layout.tokens, angles, dq, dkv, dqkv],
-    [count, shape.queryHeads, shape.keyValueHeads, shape.headWidth / 2 / per],
-    linearGrid(count, 64),
+    kernel("rotary_backward", { T }),
+    { tokens: layout.tokens, angles, dq, dkv, dqkv },
+    {
+      count,
+      query_heads: shape.queryHeads,
+      key_value_heads: shape.keyValueHeads,
+      half: shape.headWidth / 2 / per,
+    },
+    { invocations: count },
   );
 }
 
@@ -98,15 +93,11 @@ export function attention(
   const count = layout.tokens.shape[0]! * shape.queryHeads / (many ? 1 : values.SHARE);
   plan.dispatch(
     many
-      ? {
-        name: "attention_parallel",
-        template: cachePrelude + parallel,
-        values: { ...values, SLICES: Math.ceil(values.UNITS / WG) },
-      }
-      : { name: "attention", template: cachePrelude + serial, values },
-    [layout.tokens, layout.sequences, layout.table, q, cache, y, stats],
+      ? kernel("attention_parallel", { ...values, SLICES: Math.ceil(values.UNITS / WG) })
+      : kernel("attention", values),
+    { ...bound(layout), q, cache, y, stats },
     params(count, shape),
-    linearGrid(count, many ? 1 : WG),
+    many ? { workgroups: count } : { invocations: count },
   );
 }
 
@@ -128,50 +119,41 @@ export function attentionBackward(
   const WG = variantFor(plan.gpu) === "parallel" ? 64 : 8;
   const values = shaderValues(shape, WG);
   plan.dispatch(
-    { name: "attention_delta", template: delta, values: {} },
-    [forward.y, dy, forward.stats],
-    [queries, shape.headWidth],
-    linearGrid(queries, 64),
+    kernel("attention_delta"),
+    { y: forward.y, dy, stats: forward.stats },
+    { count: queries, width: shape.headWidth },
+    { invocations: queries },
   );
-  const rest = [
-    layout.sequences,
-    layout.table,
-    forward.q,
-    forward.cache,
-    forward.stats,
-    dy,
-  ];
+  const { q, cache, stats } = forward;
+  const rest = { ...bound(layout), q, cache, stats, dy };
   plan.dispatch(
-    { name: "attention_backward_query", template: cachePrelude + backwardQuery, values },
-    [queryTokens, ...rest, dq],
+    kernel("attention_backward_query", values),
+    { ...rest, tokens: queryTokens, dq },
     params(queries / values.SHARE, shape),
-    linearGrid(queries / values.SHARE, WG),
+    { invocations: queries / values.SHARE },
   );
   const tokens = layout.tokens.shape[0]!;
   if (variantFor(plan.gpu) === "broadcast" && values.VECTOR && queryTokens === layout.tokens) {
     const LANES = [8, 7, 6, 5, 4, 3, 2, 1].find((lanes) => values.UNITS % lanes === 0)!;
     plan.dispatch(
-      {
-        name: "attention_backward_key_value_broadcast",
-        template: cachePrelude + backwardKeyValueBroadcast,
-        values: { UNITS: values.UNITS, LANES, SLICES: values.UNITS / LANES, SOFT_CAP: values.SOFT_CAP },
-      },
-      [layout.tokens, ...rest, dkv],
+      kernel("attention_backward_key_value_broadcast", {
+        UNITS: values.UNITS,
+        LANES,
+        SLICES: values.UNITS / LANES,
+        SOFT_CAP: values.SOFT_CAP,
+      }),
+      { ...rest, dkv },
       params(tokens, shape),
-      [Math.ceil(tokens / 8), shape.keyValueHeads],
+      { workgroups: [Math.ceil(tokens / 8), shape.keyValueHeads] },
     );
     return;
   }
   const keys = tokens * shape.keyValueHeads;
   plan.dispatch(
-    {
-      name: "attention_backward_key_value",
-      template: cachePrelude + backwardKeyValue,
-      values: { ...values, LAST: queryTokens !== layout.tokens },
-    },
-    [layout.tokens, ...rest, dkv],
+    kernel("attention_backward_key_value", { ...values, LAST: queryTokens !== layout.tokens }),
+    { ...rest, dkv },
     params(keys, shape),
-    linearGrid(keys, WG),
+    { invocations: keys },
   );
 }
 
@@ -191,12 +173,15 @@ function shaderValues(shape: AttentionShape, WG: number) {
 }
 
 function params(count: number, shape: AttentionShape) {
-  return [
+  return {
     count,
-    shape.queryHeads,
-    shape.keyValueHeads,
-    shape.window,
-    f32(shape.scale),
-    f32(shape.softCap || 1),
-  ];
+    query_heads: shape.queryHeads,
+    key_value_heads: shape.keyValueHeads,
+    window: shape.window,
+    scale: shape.scale,
+    soft_cap: shape.softCap || 1,
+  };
 }
+
+/** The bindings of cache.wgsl. */
+const bound = ({ tokens, sequences, table }: TokenLayout) => ({ tokens, sequences, table });

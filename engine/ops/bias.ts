@@ -1,16 +1,15 @@
 /** Biases of linear layers. N tokens, O outputs. */
-import { linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import forward from "../../shaders/bias.wgsl" with { type: "text" };
-import gradientShader from "../../shaders/bias_gradient.wgsl" with { type: "text" };
+import { kernel } from "./kernels.ts";
 
 /** y[N, O] += bias[O]. */
 export function addBias(plan: Plan, bias: Tensor, y: Tensor) {
   plan.dispatch(
-    { name: "bias", template: forward, values: {} },
-    [bias, y],
-    [y.elements, bias.elements],
-    linearGrid(y.elements, 64),
+    kernel("bias"),
+    { bias, y },
+    { count: y.elements, width: bias.elements },
+    { invocations: y.elements },
   );
 }
 
@@ -18,9 +17,9 @@ export function addBias(plan: Plan, bias: Tensor, y: Tensor) {
 export function biasGradient(plan: Plan, dy: Tensor, gradient: Tensor) {
   const width = gradient.elements;
   plan.dispatch(
-    { name: "bias_gradient", template: gradientShader, values: {} },
-    [dy, gradient],
-    [dy.elements / width, width],
-    [Math.ceil(width / 64)],
+    kernel("bias_gradient"),
+    { dy, gradient },
+    { rows: dy.elements / width, width },
+    { invocations: width },
   );
 }

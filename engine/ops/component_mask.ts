@@ -1,11 +1,7 @@
 /** Component masks: scaling by 2·mask at flagged tokens, its gradient, and the Adam step with L1 that learns them. */
-import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import backwardShader from "../../shaders/component_mask_backward.wgsl" with { type: "text" };
-import normShader from "../../shaders/mask_norm.wgsl" with { type: "text" };
-import scaleShader from "../../shaders/component_mask.wgsl" with { type: "text" };
-import stateShader from "../../shaders/mask_state.wgsl" with { type: "text" };
-import stepShader from "../../shaders/mask_step.wgsl" with { type: "text" };
+import { kernel } from "./kernels.ts";
 
 /** Some consecutive components of a mask vector, each `width` channels of the activation. */
 export interface MaskSlice {
@@ -19,10 +15,10 @@ export interface MaskSlice {
 /** y = x · 2·mask at flagged tokens, x elsewhere; x and y [N, W]. */
 export function scaleByMask(plan: Plan, tokens: Tensor, slice: MaskSlice, x: Tensor, y: Tensor) {
   plan.dispatch(
-    { name: "component_mask", template: scaleShader, values: {} },
-    [tokens, slice.mask, y, x],
-    [y.elements, y.shape[1]!, slice.width, slice.first],
-    linearGrid(y.elements, 64),
+    kernel("component_mask"),
+    { tokens, mask: slice.mask, y, x },
+    { count: y.elements, width: y.shape[1]!, component_width: slice.width, first: slice.first },
+    { invocations: y.elements },
   );
 }
 
@@ -41,10 +37,10 @@ export function maskBackward(
   const [n, width] = [x.shape[0]!, x.shape[1]!];
   const components = width / slice.width;
   plan.dispatch(
-    { name: "component_mask_backward", template: backwardShader, values: {} },
-    [tokens, slice.mask, x, dy, gradient],
-    [components, n, width, slice.width, slice.first],
-    linearGrid(components, 64),
+    kernel("component_mask_backward"),
+    { tokens, mask: slice.mask, x, dy, gradient },
+    { components, tokens: n, width, component_width: slice.width, first: slice.first },
+    { invocations: components },
   );
 }
 
@@ -81,30 +77,42 @@ export function maskStep(
   const count = training.mask.elements;
   const norm = plan.temp([threads], "mask norm");
   plan.dispatch(
-    { name: "mask_norm", template: normShader, values: { WG: threads } },
-    [training.mask, norm],
-    [count],
-    [1],
+    kernel("mask_norm", { WG: threads }),
+    { mask: training.mask, norm },
+    { count },
+    { workgroups: 1 },
   );
   plan.dispatch(
-    { name: "mask_step", template: stepShader, values: {} },
-    [training.step, training.state, training.gradient, training.moments, training.mask],
-    [
+    kernel("mask_step"),
+    {
+      step: training.step,
+      state: training.state,
+      gradient: training.gradient,
+      moments: training.moments,
+      mask: training.mask,
+    },
+    {
       count,
-      f32(options.strength),
-      f32(options.betas[0]),
-      f32(options.betas[1]),
-      f32(1 - options.betas[0]),
-      f32(1 - options.betas[1]),
-      f32(options.epsilon),
-    ],
-    linearGrid(count, 64),
+      strength: options.strength,
+      beta1: options.betas[0],
+      beta2: options.betas[1],
+      rest1: 1 - options.betas[0],
+      rest2: 1 - options.betas[1],
+      epsilon: options.epsilon,
+    },
+    { invocations: count },
   );
   plan.dispatch(
-    { name: "mask_state", template: stateShader, values: { WG: threads } },
-    [training.mask, results, training.state, training.history, norm],
-    [count, results.elements / 2, f32(options.strength), options.patience, options.initial],
-    [1],
+    kernel("mask_state", { WG: threads }),
+    { mask: training.mask, results, state: training.state, history: training.history, before: norm },
+    {
+      count,
+      pairs: results.elements / 2,
+      strength: options.strength,
+      patience: options.patience,
+      initial: options.initial,
+    },
+    { workgroups: 1 },
   );
   plan.recycle(norm);
 }

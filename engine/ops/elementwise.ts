@@ -1,12 +1,7 @@
 /** Operators without a reduction across tokens: gated MLP, soft cap, fill, and row copies. N tokens, F MLP width. */
-import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import capBackward from "../../shaders/soft_cap_backward.wgsl" with { type: "text" };
-import capShader from "../../shaders/soft_cap.wgsl" with { type: "text" };
-import copyShader from "../../shaders/copy_rows.wgsl" with { type: "text" };
-import fillShader from "../../shaders/fill.wgsl" with { type: "text" };
-import gatedBackward from "../../shaders/gated_mlp_backward.wgsl" with { type: "text" };
-import gatedShader from "../../shaders/gated_mlp.wgsl" with { type: "text" };
+import { kernel } from "./kernels.ts";
 import type { MaskSlice } from "./component_mask.ts";
 import { elementOf } from "./variants.ts";
 
@@ -31,14 +26,14 @@ export function gatedMlp(
 ) {
   const { T, per } = elementOf(y.shape[1]!);
   plan.dispatch(
+    kernel("gated_mlp", { ACTIVATION: activation, T, MASK: masked !== undefined }),
     {
-      name: "gated_mlp",
-      template: gatedShader,
-      values: { ACTIVATION: activation, T, MASK: masked !== undefined },
+      gate_up: gateUp,
+      y,
+      ...(masked && { tokens: masked.tokens, mask: masked.slice.mask, masked: masked.y }),
     },
-    [gateUp, y, ...(masked ? [masked.tokens, masked.slice.mask, masked.y] : [])],
-    [y.elements / per, y.shape[1]! / per, ...(masked ? [masked.slice.first] : [])],
-    linearGrid(y.elements / per, 64),
+    { count: y.elements / per, width: y.shape[1]! / per, ...(masked && { first: masked.slice.first }) },
+    { invocations: y.elements / per },
   );
 }
 
@@ -52,41 +47,28 @@ export function gatedMlpBackward(
 ) {
   const { T, per } = elementOf(dy.shape[1]!);
   plan.dispatch(
-    { name: "gated_mlp_backward", template: gatedBackward, values: { ACTIVATION: activation, T } },
-    [gateUp, dy, dGateUp],
-    [dy.elements / per, dy.shape[1]! / per],
-    linearGrid(dy.elements / per, 64),
+    kernel("gated_mlp_backward", { ACTIVATION: activation, T }),
+    { gate_up: gateUp, dy, dgate_up: dGateUp },
+    { count: dy.elements / per, width: dy.shape[1]! / per },
+    { invocations: dy.elements / per },
   );
 }
 
 /** y = cap · tanh(y / cap), in place. */
 export function softCap(plan: Plan, y: Tensor, cap: number) {
-  plan.dispatch(
-    { name: "soft_cap", template: capShader, values: {} },
-    [y],
-    [y.elements, f32(cap)],
-    linearGrid(y.elements, 64),
-  );
+  plan.dispatch(kernel("soft_cap"), { y }, { count: y.elements, cap }, { invocations: y.elements });
 }
 
 /** dy · (1 - (y / cap)²), in place in dy; y is the capped value. */
 export function softCapBackward(plan: Plan, y: Tensor, dy: Tensor, cap: number) {
-  plan.dispatch(
-    { name: "soft_cap_backward", template: capBackward, values: {} },
-    [y, dy],
-    [y.elements, f32(cap)],
-    linearGrid(y.elements, 64),
-  );
+  plan.dispatch(kernel("soft_cap_backward"), { y, dy }, { count: y.elements, cap }, {
+    invocations: y.elements,
+  });
 }
 
 /** y[…] = value. */
 export function fill(plan: Plan, y: Tensor, value: number) {
-  plan.dispatch(
-    { name: "fill", template: fillShader, values: {} },
-    [y],
-    [y.elements, f32(value)],
-    linearGrid(y.elements, 64),
-  );
+  plan.dispatch(kernel("fill"), { y }, { count: y.elements, value }, { invocations: y.elements });
 }
 
 /** A rectangle of columns in rows of a matrix. */
@@ -100,9 +82,16 @@ export interface RowSlice {
 export function copyRows(plan: Plan, index: Tensor, from: RowSlice, to: RowSlice, width: number) {
   const count = index.shape[0]! * width;
   plan.dispatch(
-    { name: "copy_rows", template: copyShader, values: {} },
-    [index, from.tensor, to.tensor],
-    [count, width, from.stride, from.offset, to.stride, to.offset],
-    linearGrid(count, 64),
+    kernel("copy_rows"),
+    { index, from_rows: from.tensor, to_rows: to.tensor },
+    {
+      count,
+      width,
+      from_stride: from.stride,
+      from_offset: from.offset,
+      to_stride: to.stride,
+      to_offset: to.offset,
+    },
+    { invocations: count },
   );
 }

@@ -1,20 +1,18 @@
 /** Token embedding and the scatter of gradients into embedding-shaped matrices. N tokens, D width, V vocabulary. */
 import type { Gpu } from "../gpu/gpu.ts";
-import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import forward from "../../shaders/embedding.wgsl" with { type: "text" };
-import gradientShader from "../../shaders/embedding_gradient.wgsl" with { type: "text" };
-import weights from "../../shaders/weights.wgsl" with { type: "text" };
+import { kernel } from "./kernels.ts";
 import { chunksOf, type Gradient, type Weight } from "./weight.ts";
 
 /** y[N, D] = scale · table[tokens[N].id]. */
 export function embed(plan: Plan, tokens: Tensor, table: Weight, y: Tensor, scale: number) {
   for (const { tensor, firstRow, rows } of table.chunks) {
     plan.dispatch(
-      { name: "embedding", template: weights + forward, values: { DTYPE: table.storage, VECTOR: false } },
-      [tensor, tokens, y],
-      [y.elements, table.columns, firstRow, rows, f32(scale)],
-      linearGrid(y.elements, 64),
+      kernel("embedding", { DTYPE: table.storage, VECTOR: false }),
+      { weights: tensor, tokens, y },
+      { count: y.elements, width: table.columns, first_row: firstRow, rows, scale },
+      { invocations: y.elements },
     );
   }
 }
@@ -97,10 +95,17 @@ export function scatterGradient(
   const width = dy.shape[1]!;
   for (const { tensor, firstRow, rows } of chunksOf(gradient)) {
     plan.dispatch(
-      { name: "embedding_gradient", template: gradientShader, values: {} },
-      [scatter.ids, scatter.starts, scatter.entries, coefficients, dy, tensor],
-      [scatter.unique * width, width, firstRow, rows],
-      linearGrid(scatter.unique * width, 64),
+      kernel("embedding_gradient"),
+      {
+        ids: scatter.ids,
+        starts: scatter.starts,
+        entries: scatter.entries,
+        coefficients,
+        dy,
+        gradient: tensor,
+      },
+      { count: scatter.unique * width, width, first_row: firstRow, rows },
+      { invocations: scatter.unique * width },
     );
   }
 }

@@ -1,18 +1,14 @@
 /** Sums on the GPU, and clipping of gradients by their norm over all tensors together. */
-import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import clipShader from "../../shaders/clip_norm.wgsl" with { type: "text" };
-import squaresShader from "../../shaders/sum_squares.wgsl" with { type: "text" };
-import sumShader from "../../shaders/sum.wgsl" with { type: "text" };
+import { kernel } from "./kernels.ts";
 
 /** Elements that one thread squares and adds: at least this many, and more where there would be too many threads. */
 const elementsPerThread = 256, mostPartials = 2 ** 20;
 
 /** totals[at] = Σ values; up to 4 million values, since one workgroup adds them. */
 export function sum(plan: Plan, values: Tensor, totals: Tensor, at: number) {
-  plan.dispatch({ name: "sum", template: sumShader, values: {} }, [values, totals], [values.elements, at], [
-    1,
-  ]);
+  plan.dispatch(kernel("sum"), { values, totals }, { count: values.elements, at }, { workgroups: 1 });
 }
 
 /** totals[at] = Σ of the squares of all elements of `tensors`. */
@@ -24,10 +20,10 @@ export function squaredNorm(plan: Plan, tensors: readonly Tensor[], totals: Tens
   let first = 0;
   tensors.forEach((tensor, i) => {
     plan.dispatch(
-      { name: "sum_squares", template: squaresShader, values: {} },
-      [tensor, partials],
-      [tensor.elements, threads[i]!, first],
-      linearGrid(threads[i]!, 64),
+      kernel("sum_squares"),
+      { values: tensor, partials },
+      { count: tensor.elements, threads: threads[i]!, first },
+      { invocations: threads[i]! },
     );
     first += threads[i]!;
   });
@@ -45,10 +41,10 @@ export function clipToNorm(
 ) {
   for (const tensor of tensors) {
     plan.dispatch(
-      { name: "clip_norm", template: clipShader, values: {} },
-      [totals, tensor],
-      [tensor.elements, at, f32(limit)],
-      linearGrid(tensor.elements, 64),
+      kernel("clip_norm"),
+      { totals, values: tensor },
+      { count: tensor.elements, at, limit },
+      { invocations: tensor.elements },
     );
   }
 }

@@ -1,11 +1,7 @@
 /** Logits of single tokens, pair losses and cross-entropy. P positions, J pairs a position, K ids a position, D, V. */
-import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import crossEntropyShader from "../../shaders/cross_entropy.wgsl" with { type: "text" };
-import logitsBackward from "../../shaders/token_logits_backward.wgsl" with { type: "text" };
-import logitsShader from "../../shaders/token_logits.wgsl" with { type: "text" };
-import pairShader from "../../shaders/pair_loss.wgsl" with { type: "text" };
-import weights from "../../shaders/weights.wgsl" with { type: "text" };
+import { kernel } from "./kernels.ts";
 import type { Weight } from "./weight.ts";
 
 /** `logit-difference`: -(desired - undesired), the paper's. `preference`: softplus of it, bounded below. */
@@ -17,14 +13,10 @@ export function tokenLogits(plan: Plan, x: Tensor, table: Weight, ids: Tensor, l
   const width = vector ? table.columns / 4 : table.columns;
   for (const { tensor, firstRow, rows } of table.chunks) {
     plan.dispatch(
-      {
-        name: "token_logits",
-        template: weights + logitsShader,
-        values: { DTYPE: table.storage, VECTOR: vector },
-      },
-      [tensor, ids, x, logits],
-      [ids.elements, ids.elements / x.shape[0]!, width, firstRow, rows],
-      linearGrid(ids.elements, 64),
+      kernel("token_logits", { DTYPE: table.storage, VECTOR: vector }),
+      { weights: tensor, ids, x, logits },
+      { count: ids.elements, per_row: ids.elements / x.shape[0]!, width, first_row: firstRow, rows },
+      { invocations: ids.elements },
     );
   }
 }
@@ -33,14 +25,16 @@ export function tokenLogits(plan: Plan, x: Tensor, table: Weight, ids: Tensor, l
 export function tokenLogitsBackward(plan: Plan, dlogits: Tensor, table: Weight, ids: Tensor, dx: Tensor) {
   table.chunks.forEach(({ tensor, firstRow, rows }, i) =>
     plan.dispatch(
+      kernel("token_logits_backward", { DTYPE: table.storage, VECTOR: false, ACCUMULATE: i > 0 }),
+      { weights: tensor, ids, dlogits, dx },
       {
-        name: "token_logits_backward",
-        template: weights + logitsBackward,
-        values: { DTYPE: table.storage, VECTOR: false, ACCUMULATE: i > 0 },
+        count: dx.elements,
+        per_row: ids.elements / dx.shape[0]!,
+        width: table.columns,
+        first_row: firstRow,
+        rows,
       },
-      [tensor, ids, dlogits, dx],
-      [dx.elements, ids.elements / dx.shape[0]!, table.columns, firstRow, rows],
-      linearGrid(dx.elements, 64),
+      { invocations: dx.elements },
     )
   );
 }
@@ -59,10 +53,10 @@ export function pairLoss(
   results: Tensor,
 ) {
   plan.dispatch(
-    { name: "pair_loss", template: pairShader, values: { OBJECTIVE: objective } },
-    [logits, pairWeights, dlogits, results],
-    [pairWeights.elements, f32(finalSoftCap)],
-    linearGrid(pairWeights.elements, 64),
+    kernel("pair_loss", { OBJECTIVE: objective }),
+    { logits, pair_weights: pairWeights, dlogits, results },
+    { count: pairWeights.elements, soft_cap: finalSoftCap },
+    { invocations: pairWeights.elements },
   );
 }
 
@@ -80,9 +74,9 @@ export function crossEntropy(
 ) {
   const [rows, width] = [logits.shape[0]!, logits.shape[1]!];
   plan.dispatch(
-    { name: "cross_entropy", template: crossEntropyShader, values: { WG: 64, SOFT_CAP: finalSoftCap > 0 } },
-    [targets, rowWeights, logits, losses],
-    [rows, width, f32(finalSoftCap)],
-    linearGrid(rows, 1),
+    kernel("cross_entropy", { WG: 64, SOFT_CAP: finalSoftCap > 0 }),
+    { targets, row_weights: rowWeights, logits, losses },
+    { rows, width, soft_cap: finalSoftCap },
+    { workgroups: rows },
   );
 }

@@ -1,15 +1,7 @@
 /** Matrix products in the three layouts training needs. N tokens (rows), I inputs, O outputs, R overlaid rows. */
-import type { Plan } from "../gpu/plan.ts";
+import { type Bindings, folded, type Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import broadcast from "../../shaders/matmul_broadcast.wgsl" with { type: "text" };
-import nn from "../../shaders/matmul_nn.wgsl" with { type: "text" };
-import nt from "../../shaders/matmul_nt.wgsl" with { type: "text" };
-import split from "../../shaders/matmul_split.wgsl" with { type: "text" };
-import takeColumns from "../../shaders/take_columns.wgsl" with { type: "text" };
-import tiled from "../../shaders/matmul_tiled.wgsl" with { type: "text" };
-import weights from "../../shaders/weights.wgsl" with { type: "text" };
-import weightsEight from "../../shaders/weights_eight.wgsl" with { type: "text" };
-import { linearGrid } from "../gpu/plan.ts";
+import { kernel } from "./kernels.ts";
 import { type Layout, loadsWide, matmulTile } from "./variants.ts";
 import { chunksOf, type Gradient, type RowOverlay, type Storage, type Weight } from "./weight.ts";
 
@@ -63,10 +55,10 @@ export function linearBackward(
   if (overlay) {
     taken = plan.temp([n, overlay.rows.length], `${weight.name} overlaid columns`);
     plan.dispatch(
-      { name: "take_columns", template: takeColumns, values: {} },
-      [overlay.index, dy, taken],
-      [taken.elements, overlay.rows.length, weight.rows],
-      linearGrid(taken.elements, 64),
+      kernel("take_columns"),
+      { columns: overlay.index, dy, taken },
+      { count: taken.elements, taken_width: overlay.rows.length, width: weight.rows },
+      { invocations: taken.elements },
     );
   }
   if (!dx) return taken;
@@ -131,75 +123,82 @@ export interface NTSizes {
 export function matmulNT(plan: Plan, x: Tensor, b: Right, y: Tensor, sizes: NTSizes) {
   const { m, n, k, yStride, yOffset } = sizes;
   const vector = k % 4 === 0;
-  const { kernel, WX, WY, TM, TN } = matmulTile(plan.gpu, "nt", m, n, vector);
+  const tile = matmulTile(plan.gpu, "nt", m, n, vector);
+  const { WX, WY, TM, TN } = tile;
   const options = {
     DTYPE: b.storage,
     VECTOR: vector,
     RESIDUAL: sizes.residual !== undefined,
     SCATTER: sizes.columns !== undefined,
     ACCUMULATE: sizes.accumulate ?? false,
-
     TM,
     TN,
   };
-  const extra = sizes.residual ?? sizes.columns;
-  const bindings = [b.tensor, x, y, ...(extra ? [extra] : [])];
+  const extra = {
+    ...(sizes.residual && { residual: sizes.residual }),
+    ...(sizes.columns && { columns: sizes.columns }),
+  };
+  const product = { m, n, k, aOffset: 0, aRow: k, aColumn: 1, yStride, yOffset };
+  if (tile.kernel === "tiled") {
+    tiledProduct(plan, options, "nt", { weights: b.tensor, a: x, y, ...extra }, product);
+    return;
+  }
+  if (tile.kernel === "broadcast") {
+    const quads = { ...options, TN: TN / 4 };
+    broadcastProduct(plan, quads, "nt", { weights: b.tensor, a: x, y, ...extra }, product);
+    return;
+  }
   const walk = vector ? k / 4 : k;
-  if (kernel === "tiled") {
-    tiledProduct(plan, options, "nt", bindings, [m, n, k, 0, k, 1, yStride, yOffset]);
-  } else if (kernel === "broadcast") {
-    const left = { aOffset: 0, aRow: k, aColumn: 1 };
-    broadcastProduct(plan, { ...options, TN: TN / 4 }, "nt", bindings, {
-      m,
-      n,
-      k,
-      ...left,
-      yStride,
-      yOffset,
-    });
-  } else if (kernel === "split") {
-    const [groups, folds] = linearGrid(Math.ceil(n / TN), 1);
+  const bindings = { weights: b.tensor, x, y, ...extra };
+  const params = { m, n, k: walk, x_stride: walk, y_stride: yStride, y_offset: yOffset };
+  if (tile.kernel === "split") {
+    const [groups, folds] = folded(Math.ceil(n / TN));
     plan.dispatch(
-      { name: "matmul_split", template: weights + split, values: { ...options, WG: WX, SUMS: TM * TN * WX } },
+      kernel("matmul_split", { ...options, WG: WX, SUMS: TM * TN * WX }),
       bindings,
-      [m, n, walk, walk, yStride, yOffset],
-      [groups, Math.ceil(m / TM), folds],
+      params,
+      { workgroups: [groups, Math.ceil(m / TM), folds] },
     );
   } else {
     plan.dispatch(
-      { name: "matmul_nt", template: weights + nt, values: { ...options, WX, WY } },
+      kernel("matmul_nt", { ...options, WX, WY }),
       bindings,
-      [m, n, walk, walk, yStride, yOffset],
-      [Math.ceil(n / (WX * TN)), Math.ceil(m / (WY * TM))],
+      params,
+      { workgroups: [Math.ceil(n / (WX * TN)), Math.ceil(m / (WY * TM))] },
     );
   }
 }
 
-/** One matmul_tiled.wgsl; params as its struct. */
+/** Values of the kernels that serve both layouts, and the tile among them. */
+type ProductValues = Record<string, string | number | boolean> & { TM: number; TN: number };
+
+/** Sizes of a product in those kernels. */
+type ProductSizes = NNSizes & { readonly yStride: number; readonly yOffset: number };
+
+/** One matmul_tiled.wgsl. */
 function tiledProduct(
   plan: Plan,
-  options: Record<string, string | number | boolean> & { TM: number; TN: number },
+  options: ProductValues,
   layout: Layout,
-  bindings: readonly Tensor[],
-  params: readonly number[],
+  bindings: Bindings,
+  { m, n, k, aOffset, aRow, aColumn, yStride, yOffset }: ProductSizes,
 ) {
   const [width, height] = [16 * options.TN, 16 * options.TM];
-  const values = { ...options, LAYOUT: layout, LEFT: 16 * height, RIGHT: 16 * width };
   plan.dispatch(
-    { name: "matmul_tiled", template: weights + tiled, values },
+    kernel("matmul_tiled", { ...options, LAYOUT: layout, LEFT: 16 * height, RIGHT: 16 * width }),
     bindings,
-    params,
-    [Math.ceil(params[1]! / width), Math.ceil(params[0]! / height)],
+    { m, n, k, a_offset: aOffset, a_row: aRow, a_column: aColumn, y_stride: yStride, y_offset: yOffset },
+    { workgroups: [Math.ceil(n / width), Math.ceil(m / height)] },
   );
 }
 
 /** One matmul_broadcast.wgsl, with its left operand and its result in quads where their layout allows it. */
 function broadcastProduct(
   plan: Plan,
-  options: Record<string, string | number | boolean> & { TM: number; TN: number },
+  options: ProductValues,
   layout: Layout,
-  bindings: readonly Tensor[],
-  sizes: NNSizes & { yStride: number; yOffset: number },
+  bindings: Bindings,
+  sizes: ProductSizes,
 ) {
   const { TM, TN } = options;
   const { m, n, k, aOffset, aRow, aColumn, yStride, yOffset } = sizes;
@@ -224,19 +223,19 @@ function broadcastProduct(
     ROWS: Math.min(4, TM),
   };
   plan.dispatch(
-    { name: "matmul_broadcast", template: (EIGHT ? weightsEight : weights) + broadcast, values },
+    kernel("matmul_broadcast", values),
     bindings,
-    [
+    {
       m,
       n,
       k,
-      aOffset / rowUnit / columnUnit,
-      aRow / rowUnit,
-      aColumn / columnUnit,
-      yStride / yUnit,
-      yOffset / yUnit,
-    ],
-    [Math.ceil(n / (32 * TN)), Math.ceil(m / TM)],
+      a_offset: aOffset / rowUnit / columnUnit,
+      a_row: aRow / rowUnit,
+      a_column: aColumn / columnUnit,
+      y_stride: yStride / yUnit,
+      y_offset: yOffset / yUnit,
+    },
+    { workgroups: [Math.ceil(n / (32 * TN)), Math.ceil(m / TM)] },
   );
 }
 
@@ -256,23 +255,21 @@ export function matmulNN(plan: Plan, a: Tensor, b: Right, y: Tensor, sizes: NNSi
   const { m, n, k, aOffset, aRow, aColumn } = sizes;
   const vector = n % 4 === 0;
   const units = vector ? n / 4 : n;
-  const { kernel, WX, WY, TM, TN } = matmulTile(plan.gpu, "nn", m, units, vector);
+  const tile = matmulTile(plan.gpu, "nn", m, units, vector);
+  const { WX, WY, TM, TN } = tile;
   const options = { DTYPE: b.storage, VECTOR: vector, ACCUMULATE: sizes.accumulate ?? false, TM, TN };
-  if (kernel === "tiled") {
+  const bindings = { weights: b.tensor, a, y };
+  if (tile.kernel === "tiled" || tile.kernel === "broadcast") {
+    const record = tile.kernel === "tiled" ? tiledProduct : broadcastProduct;
     const plain = { ...options, RESIDUAL: false, SCATTER: false };
-    tiledProduct(plan, plain, "nn", [b.tensor, a, y], [m, n, k, aOffset, aRow, aColumn, n, 0]);
-    return;
-  }
-  if (kernel === "broadcast") {
-    const plain = { ...options, RESIDUAL: false, SCATTER: false };
-    broadcastProduct(plan, plain, "nn", [b.tensor, a, y], { ...sizes, yStride: n, yOffset: 0 });
+    record(plan, plain, "nn", bindings, { ...sizes, yStride: n, yOffset: 0 });
     return;
   }
   plan.dispatch(
-    { name: "matmul_nn", template: weights + nn, values: { ...options, WX, WY } },
-    [b.tensor, a, y],
-    [m, units, k, aOffset, aRow, aColumn],
-    [Math.ceil(units / (WX * TN)), Math.ceil(m / (WY * TM))],
+    kernel("matmul_nn", { ...options, WX, WY }),
+    bindings,
+    { m, n: units, k, a_offset: aOffset, a_row: aRow, a_column: aColumn },
+    { workgroups: [Math.ceil(units / (WX * TN)), Math.ceil(m / (WY * TM))] },
   );
 }
 

@@ -1,9 +1,7 @@
 /** RMSNorm and its gradients. R rows of W channels; rows may be columns or heads of a wider matrix. */
-import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import backward from "../../shaders/rmsnorm_backward.wgsl" with { type: "text" };
-import forward from "../../shaders/rmsnorm.wgsl" with { type: "text" };
-import gainGradient from "../../shaders/rmsnorm_gain_gradient.wgsl" with { type: "text" };
+import { kernel } from "./kernels.ts";
 import { elementOf, variantFor } from "./variants.ts";
 
 /** The learned gain [W] and constants of one norm: gain is offset + weight (offset 1 for Gemma). */
@@ -47,13 +45,15 @@ export function rmsNorm(
   if (next && !residual) throw new Error("A next norm without a residual is not supported.");
   const { values, params, grid } = launch(plan, norm, options);
   plan.dispatch(
+    kernel("rmsnorm", { ...values, RESIDUAL: residual !== undefined, NEXT: next !== undefined }),
     {
-      name: "rmsnorm",
-      template: forward,
-      values: { ...values, RESIDUAL: residual !== undefined, NEXT: next !== undefined },
+      x,
+      gain: norm.weight,
+      y,
+      ...(residual && { residual }),
+      ...(next && { next_gain: next.norm.weight, z: next.y }),
     },
-    [x, norm.weight, y, ...(residual ? [residual] : []), ...(next ? [next.norm.weight, next.y] : [])],
-    [...params, ...(next ? [f32(next.norm.epsilon), f32(next.norm.offset)] : [])],
+    { ...params, ...(next && { next_epsilon: next.norm.epsilon, next_offset: next.norm.offset }) },
     grid,
   );
 }
@@ -77,21 +77,32 @@ export function rmsNormBackward(
   }
   const scales = plan.temp([options.rows], "norm scales");
   plan.dispatch(
+    kernel("rmsnorm_backward", { ...values, IN_PLACE: inPlace, RESIDUAL: options.residual !== undefined }),
     {
-      name: "rmsnorm_backward",
-      template: backward,
-      values: { ...values, IN_PLACE: inPlace, RESIDUAL: options.residual !== undefined },
+      x,
+      gain: norm.weight,
+      scales,
+      dx,
+      ...(!inPlace && { dy }),
+      ...(options.residual && { residual: options.residual }),
     },
-    [x, norm.weight, scales, dx, ...(inPlace ? [] : [dy]), ...(options.residual ? [options.residual] : [])],
     params,
     grid,
   );
   if (options.gradient) {
     plan.dispatch(
-      { name: "rmsnorm_gain_gradient", template: gainGradient, values: {} },
-      [x, dy, scales, options.gradient],
-      [options.rows, width, from.stride, from.offset, to.stride, to.offset, heads],
-      [Math.ceil(width / 64)],
+      kernel("rmsnorm_gain_gradient"),
+      { x, dy, scales, gradient: options.gradient },
+      {
+        rows: options.rows,
+        width,
+        x_stride: from.stride,
+        x_offset: from.offset,
+        y_stride: to.stride,
+        y_offset: to.offset,
+        heads,
+      },
+      { invocations: width },
     );
   }
   plan.recycle(scales);
@@ -112,13 +123,17 @@ function launch(plan: Plan, norm: Norm, options: NormRows) {
     to,
     heads,
     values: { PARALLEL: parallel, WG, T, PER: per },
-    params: [
-      options.rows,
-      ...[width, from.stride, from.offset, to.stride, to.offset].map((size) => size / per),
-      f32(norm.epsilon),
-      f32(norm.offset),
+    params: {
+      rows: options.rows,
+      width: width / per,
+      x_stride: from.stride / per,
+      x_offset: from.offset / per,
+      y_stride: to.stride / per,
+      y_offset: to.offset / per,
+      epsilon: norm.epsilon,
+      offset: norm.offset,
       heads,
-    ],
-    grid: linearGrid(options.rows, parallel ? 1 : WG),
+    },
+    grid: parallel ? { workgroups: options.rows } : { invocations: options.rows },
   };
 }

@@ -1,9 +1,8 @@
 /** Parameter updates. The same kernels serve whole matrices and, as the sparse masked update, the selected rows alone. */
 import type { Gpu } from "../gpu/gpu.ts";
-import { f32, linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import adamwShader from "../../shaders/adamw.wgsl" with { type: "text" };
-import gradientStepShader from "../../shaders/gradient_step.wgsl" with { type: "text" };
+import { kernel } from "./kernels.ts";
 import { loadsWide } from "./variants.ts";
 
 /** PyTorch's defaults. */
@@ -12,10 +11,10 @@ export const adamDefaults = { betas: [0.9, 0.999], epsilon: 1e-8 } as const;
 /** values -= rate · gradient, with step = (rate, …). */
 export function gradientStep(plan: Plan, step: Tensor, gradient: Tensor, values: Tensor) {
   plan.dispatch(
-    { name: "gradient_step", template: gradientStepShader, values: {} },
-    [step, gradient, values],
-    [values.elements],
-    linearGrid(values.elements, 64),
+    kernel("gradient_step"),
+    { step, gradient, values },
+    { count: values.elements },
+    { invocations: values.elements },
   );
 }
 
@@ -31,17 +30,17 @@ export function adamW(
   const WIDE = loadsWide(plan.gpu);
   const count = Math.ceil(values.elements / (WIDE ? 8 : 4));
   plan.dispatch(
-    { name: "adamw", template: adamwShader, values: { WIDE } },
-    [step, gradient, moments, values],
-    [
+    kernel("adamw", { WIDE }),
+    { step, gradient, moments, values },
+    {
       count,
-      f32(options.betas[0]),
-      f32(options.betas[1]),
-      f32(1 - options.betas[0]),
-      f32(1 - options.betas[1]),
-      f32(options.epsilon),
-    ],
-    linearGrid(count, 64),
+      beta1: options.betas[0],
+      beta2: options.betas[1],
+      rest1: 1 - options.betas[0],
+      rest2: 1 - options.betas[1],
+      epsilon: options.epsilon,
+    },
+    { invocations: count },
   );
 }
 

@@ -1,8 +1,7 @@
 /** Sampling and slot bookkeeping of decoding, all on the GPU. S slots, R requests, V vocabulary. */
-import { linearGrid, type Plan } from "../gpu/plan.ts";
+import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import advanceShader from "../../shaders/advance.wgsl" with { type: "text" };
-import sampleShader from "../../shaders/sample.wgsl" with { type: "text" };
+import { kernel } from "./kernels.ts";
 import { variantFor } from "./variants.ts";
 
 /** next u32 [S] from logits [S, V]; sampling u32 [S, 8] of (temperature bits, top_k, top_p bits, 0, stream, draw, 0, 0). */
@@ -13,10 +12,10 @@ export function sample(plan: Plan, logits: Tensor, sampling: Tensor, next: Tenso
   const widest = Math.min(512, plan.gpu.device.limits.maxComputeInvocationsPerWorkgroup);
   const WG = variantFor(plan.gpu) === "parallel" ? 256 : width <= 8192 ? 16 : widest;
   plan.dispatch(
-    { name: "sample", template: sampleShader, values: { WG } },
-    [logits, sampling, next],
-    [slots, width, seed >>> 0],
-    [slots],
+    kernel("sample", { WG }),
+    { logits, sampling, next },
+    { slots, width, seed: seed >>> 0 },
+    { workgroups: [slots] },
   );
 }
 
@@ -53,9 +52,16 @@ export function advance(
   const { requests, tokens, sequences, sampling, slots, queue, output } = state;
   const count = tokens.shape[0]!;
   plan.dispatch(
-    { name: "advance", template: advanceShader, values: { START: next === undefined } },
-    [requests, tokens, sequences, sampling, slots, queue, output, ...(next ? [next] : [])],
-    [count, sizes.requests, sizes.stride, sizes.firstRow, sizes.rowsPerSlot, sizes.idleRow],
-    linearGrid(count, 64),
+    kernel("advance", { START: next === undefined }),
+    { requests, tokens, sequences, sampling, slots, queue, output, ...(next && { next }) },
+    {
+      slots: count,
+      requests: sizes.requests,
+      stride: sizes.stride,
+      first_row: sizes.firstRow,
+      rows_per_slot: sizes.rowsPerSlot,
+      idle_row: sizes.idleRow,
+    },
+    { invocations: count },
   );
 }

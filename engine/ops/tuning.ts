@@ -83,10 +83,10 @@ async function timeTile(gpu: Gpu, layout: Layout, m: number, size: number, tile:
   };
   try {
     using plan = new Plan(gpu, "tuning");
-    forceTile(() => tile);
+    forceTile(gpu, () => tile);
     if (layout === "nt") linear(plan, x, weight, y);
     else linearBackward(plan, x, weight, y);
-    forceTile(undefined);
+    forceTile(gpu, undefined);
     plan.run();
     await gpu.fence();
     let best = Infinity;
@@ -104,7 +104,7 @@ async function timeTile(gpu: Gpu, layout: Layout, m: number, size: number, tile:
     }
     return best;
   } finally {
-    forceTile(undefined);
+    forceTile(gpu, undefined);
     [x, y, matrix].forEach((tensor) => gpu.free(tensor));
   }
 }

@@ -23,22 +23,28 @@ export interface Tile {
   readonly TN: number;
 }
 
-let forcedVariant: Variant | undefined;
-let forcedTile: ((candidates: readonly Tile[]) => Tile | undefined) | undefined;
+/** Chooses one of the candidates for a product, or leaves the choice to the tuning. */
+export type TileChoice = (candidates: readonly Tile[]) => Tile | undefined;
 
-/** Makes every operator use one variant (undefined: choose by adapter again). For tests and benchmarks. */
-export function forceVariant(variant: Variant | undefined) {
-  forcedVariant = variant;
+const forcedVariants = new WeakMap<Gpu, Variant>();
+const forcedTiles = new WeakMap<Gpu, TileChoice>();
+
+/** Makes every operator on this device use one variant (undefined: choose by adapter again). For tests and benchmarks. */
+export function forceVariant(gpu: Gpu, variant: Variant | undefined) {
+  if (variant) forcedVariants.set(gpu, variant);
+  else forcedVariants.delete(gpu);
 }
 
-/** Makes every product choose among its candidates by `choose` (undefined: as tuned). For tests and tuning. */
-export function forceTile(choose: ((candidates: readonly Tile[]) => Tile | undefined) | undefined) {
-  forcedTile = choose;
+/** Makes every product on this device choose by `choose` (undefined: as tuned). For tests and tuning. */
+export function forceTile(gpu: Gpu, choose: TileChoice | undefined) {
+  if (choose) forcedTiles.set(gpu, choose);
+  else forcedTiles.delete(gpu);
 }
 
 /** The variant this adapter gets: llvmpipe runs invocations as SIMD lanes and pays dearly for loads and barriers. */
 export function variantFor(gpu: Gpu): Variant {
-  return forcedVariant ?? (!gpu.isSoftware ? "parallel" : canBroadcast(gpu) ? "broadcast" : "serial");
+  return forcedVariants.get(gpu) ??
+    (!gpu.isSoftware ? "parallel" : canBroadcast(gpu) ? "broadcast" : "serial");
 }
 
 /** Whether a workgroup of 8 is one subgroup, as on llvmpipe. */
@@ -111,7 +117,7 @@ export function matmulCandidates(gpu: Gpu, layout: Layout, m: number, n: number,
 /** The way to multiply m rows by n columns: as forced, else as tuned, else the first candidate. */
 export function matmulTile(gpu: Gpu, layout: Layout, m: number, n: number, vector = false): Tile {
   const candidates = matmulCandidates(gpu, layout, m, n, vector);
-  const chosen = forcedTile?.(candidates);
+  const chosen = forcedTiles.get(gpu)?.(candidates);
   if (chosen) return chosen;
   const tuned = tuningOf(gpu)[shapeClass(layout, m, vector)];
   return candidates.find((tile) => tuned && tile.kernel === tuned.kernel && tile.TN === tuned.TN) ??

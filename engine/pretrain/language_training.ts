@@ -110,9 +110,11 @@ export class LanguageTraining implements Disposable {
   /** Adds a parameter with moments of zero; returns its gradient. */
   private addParameter(name: string, values: Tensor, decays: boolean): Tensor {
     const { gpu } = this;
-    const gradient = this.own(gpu.tensor(values.shape, `${name} gradient`));
+    const gradient = this.own(gpu.tensor(values.shape, `${name} gradient`, { part: "gradients" }));
     const size = 2 * values.elements;
-    const moments = this.own(gpu.upload(new Float32Array(size), [...values.shape, 2], `${name} moments`));
+    const moments = this.own(
+      gpu.upload(new Float32Array(size), [...values.shape, 2], `${name} moments`, { part: "moments" }),
+    );
     this.parameters.push({ name, values, gradient, moments, decays });
     return gradient;
   }

@@ -19,7 +19,7 @@ async function quickly(gpu: Gpu, filter: RegExp, peers: readonly Peer[] = []) {
 }
 
 Deno.test("bench --json prints one line a measurement with the fields of the contract", async () => {
-  const args = ["--filter", "^rmsnorm", "--quick", "--json", "--no-record"];
+  const args = ["--filter", "^rmsnorm", "--quick", "--json"];
   const { code, stdout, stderr } = await run("bench", args);
   assertEquals(code, 0, stderr);
   const lines = stdout.trimEnd().split("\n").map((line) => JSON.parse(line) as BenchResult);
@@ -53,7 +53,7 @@ Deno.test("a wrong kernel ends bench with exit code 1 and is not timed", async (
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--no-prompt", ...permissions, "--preload", pathToFileURL(sabotage).href, bench],
-      ...["--filter", "^(rmsnorm|gated-mlp)", "--quick", "--json", "--quiet", "--no-record"],
+      ...["--filter", "^(rmsnorm|gated-mlp)", "--quick", "--json", "--quiet"],
     ],
     env: { NO_COLOR: "1" },
   }).output();
@@ -156,12 +156,12 @@ Deno.test("the sampling twin accepts what the draw may yield and nothing else", 
 });
 
 Deno.test("a filter that is no regular expression or matches nothing is refused", async () => {
-  assertRefused(await run("bench", ["--filter", "(", "--no-record", "--quiet"]), 2, "regular expression");
+  assertRefused(await run("bench", ["--filter", "(", "--quiet"]), 2, "regular expression");
   const { code, stderr } = await command("bench", [
     "--filter",
     "^nothing$",
     "--quick",
-    "--no-record",
+
     "--quiet",
   ])
     .output();

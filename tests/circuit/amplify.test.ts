@@ -107,7 +107,7 @@ gpuTest("an update that diverges is refused and leaves the model as it was", asy
   await assertRejects(
     () => amplify(model, goldenSelection(twins), examples, options, () => Promise.resolve(0)),
     InputError,
-    "smaller --rate",
+    "smaller rate",
   );
   assertEquals((await model.run(examples[0]!.prefix_ids)).logits, logits);
 });

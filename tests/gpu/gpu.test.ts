@@ -100,7 +100,9 @@ Deno.test("what the device refuses is thrown at the next check, and from then on
   using gpu = await Gpu.open();
   const y = gpu.tensor([1], "y");
   using plan = new Plan(gpu, "broken");
-  plan.dispatch({ name: "broken", template: "this is no shader", values: {} }, [y], [], [1]);
+  const template = "@group(0) @binding(1) var<storage, read_write> y: array<f32>;\n" +
+    "@compute @workgroup_size(1) fn main() { this is no shader }";
+  plan.dispatch({ name: "broken", template, values: {} }, { y }, {}, { workgroups: 1 });
   try {
     plan.run();
   } catch {

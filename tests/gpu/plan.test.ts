@@ -1,6 +1,8 @@
 /** Plans: recording and replaying, uniforms, temporaries, and what they hold on the GPU. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { f32, linearGrid, Plan } from "../../engine/gpu/plan.ts";
+import { folded, Plan } from "../../engine/gpu/plan.ts";
+import type { Tensor } from "../../engine/gpu/tensor.ts";
+import { DeviceError } from "../../engine/errors.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 
 const threads = (body: string) => `
@@ -24,8 +26,8 @@ const constant = { name: "constant", template: threads("y[i] = params.factor;"),
 gpuTest("steps run in the order recorded, each with its own uniforms, as often as asked", async (trial) => {
   const y = trial.upload(new Float32Array(100).fill(1));
   const plan = trial.run((plan) => {
-    plan.dispatch(affine, [y], [100, f32(2), 3], [2]);
-    plan.dispatch(affine, [y], [50, f32(-0.5), 0], [1]);
+    plan.dispatch(affine, { y }, { count: 100, factor: 2, offset: 3 }, { workgroups: 2 });
+    plan.dispatch(affine, { y }, { count: 50, factor: -0.5, offset: 0 }, { workgroups: 1 });
   }, 2);
   assertEquals(plan.length, 2);
   const twice = (value: number, factor: number) => ((value * 2 + 3) * factor * 2 + 3) * factor;
@@ -40,7 +42,9 @@ gpuTest("steps run in the order recorded, each with its own uniforms, as often a
 gpuTest("a grid can come from the GPU", async (trial) => {
   const y = trial.upload(new Float32Array(192).fill(1));
   const grid = trial.upload(Uint32Array.of(2, 1, 1));
-  const plan = trial.run((plan) => plan.dispatch(affine, [y], [192, f32(0), 7], { indirect: grid }));
+  const plan = trial.run((plan) =>
+    plan.dispatch(affine, { y }, { count: 192, factor: 0, offset: 7 }, { indirect: grid })
+  );
   assertEquals(await trial.gpu.read(y), new Float32Array(192).fill(7, 0, 128).fill(1, 128));
   trial.gpu.write(grid, Uint32Array.of(3));
   plan.run();
@@ -50,9 +54,16 @@ gpuTest("a grid can come from the GPU", async (trial) => {
 gpuTest("dispatches are counted, and recording after a run is refused", (trial) => {
   const y = trial.unwritten(4);
   const before = trial.gpu.dispatches;
-  const plan = trial.run((plan) => plan.dispatch(affine, [y], [4, f32(1), 0], [1]), 3);
+  const plan = trial.run(
+    (plan) => plan.dispatch(affine, { y }, { count: 4, factor: 1, offset: 0 }, { workgroups: 1 }),
+    3,
+  );
   assertEquals(trial.gpu.dispatches, before + 3);
-  assertThrows(() => plan.dispatch(affine, [y], [4, f32(1), 0], [1]), Error, "already run");
+  assertThrows(
+    () => plan.dispatch(affine, { y }, { count: 4, factor: 1, offset: 0 }, { workgroups: 1 }),
+    Error,
+    "already run",
+  );
 });
 
 gpuTest("a recycled temporary serves later ones that fit it, the tightest first", (trial) => {
@@ -85,7 +96,7 @@ gpuTest("a temporary in use is never given out twice", async (trial) => {
   const temps = Array.from({ length: 8 }, (_, i) => plan.temp([64], `temporary ${i}`));
   assertEquals(new Set(temps.map(({ handle }) => handle)).size, 8);
   temps.forEach((temp, i) => {
-    plan.dispatch(constant, [temp], [64, f32(i), 0], [1]);
+    plan.dispatch(constant, { y: temp }, { count: 64, factor: i, offset: 0 }, { workgroups: 1 });
   });
   plan.run();
   for (const [i, temp] of temps.entries()) {
@@ -100,11 +111,11 @@ gpuTest("fifty plans made, run and disposed of leave memory as it was", async (t
     using plan = new Plan(gpu, "cycle");
     const temp = plan.temp([1000], "temporary");
     const other = plan.temp([70, 10], "other temporary");
-    plan.dispatch(constant, [temp], [1000, f32(1), 0], linearGrid(1000, 64));
+    plan.dispatch(constant, { y: temp }, { count: 1000, factor: 1, offset: 0 }, { invocations: 1000 });
     plan.recycle(temp, other);
     const again = plan.temp([900], "recycled");
-    plan.dispatch(affine, [again], [900, f32(2), 0], linearGrid(900, 64));
-    plan.dispatch(affine, [y], [1000, f32(1), 1], linearGrid(1000, 64));
+    plan.dispatch(affine, { y: again }, { count: 900, factor: 2, offset: 0 }, { invocations: 900 });
+    plan.dispatch(affine, { y }, { count: 1000, factor: 1, offset: 1 }, { invocations: 1000 });
     plan.run();
   };
   cycle(); // the pool fills once
@@ -121,7 +132,9 @@ gpuTest("fifty plans made, run and disposed of leave memory as it was", async (t
 gpuTest("a profile names every dispatch and its time, where the adapter has timestamps", async (trial) => {
   const y = trial.upload(new Float32Array(1000));
   const plan = trial.run((plan) => {
-    for (let i = 0; i < 3; i++) plan.dispatch(affine, [y], [1000, f32(1), 1], linearGrid(1000, 64));
+    for (let i = 0; i < 3; i++) {
+      plan.dispatch(affine, { y }, { count: 1000, factor: 1, offset: 1 }, { invocations: 1000 });
+    }
   }, 0);
   const times = await plan.profile();
   assertEquals(times !== undefined, trial.gpu.device.features.has("timestamp-query"));
@@ -132,15 +145,62 @@ gpuTest("a profile names every dispatch and its time, where the adapter has time
 });
 
 Deno.test("grids beyond 65,535 workgroups are folded into two dimensions that cover them", () => {
-  assertEquals(linearGrid(0, 64), [1, 1]);
-  assertEquals(linearGrid(64, 64), [1, 1]);
-  assertEquals(linearGrid(65, 64), [2, 1]);
-  assertEquals(linearGrid(65535 * 64, 64), [65535, 1]);
-  for (const count of [65535 * 64 + 1, 2 ** 27, 65535 * 8 * 9]) {
-    const [x, y] = linearGrid(count, 8);
-    assert(
-      x <= 65535 && y <= 65535 && x * y * 8 >= count && (x * y - y) * 8 < count,
-      `${count}: ${x} × ${y}`,
-    );
+  assertEquals(folded(0), [1, 1]);
+  assertEquals(folded(2), [2, 1]);
+  assertEquals(folded(65535), [65535, 1]);
+  for (const count of [65535 + 1, 2 ** 24, 65535 * 9]) {
+    const [x, y] = folded(count);
+    assert(x <= 65535 && y <= 65535 && x * y >= count && (x * y - y) < count, `${count}: ${x} × ${y}`);
   }
+});
+
+gpuTest("what host and kernel do not agree on is refused when it is recorded", (trial) => {
+  const y = trial.upload(new Float32Array(64));
+  const ids = trial.upload(new Uint32Array(64));
+  const right = { count: 64, factor: 0.5, offset: 1 };
+  const cases: [string, Record<string, Tensor>, Record<string, number>][] = [
+    ["kernel affine lacks its binding y", {}, right],
+    ["kernel affine has no binding x", { y, x: y }, right],
+    ["kernel affine lacks its parameter offset", { y }, { count: 64, factor: 1 }],
+    ["kernel affine has no parameter scale", { y }, { ...right, scale: 1 }],
+    ["kernel affine declares count as u32, not 1.5", { y }, { ...right, count: 1.5 }],
+    ["kernel affine declares offset as u32, not -1", { y }, { ...right, offset: -1 }],
+    ["kernel affine declares y as array<f32>, but", { y: ids }, right],
+  ];
+  for (const [message, bindings, parameters] of cases) {
+    using plan = new Plan(trial.gpu, "disagreement");
+    assertThrows(() => plan.dispatch(affine, bindings, parameters, { workgroups: 1 }), Error, message);
+    assertEquals(plan.length, 0);
+  }
+});
+
+gpuTest("a freed tensor cannot be bound", (trial) => {
+  using plan = new Plan(trial.gpu, "freed");
+  const y = trial.gpu.tensor([64], "gone");
+  trial.gpu.free(y);
+  const parameters = { count: 64, factor: 1, offset: 0 };
+  assertThrows(() => plan.dispatch(affine, { y }, parameters, { workgroups: 1 }), Error, "which was freed");
+});
+
+gpuTest("only a plan's own temporaries can be recycled, and only once", (trial) => {
+  using plan = new Plan(trial.gpu, "recycling");
+  const temp = plan.temp([64], "temporary");
+  assertThrows(() => plan.recycle(trial.unwritten(64)), Error, "which it did not make");
+  plan.recycle(temp);
+  assertThrows(() => plan.recycle(temp), Error, "back twice");
+});
+
+gpuTest("a kernel whose loops a software adapter would end is refused", (trial) => {
+  const long = {
+    ...affine,
+    name: "long",
+    template: `// iterations: count / 2 + 3 * (offset + 1)\n${affine.template}`,
+  };
+  using plan = new Plan(trial.gpu, "long loops");
+  const y = trial.unwritten(64);
+  const record = (count: number) =>
+    plan.dispatch(long, { y }, { count, factor: 1, offset: 0 }, { workgroups: 1 });
+  record(2 * (65535 - 3));
+  if (trial.gpu.isSoftware) assertThrows(() => record(2 * 65535), DeviceError, "would loop 65538 times");
+  else record(2 * 65535);
 });

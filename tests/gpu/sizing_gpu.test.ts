@@ -9,18 +9,19 @@ import { sharedGpu } from "../ops/gpu_fixture.ts";
 
 const MiB = 2 ** 20;
 const limits = { maxBufferSize: 2 ** 31, maxStorageBufferBindingSize: 100 * MiB };
-const sized = () => new SizingGpu(limits, false, (label) => label.split(" ")[0]!);
+const sized = () => new SizingGpu(limits, false);
 
 Deno.test("parts count what is held now and the most that was", () => {
   const gpu = sized();
-  const [first] = [gpu.tensor([2 * MiB / 4], "a one"), gpu.tensor([MiB / 4], "b")];
+  const cache = (bytes: number, label: string) => gpu.tensor([bytes / 4], label, { part: "cache" });
+  const [first] = [cache(2 * MiB, "one"), gpu.tensor([MiB / 4], "b")];
   gpu.free(first);
-  gpu.tensor([MiB / 4], "a two");
-  assertEquals([...gpu.parts], [["a", 2 * MiB], ["b", MiB]]);
+  cache(MiB, "two");
+  assertEquals([...gpu.parts], [["cache", 2 * MiB], ["activations", MiB]]);
   assertEquals([gpu.memory.liveBytes, gpu.memory.peakBytes], [2 * MiB, 3 * MiB]);
-  assertEquals(gpu.largest, { label: "a one", shape: [2 * MiB / 4], bytes: 2 * MiB });
+  assertEquals(gpu.largest, { label: "one", shape: [2 * MiB / 4], bytes: 2 * MiB });
   gpu.startStage();
-  assertEquals([...gpu.parts], [["a", MiB], ["b", MiB]]);
+  assertEquals([...gpu.parts], [["cache", MiB], ["activations", MiB]]);
   assertEquals([gpu.memory.peakBytes, gpu.largest.bytes], [2 * MiB, 0]);
 });
 

@@ -205,11 +205,7 @@ Deno.test("a large checkpoint streams: at most 80 MiB wait for the GPU at any ti
   await Deno.writeFile(path, await new Blob([head, header]).bytes());
   await Deno.truncate(path, 8 + 256 + embedding + norm);
 
-  const gpu = new SizingGpu(
-    { maxBufferSize: 2 ** 30, maxStorageBufferBindingSize: 2 ** 27 },
-    false,
-    (label) => label,
-  );
+  const gpu = new SizingGpu({ maxBufferSize: 2 ** 30, maxStorageBufferBindingSize: 2 ** 27 }, false);
   let [waiting, most, written] = [0, 0, 0];
   const { queue } = gpu.device;
   queue.writeBuffer = (_buffer, _offset, data) => {

@@ -30,13 +30,13 @@ export function gpuTest(name: string, body: (trial: Trial) => void | Promise<voi
     const gpu = await sharedGpu();
     if (variant === "broadcast" && !canBroadcast(gpu)) return; // its subgroups are not eight lanes
     const { liveBuffers, liveBytes } = gpu.memory;
-    forceVariant(variant);
+    forceVariant(gpu, variant);
     try {
       using trial = new Trial(gpu);
       await body(trial);
       await gpu.fence();
     } finally {
-      forceVariant(undefined);
+      forceVariant(gpu, undefined);
     }
     assertEquals([gpu.memory.liveBuffers, gpu.memory.liveBytes], [liveBuffers, liveBytes]);
   });
@@ -64,7 +64,10 @@ export class Trial implements Disposable {
 
   /** A tensor of NaN, so that what a kernel leaves unwritten shows. */
   unwritten(...shape: number[]): Tensor {
-    return this.upload(new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(NaN), ...shape);
+    const tensor = this.gpu.tensor(shape, "test output"); // of no declared type, so any kernel may write it
+    this.tensors.push(tensor);
+    this.gpu.write(tensor, new Float32Array(tensor.elements).fill(NaN));
+    return tensor;
   }
 
   /** `count` values in [-size, size), others on every call but the same in every run. */

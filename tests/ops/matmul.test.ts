@@ -29,9 +29,9 @@ function sizePerTile(gpu: Gpu, layout: Layout): { m: number; n: number; tile: Ti
 }
 
 /** Runs `body` with every product computed in this tile. */
-async function inTile(tile: Tile, body: () => Promise<void>) {
+async function inTile(gpu: Gpu, tile: Tile, body: () => Promise<void>) {
   let used = 0;
-  forceTile((candidates) => {
+  forceTile(gpu, (candidates) => {
     const own = candidates.find((candidate) => JSON.stringify(candidate) === JSON.stringify(tile));
     if (own) used++;
     return own;
@@ -39,7 +39,7 @@ async function inTile(tile: Tile, body: () => Promise<void>) {
   try {
     await body();
   } finally {
-    forceTile(undefined);
+    forceTile(gpu, undefined);
   }
   assert(used > 0, `${JSON.stringify(tile)} was not used.`);
 }
@@ -71,7 +71,7 @@ async function checkNN(trial: Trial, m: number, n: number, k: number, what: stri
 
 gpuTestOfVariants("x · wᵀ is right in every register tile, walking four inputs at a time", async (trial) => {
   for (const { m, n, tile } of sizePerTile(trial.gpu, "nt")) {
-    await inTile(tile, async () => {
+    await inTile(trial.gpu, tile, async () => {
       await checkNT(trial, m, n, 20, label(m, n, tile));
       await checkNT(trial, m, n, 24, `${label(m, n, tile)}, eight inputs at a time`);
     });
@@ -92,7 +92,7 @@ gpuTestOfVariants(
   "dy · w and dyᵀ · x are right in every register tile, four columns at a time",
   async (trial) => {
     for (const { m, n, tile } of sizePerTile(trial.gpu, "nn")) {
-      await inTile(tile, async () => {
+      await inTile(trial.gpu, tile, async () => {
         await checkNN(trial, m, 4 * n, 7, label(m, 4 * n, tile));
         await checkNN(trial, m, 4 * n, 16, `${label(m, 4 * n, tile)}, whole eights`);
       });

@@ -1,8 +1,7 @@
 /** Token choice on the GPU against its twin, draw for draw. S slots, V vocabulary. */
 import { assert, assertEquals } from "@std/assert";
 import { sample } from "../../engine/ops/sampling.ts";
-import { linearGrid } from "../../engine/gpu/plan.ts";
-import shader from "../../shaders/sample.wgsl" with { type: "text" };
+import { shaders } from "../../engine/ops/kernels.ts";
 import * as twin from "../../engine/reference/ops.ts";
 import { gpuTest, gpuTestOfVariants, type Trial } from "./gpu_fixture.ts";
 
@@ -72,9 +71,9 @@ const streams = (count: number, setting: Draw = {}) =>
 
 gpuTest("the shader's Philox gives the known answers of Random123", async (trial) => {
   const functions = ["multiply_high", "philox"].map((name) => {
-    const start = shader.indexOf(`fn ${name}(`);
+    const start = shaders.sample.indexOf(`fn ${name}(`);
     assert(start >= 0, `shaders/sample.wgsl has no function ${name}.`);
-    return shader.slice(start, shader.indexOf("\n}", start) + 2);
+    return shaders.sample.slice(start, shaders.sample.indexOf("\n}", start) + 2);
   });
   const template = `${functions.join("\n")}
     @group(0) @binding(1) var<storage, read> inputs: array<vec4u>;
@@ -92,7 +91,7 @@ gpuTest("the shader's Philox gives the known answers of Random123", async (trial
   ));
   const outputs = trial.unwritten(3, 4);
   trial.run((plan) =>
-    plan.dispatch({ name: "philox", template, values: {} }, [inputs, outputs], [], linearGrid(3, 1))
+    plan.dispatch({ name: "philox", template, values: {} }, { inputs, outputs }, {}, { workgroups: 3 })
   );
   // deno-fmt-ignore
   assertEquals([...await trial.gpu.readU32(outputs)], [

@@ -1,0 +1,116 @@
+/** Every kernel by the name of its file, and the one way to specialise one. Included files are templates like any other. */
+import { includeShaders, type Kernel, type ShaderValues } from "../gpu/shader.ts";
+import adamw from "../../shaders/adamw.wgsl" with { type: "text" };
+import advance from "../../shaders/advance.wgsl" with { type: "text" };
+import attention from "../../shaders/attention.wgsl" with { type: "text" };
+import attentionBackwardKeyValue from "../../shaders/attention_backward_key_value.wgsl" with { type: "text" };
+import attentionBackwardKeyValueBroadcast from "../../shaders/attention_backward_key_value_broadcast.wgsl" with {
+  type: "text",
+};
+import attentionBackwardQuery from "../../shaders/attention_backward_query.wgsl" with { type: "text" };
+import attentionDelta from "../../shaders/attention_delta.wgsl" with { type: "text" };
+import attentionParallel from "../../shaders/attention_parallel.wgsl" with { type: "text" };
+import bias from "../../shaders/bias.wgsl" with { type: "text" };
+import biasGradient from "../../shaders/bias_gradient.wgsl" with { type: "text" };
+import cache from "../../shaders/cache.wgsl" with { type: "text" };
+import ceilingCopy from "../../shaders/ceiling_copy.wgsl" with { type: "text" };
+import ceilingFma from "../../shaders/ceiling_fma.wgsl" with { type: "text" };
+import clipNorm from "../../shaders/clip_norm.wgsl" with { type: "text" };
+import componentMask from "../../shaders/component_mask.wgsl" with { type: "text" };
+import componentMaskBackward from "../../shaders/component_mask_backward.wgsl" with { type: "text" };
+import copyRows from "../../shaders/copy_rows.wgsl" with { type: "text" };
+import crossEntropy from "../../shaders/cross_entropy.wgsl" with { type: "text" };
+import embedding from "../../shaders/embedding.wgsl" with { type: "text" };
+import embeddingGradient from "../../shaders/embedding_gradient.wgsl" with { type: "text" };
+import fill from "../../shaders/fill.wgsl" with { type: "text" };
+import gatedMlp from "../../shaders/gated_mlp.wgsl" with { type: "text" };
+import gatedMlpBackward from "../../shaders/gated_mlp_backward.wgsl" with { type: "text" };
+import gradientStep from "../../shaders/gradient_step.wgsl" with { type: "text" };
+import maskNorm from "../../shaders/mask_norm.wgsl" with { type: "text" };
+import maskState from "../../shaders/mask_state.wgsl" with { type: "text" };
+import maskStep from "../../shaders/mask_step.wgsl" with { type: "text" };
+import matmulBroadcast from "../../shaders/matmul_broadcast.wgsl" with { type: "text" };
+import matmulNn from "../../shaders/matmul_nn.wgsl" with { type: "text" };
+import matmulNt from "../../shaders/matmul_nt.wgsl" with { type: "text" };
+import matmulSplit from "../../shaders/matmul_split.wgsl" with { type: "text" };
+import matmulTiled from "../../shaders/matmul_tiled.wgsl" with { type: "text" };
+import pairLoss from "../../shaders/pair_loss.wgsl" with { type: "text" };
+import rmsnorm from "../../shaders/rmsnorm.wgsl" with { type: "text" };
+import rmsnormBackward from "../../shaders/rmsnorm_backward.wgsl" with { type: "text" };
+import rmsnormGainGradient from "../../shaders/rmsnorm_gain_gradient.wgsl" with { type: "text" };
+import rotaryAppend from "../../shaders/rotary_append.wgsl" with { type: "text" };
+import rotaryBackward from "../../shaders/rotary_backward.wgsl" with { type: "text" };
+import sample from "../../shaders/sample.wgsl" with { type: "text" };
+import softCap from "../../shaders/soft_cap.wgsl" with { type: "text" };
+import softCapBackward from "../../shaders/soft_cap_backward.wgsl" with { type: "text" };
+import sum from "../../shaders/sum.wgsl" with { type: "text" };
+import sumSquares from "../../shaders/sum_squares.wgsl" with { type: "text" };
+import takeColumns from "../../shaders/take_columns.wgsl" with { type: "text" };
+import tokenLogits from "../../shaders/token_logits.wgsl" with { type: "text" };
+import tokenLogitsBackward from "../../shaders/token_logits_backward.wgsl" with { type: "text" };
+import weights from "../../shaders/weights.wgsl" with { type: "text" };
+import weightsEight from "../../shaders/weights_eight.wgsl" with { type: "text" };
+
+/** Templates by name, before their includes are put in. */
+export const shaders = {
+  adamw,
+  advance,
+  attention,
+  attention_backward_key_value: attentionBackwardKeyValue,
+  attention_backward_key_value_broadcast: attentionBackwardKeyValueBroadcast,
+  attention_backward_query: attentionBackwardQuery,
+  attention_delta: attentionDelta,
+  attention_parallel: attentionParallel,
+  bias,
+  bias_gradient: biasGradient,
+  cache,
+  ceiling_copy: ceilingCopy,
+  ceiling_fma: ceilingFma,
+  clip_norm: clipNorm,
+  component_mask: componentMask,
+  component_mask_backward: componentMaskBackward,
+  copy_rows: copyRows,
+  cross_entropy: crossEntropy,
+  embedding,
+  embedding_gradient: embeddingGradient,
+  fill,
+  gated_mlp: gatedMlp,
+  gated_mlp_backward: gatedMlpBackward,
+  gradient_step: gradientStep,
+  mask_norm: maskNorm,
+  mask_state: maskState,
+  mask_step: maskStep,
+  matmul_broadcast: matmulBroadcast,
+  matmul_nn: matmulNn,
+  matmul_nt: matmulNt,
+  matmul_split: matmulSplit,
+  matmul_tiled: matmulTiled,
+  pair_loss: pairLoss,
+  rmsnorm,
+  rmsnorm_backward: rmsnormBackward,
+  rmsnorm_gain_gradient: rmsnormGainGradient,
+  rotary_append: rotaryAppend,
+  rotary_backward: rotaryBackward,
+  sample,
+  soft_cap: softCap,
+  soft_cap_backward: softCapBackward,
+  sum,
+  sum_squares: sumSquares,
+  take_columns: takeColumns,
+  token_logits: tokenLogits,
+  token_logits_backward: tokenLogitsBackward,
+  weights,
+  weights_eight: weightsEight,
+} as const;
+
+/** Names of the files in shaders/. */
+export type ShaderName = keyof typeof shaders;
+
+const whole = new Map<ShaderName, string>();
+
+/** A kernel specialised with `values`. */
+export function kernel(name: ShaderName, values: ShaderValues = {}): Kernel {
+  let template = whole.get(name);
+  if (template === undefined) whole.set(name, template = includeShaders(name, shaders[name], shaders));
+  return { name, template, values };
+}
