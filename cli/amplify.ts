@@ -16,7 +16,7 @@ export const amplify = defineCommand({
     const settings = await runSettings(given);
     const out = start.out ?? runFolderPath(seeds ? "seeds" : "amplify", settings);
     const display = new ProgressDisplay(quiet);
-    const options = { ...start, out, progress: display.report };
+    const options = { ...start, out, progress: display.report, notice: display.notice };
     using gpu = await Gpu.open();
     if (seeds) {
       const result = await runSeeds(gpu, settings, seeds, options);

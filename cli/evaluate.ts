@@ -16,7 +16,11 @@ export const evaluate = defineCommand({
   async run({ start, json, quiet, config: _, ...settings }) {
     const display = new ProgressDisplay(quiet);
     using gpu = await Gpu.open();
-    const report = await runEvaluate(gpu, settings, { ...start, progress: display.report });
+    const report = await runEvaluate(gpu, settings, {
+      ...start,
+      progress: display.report,
+      notice: display.notice,
+    });
     display.finish();
     console.log(describeEvaluation(report));
     if (json) console.log(JSON.stringify(report));

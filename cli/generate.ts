@@ -13,7 +13,11 @@ export const generate = defineCommand({
     checkGeneration(settings);
     const display = new ProgressDisplay(quiet);
     using gpu = await Gpu.open();
-    const report = await runGenerate(gpu, settings, { ...start, progress: display.report });
+    const report = await runGenerate(gpu, settings, {
+      ...start,
+      progress: display.report,
+      notice: display.notice,
+    });
     for (const { text } of report.completions) console.log(text);
     if (json) console.log(JSON.stringify(report));
   },

@@ -21,6 +21,7 @@ export const identify = defineCommand({
       ...start,
       out,
       progress: display.report,
+      notice: display.notice,
     });
     display.finish();
     const components = countSelected(config, selection);

@@ -34,6 +34,12 @@ export class ProgressDisplay {
     if (done >= total) this.finish();
   };
 
+  /** To pass to the engine; said also when progress is not. */
+  readonly notice = (sentence: string) => {
+    this.finish();
+    console.error(`note: ${sentence}`);
+  };
+
   /** Ends the current stage's bar or line. */
   finish() {
     if (this.bar) this.bar.stop();

@@ -1,11 +1,15 @@
 /** The whole path: identify, find the circuit, update it, evaluate honestly. */
 import { basename, join } from "node:path";
+import { z } from "npm:zod@4.6.7";
 import type { Selection } from "../circuit/components.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
+import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { ModelConfig } from "../model/architecture.ts";
-import { setTuning, type Tuning } from "../ops/variants.ts";
+import { setTuning } from "../ops/variants.ts";
+import { changedInput, fingerprintInputs, type Inputs } from "./inputs.ts";
 import { loadModel } from "./load_model.ts";
+import { type RunConfig, summarySchema } from "./records.ts";
 import { RunFolder } from "./run_folder.ts";
 import type { ModelSettings } from "./settings/model.ts";
 import { type RunSettings, runSettingsRecord } from "./settings/run.ts";
@@ -34,38 +38,53 @@ export async function openRun(
   options: RunOptions,
 ): Promise<RunContext & Disposable> {
   const { split, abilities } = await loadData(settings);
+  using stack = new DisposableStack();
+  const folder = stack.use(await RunFolder.open(options.out, runSettingsRecord(settings), options.fresh));
   // A resumed run goes on with the weights and kernels it began with, so that its numbers stay comparable.
-  const { kernels, model_commit, settings: before } = options.fresh ? {} : await recorded(options.out);
-  const { source, revision } = settings.model;
-  const sameModel = before?.model?.source === source && before.model.revision === revision;
-  const model = await loadModel(
-    gpu,
-    sameModel && model_commit ? atCommit(settings.model, model_commit) : settings.model,
-    options,
-  );
-  try {
-    if (kernels) setTuning(gpu, kernels);
-    const environment = {
-      kernels: kernels ?? (options.tune === false ? {} : await tune(gpu)),
-      versions: { circuit_amp: denoConfig.version, deno: Deno.version.deno },
-      adapter: gpu.adapterName,
-      ...(model.commit && { model_commit: model.commit }),
-    };
-    const record = runSettingsRecord(settings);
-    const folder = await RunFolder.open(options.out, record, environment, options.fresh ?? false);
-    const progress = options.progress ?? (() => {});
-    return {
-      model,
-      settings,
-      folder,
-      split,
-      abilities,
-      progress,
-      [Symbol.dispose]: () => model[Symbol.dispose](),
-    };
-  } catch (error) {
-    model[Symbol.dispose]();
-    throw error;
+  const { before } = folder;
+  const source = before?.model_commit ? atCommit(settings.model, before.model_commit) : settings.model;
+  const model = stack.use(await loadModel(gpu, source, options));
+  const inputs = await fingerprintInputs(settings, model.directory);
+  if (before) goOn(before, inputs, { settings, gpu, options });
+  const kernels = before?.kernels ?? (options.tune === false ? {} : await tune(gpu));
+  await folder.begin({
+    inputs,
+    kernels,
+    versions,
+    adapter: gpu.adapterName,
+    ...(model.commit !== undefined && { model_commit: model.commit }),
+  });
+  const open = stack.move();
+  const progress = options.progress ?? (() => {});
+  return { model, settings, folder, split, abilities, progress, [Symbol.dispose]: () => open.dispose() };
+}
+
+const versions = { circuit_amp: denoConfig.version, deno: Deno.version.deno };
+
+/** Goes on with a run: refuses other inputs than it began with, and says what else is not what it was. */
+function goOn(
+  before: RunConfig,
+  inputs: Inputs,
+  { settings, gpu, options }: { settings: RunSettings; gpu: Gpu; options: RunOptions },
+) {
+  const changed = changedInput(before.inputs, inputs, settings);
+  if (changed) {
+    throw new InputError(
+      `The ${changed} changed since the run in "${options.out}" began; use another folder or start over.`,
+      "out",
+      "fresh",
+    );
+  }
+  setTuning(gpu, before.kernels);
+  const now = { adapter: gpu.adapterName, version: versions.circuit_amp };
+  const then = { adapter: before.adapter, version: before.versions.circuit_amp };
+  for (const key of ["adapter", "version"] as const) {
+    if (then[key] === now[key]) continue;
+    options.notice?.(
+      `The run in "${options.out}" began on ${key} ${then[key]} and goes on on ${
+        now[key]
+      }; numbers may differ in their last digits.`,
+    );
   }
 }
 
@@ -73,7 +92,7 @@ export async function openRun(
 export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOptions): Promise<Summary> {
   using context = await openRun(gpu, settings, options);
   const { folder } = context;
-  const finished = await folder.readJson<Summary>("summary.json");
+  const finished = await folder.read("summary.json", summarySchema);
   if (finished) return finished;
   const { examples, selection } = await localize(context);
   const updated = await updateCircuit(context, selection, examples);
@@ -99,37 +118,27 @@ function atCommit(model: ModelSettings, commit: string): ModelSettings {
   return { ...model, source: model.source.replace(/@.*$/, ""), revision: commit };
 }
 
-/** What config.json of an earlier start says, if there was one. */
-async function recorded(
-  folder: string,
-): Promise<{
-  kernels?: Tuning;
-  model_commit?: string;
-  settings?: { model?: { source?: string; revision?: string } };
-}> {
-  const text = await Deno.readTextFile(join(folder, "config.json")).catch(() => "{}");
-  try {
-    return JSON.parse(text) ?? {};
-  } catch {
-    return {}; // RunFolder.open says what is wrong with it
-  }
-}
-
 /** Seconds per stage from the run's events, over all its resumptions. */
 async function stageSeconds(folder: RunFolder): Promise<Record<string, number>> {
   const seconds: Record<string, number> = { identify: 0, mask: 0, update: 0, evaluate: 0, controls: 0 };
   const lines = (await Deno.readTextFile(`${folder.path}/events.jsonl`)).trim().split("\n");
   for (const line of lines) {
-    let event: { type: string; stage?: string; seconds?: number };
-    try {
-      event = JSON.parse(line);
-    } catch {
-      continue; // a line that was being appended when the machine or process went down
-    }
-    if (event.type === "stage") seconds[event.stage!] = (seconds[event.stage!] ?? 0) + event.seconds!;
+    const event = readStageEvent(line);
+    if (event) seconds[event.stage] = (seconds[event.stage] ?? 0) + event.seconds;
   }
   seconds.total = Object.values(seconds).reduce((a, b) => a + b, 0);
   return Object.fromEntries(
     Object.entries(seconds).map(([stage, value]) => [stage, Number(value.toFixed(2))]),
   );
+}
+
+const stageEventSchema = z.object({ type: z.literal("stage"), stage: z.string(), seconds: z.number() });
+
+/** A line of events.jsonl that says how long a stage took; undefined for any other. */
+function readStageEvent(line: string): z.infer<typeof stageEventSchema> | undefined {
+  try {
+    return stageEventSchema.safeParse(JSON.parse(line)).data;
+  } catch {
+    return undefined; // it was being appended when the machine or process went down
+  }
 }

@@ -1,46 +1,68 @@
 /** A run folder: settings, events and results. Files appear whole or not at all; the same settings resume. */
 import { join } from "node:path";
+import type { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { requireWritable, writeAtomically, writeJson } from "../files.ts";
+import { FolderLock } from "../folder_lock.ts";
+import { parseRecord, type RunConfig, runConfigSchema } from "./records.ts";
 
-/** See file comment. */
-export class RunFolder {
-  private constructor(readonly path: string, readonly resumed: boolean) {}
+/** See file comment. Locked for other processes until it is disposed. */
+export class RunFolder implements Disposable {
+  private constructor(
+    readonly path: string,
+    /** What an earlier start recorded, if this one goes on with it. */
+    readonly before: RunConfig | undefined,
+    private readonly settings: Settings,
+    private readonly lock: FolderLock,
+  ) {}
 
   /**
-   * Opens or creates `path` for a run with these settings. A folder that holds a run with other settings is refused,
-   * unless `fresh` is set, which removes that run's files. `environment` (versions, adapter) is recorded beside.
+   * Opens or creates `path` for a run with these settings, as config.json holds them; nothing is written yet.
+   * @throws {InputError} for a folder that cannot be written or is in use, or, unless `fresh` is set, one that holds a run with
+   * other settings or a damaged one.
    */
-  static async open(
-    path: string,
-    settings: Record<string, unknown>,
-    environment: Record<string, unknown>,
-    fresh: boolean,
-  ): Promise<RunFolder> {
+  static async open(path: string, settings: Settings, fresh = false): Promise<RunFolder> {
     await requireWritable(path);
-    const config = await readJson(join(path, "config.json")) as
-      | { settings?: Record<string, unknown> }
-      | undefined;
-    if (config && !fresh) {
-      const difference = firstDifference(config.settings ?? {}, settings);
-      if (difference) {
-        throw new InputError(
-          `"${path}" holds a run with ${difference}; use another folder or start over.`,
-          "out",
-          "fresh",
-        );
-      }
+    using stack = new DisposableStack();
+    const lock = stack.use(await FolderLock.take(path));
+    const before = fresh ? undefined : await readConfig(join(path, "config.json"));
+    const difference = before && firstDifference(before.settings, settings);
+    if (difference) {
+      throw new InputError(
+        `"${path}" holds a run with ${difference}; use another folder or start over.`,
+        "out",
+        "fresh",
+      );
     }
-    const folder = new RunFolder(path, Boolean(config) && !fresh);
-    if (fresh) await folder.clear();
-    if (!folder.resumed) await folder.writeJson("config.json", { settings, ...environment });
-    await folder.event(folder.resumed ? "resumed" : "started", environment);
-    return folder;
+    stack.move();
+    return new RunFolder(path, before, settings, lock);
   }
 
-  /** Reads a JSON file of the run, undefined when it is not there yet. */
-  async readJson<T>(name: string): Promise<T | undefined> {
-    return await readJson(join(this.path, name)) as T | undefined;
+  /** Whether this goes on with an earlier start. */
+  get resumed(): boolean {
+    return this.before !== undefined;
+  }
+
+  /** Begins the run, or goes on with it: records with what. What an abandoned run has left is removed. */
+  async begin(environment: Omit<RunConfig, "settings">) {
+    const { settings } = this;
+    if (!this.before) {
+      await this.clear();
+      await this.writeJson("config.json", { settings, ...environment });
+    }
+    const { inputs: _, ...rest } = environment;
+    await this.event(this.before ? "resumed" : "started", rest);
+  }
+
+  [Symbol.dispose]() {
+    this.lock[Symbol.dispose]();
+  }
+
+  /** Reads a JSON file of the run, undefined when it is not there yet. Throws InputError for one that is damaged. */
+  async read<T>(name: string, schema: z.ZodType<T>): Promise<T | undefined> {
+    const path = join(this.path, name);
+    const value = await readJson(path);
+    return value === undefined ? undefined : parseRecord(path, schema, value);
   }
 
   /** Whether a file of the run is there. */
@@ -71,6 +93,21 @@ export class RunFolder {
       });
     }
   }
+}
+
+/** config.json of an earlier start, undefined where there was none. */
+async function readConfig(path: string): Promise<RunConfig | undefined> {
+  const value = await readJson(path);
+  if (value === undefined) return undefined;
+  const old = isMap(value) && isMap(value.versions) ? value.versions["circuit-amp"] : undefined;
+  if (old !== undefined) {
+    throw new InputError(
+      `"${path}" is of version ${old}, whose runs this version cannot resume; use another folder or start over.`,
+      "out",
+      "fresh",
+    );
+  }
+  return parseRecord(path, runConfigSchema, value);
 }
 
 /** Where settings first differ, in words; undefined where they do not. */
@@ -120,7 +157,7 @@ async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch {
-    throw new InputError(`"${path}" is not JSON; remove it or start over.`, "fresh");
+    throw new InputError(`"${path}" is damaged (it is not JSON); start over.`, "fresh");
   }
 }
 

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { type Amplified, amplify } from "../circuit/amplify.ts";
 import { countSelected, randomLike, selectComponents, type Selection } from "../circuit/components.ts";
-import { Fusion, type Survival } from "../patch/fusion.ts";
+import { Fusion } from "../patch/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { learnMask } from "../circuit/mask_training.ts";
 import { applyPatch, extractPatch, readPatch, writePatch } from "../patch/patch.ts";
@@ -17,6 +17,15 @@ import { Checkpoint, readTensors, writeSafetensors } from "../checkpoint/checkpo
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { seededRandom } from "../random.ts";
 import { promptOptions } from "./prompt_settings.ts";
+import {
+  type EvaluationRecord,
+  evaluationsSchema,
+  localizationSchema,
+  type MaskRecord,
+  maskSchema,
+  type UpdateRecord,
+  updateSchema,
+} from "./records.ts";
 import type { RunFolder } from "./run_folder.ts";
 import type { ControlName } from "./settings/evaluation.ts";
 import type { RunSettings } from "./settings/run.ts";
@@ -75,7 +84,7 @@ export async function localize(
 /** Stage 1: traces and localization examples. Leaves traces.jsonl and localization.json. */
 async function identify(context: RunContext, head: SharedPrefix): Promise<LocalizationExample[]> {
   const { model, settings, folder, split, progress } = context;
-  const stored = await folder.readJson<LocalizationExample[]>("localization.json");
+  const stored = await folder.read("localization.json", localizationSchema);
   if (stored) return stored;
   return await timed(context, "identify", async () => {
     const options = { ...promptOptions(settings), ...settings.traces, head, seed: settings.seed };
@@ -129,7 +138,7 @@ async function findCircuit(
   const { model, settings, folder, progress } = context;
   const path = join(folder.path, "mask.safetensors");
   const perLayer = model.componentsPerLayer;
-  if (await folder.has("mask.safetensors") && await folder.has("mask.json")) {
+  if (await folder.has("mask.safetensors") && await folder.read("mask.json", maskSchema)) {
     const stored = await readTensors(path);
     return Array.from({ length: model.config.layers }, (_, l) => {
       const tensor = stored.get(`mask.layers.${l}`);
@@ -159,17 +168,11 @@ async function findCircuit(
       }])),
       { component_order: "q heads, k heads, v heads, mlp neurons" },
     );
-    const { mask: _, ...course } = learned;
-    await folder.writeJson("mask.json", { components: countSelected(model.config, selection), ...course });
+    const { mask: _, stoppedEarly: stopped_early, ...course } = learned;
+    const components = countSelected(model.config, selection);
+    await folder.writeJson("mask.json", { components, stopped_early, ...course } satisfies MaskRecord);
     return selection;
   });
-}
-
-/** What update.json keeps of an update. */
-export interface UpdateRecord {
-  readonly best_step: number;
-  readonly trainable: number;
-  readonly history: Amplified["history"];
 }
 
 async function update(
@@ -204,7 +207,7 @@ export async function updateCircuit(
   examples: readonly LocalizationExample[],
 ): Promise<UpdateRecord> {
   const { model, settings, folder } = context;
-  const stored = await folder.readJson<UpdateRecord>("update.json");
+  const stored = await folder.read("update.json", updateSchema);
   if (stored) {
     model.revert();
     if (stored.best_step > 0) await applyPatch(model, await readPatch(folder.path));
@@ -226,18 +229,6 @@ export async function updateCircuit(
     await folder.writeJson("update.json", record);
     return record;
   });
-}
-
-/** Outcomes of one model on the test split and the other abilities. */
-export interface EvaluationRecord {
-  readonly accuracy: number;
-  readonly per_template: Record<string, number>;
-  readonly correct: boolean[];
-  readonly other_abilities: Record<string, number>;
-  /** Of a control: the step its own validation chose. */
-  readonly best_step?: number;
-  /** Of the fused checkpoint: its types, and what rounding to them left of the update. */
-  readonly fusion?: { readonly dtype: string; readonly survives: Survival };
 }
 
 /** Evaluates the model as it is on the test split and the other abilities. */
@@ -290,7 +281,7 @@ export async function evaluateAll(
   updated: UpdateRecord,
 ): Promise<Record<string, EvaluationRecord>> {
   const { model, settings, folder } = context;
-  const records = await folder.readJson<Record<string, EvaluationRecord>>("evaluations.json") ?? {};
+  const records = await folder.read("evaluations.json", evaluationsSchema) ?? {};
   const evaluate = async (name: string, prepare: () => Promise<number | undefined>) => {
     if (records[name]) return;
     await timed(context, name === "base" || name === "amplified" ? "evaluate" : "controls", async () => {

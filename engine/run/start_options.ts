@@ -10,6 +10,8 @@ export interface StartOptions {
   /** Only use models that the Hugging Face cache holds. */
   readonly offline?: boolean;
   readonly progress?: Progress;
+  /** Told in a sentence what a user should know although all goes on, such as that a run resumes on another adapter. */
+  readonly notice?: (sentence: string) => void;
 }
 
 /** Chooses kernels, unless told not to. */

@@ -3,7 +3,8 @@ import { countSelected, type Selection } from "../circuit/components.ts";
 import type { Survival } from "../patch/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { bootstrapGain, flips, mcnemarExact } from "../evaluation/statistics.ts";
-import type { EvaluationRecord, RunContext, UpdateRecord } from "./stages.ts";
+import type { EvaluationRecord, UpdateRecord } from "./records.ts";
+import type { RunContext } from "./stages.ts";
 
 /** A control beside the amplified model. */
 export interface ControlSummary {
@@ -33,7 +34,7 @@ export interface Summary {
    * What a checkpoint of the model's own 16-bit type holds and scores once the patch is fused into it, rounded to
    * nearest; only where there is a patch and something to round.
    */
-  readonly fused?: { dtype: string; survives: Survival; accuracy: number };
+  readonly fused?: { dtype: string; survives: Survival; accuracy: number } | undefined;
   readonly controls: Record<string, ControlSummary>;
   readonly best_step: number;
   readonly changed_parameters_percent: number;

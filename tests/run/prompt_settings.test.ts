@@ -93,10 +93,18 @@ Deno.test("a chat is tried on the template before any weights are loaded", async
 Deno.test("a run that is asked otherwise does not resume", async () => {
   await using folder = await temporaryFolder();
   const settings = { seed: 0, ...await promptSettings(folder.path) };
-  const open = (changed: Record<string, unknown>) =>
-    RunFolder.open(join(folder.path, "run"), { ...settings, ...changed }, {}, false);
-  await open({});
-  assertEquals((await open({})).resumed, true);
+  const open = async (changed: Record<string, unknown>) => {
+    using run = await RunFolder.open(join(folder.path, "run"), { ...settings, ...changed });
+    const { resumed } = run;
+    await run.begin({
+      inputs: { data: "0".repeat(64), abilities: {}, model: {} },
+      versions: { circuit_amp: "0", deno: "0" },
+      adapter: "none",
+      kernels: {},
+    });
+    return resumed;
+  };
+  assertEquals([await open({}), await open({})], [false, true]);
   const last = workedExamples().with(7, { question: "Who?", answer: "The answer is 1." });
   const { message } = await assertRejects(() => open({ shots: last }), InputError, "other shots");
   assert(message.length < 250, message);

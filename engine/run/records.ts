@@ -1,0 +1,177 @@
+/** The files of a run folder that are read back: their form, and one sentence for one that is damaged. */
+import { z } from "npm:zod@4.6.7";
+import { componentKinds, type SelectedCount } from "../circuit/components.ts";
+import type { LocalizationExample } from "../circuit/localization.ts";
+import { InputError } from "../errors.ts";
+import type { Tuning } from "../ops/variants.ts";
+import type { Survival } from "../patch/fusion.ts";
+import type { Inputs } from "./inputs.ts";
+import type { Summary } from "./summary.ts";
+
+const token = z.int().nonnegative();
+const count = z.int().nonnegative();
+const fraction = z.number().min(0).max(1);
+const byName = <T extends z.ZodType>(value: T) => z.record(z.string(), value);
+
+/** localization.json. */
+export const localizationSchema: z.ZodType<LocalizationExample[]> = z.array(z.looseObject({
+  prefix: z.string(),
+  prefix_ids: z.array(token),
+  desired_token: token,
+  undesired_token: token,
+  template_id: z.string(),
+  instance_id: z.string(),
+  greedy_correct: z.boolean(),
+}));
+
+const componentsSchema: z.ZodType<SelectedCount> = z.looseObject({
+  selected: count,
+  total: count,
+  percent: z.number(),
+  by_kind: z.record(z.enum(componentKinds), count),
+});
+
+/** mask.json: how the component mask was learned; the mask itself is mask.safetensors. */
+export interface MaskRecord {
+  readonly components: SelectedCount;
+  readonly steps: number;
+  readonly epochs: number;
+  /** Whether the selection had settled before the last epoch. */
+  readonly stopped_early: boolean;
+  /** Per step: loss with the L1 term before it, and the number selected after it. */
+  readonly losses: readonly number[];
+  readonly selected: readonly number[];
+}
+
+/** See MaskRecord. */
+export const maskSchema: z.ZodType<MaskRecord> = z.looseObject({
+  components: componentsSchema,
+  steps: count,
+  epochs: count,
+  stopped_early: z.boolean(),
+  losses: z.array(z.number()),
+  selected: z.array(count),
+});
+
+/** update.json: the course of an update. */
+export interface UpdateRecord {
+  readonly best_step: number;
+  /** Number of values that were allowed to move. */
+  readonly trainable: number;
+  readonly history: readonly { readonly step: number; readonly accuracy: number; readonly loss: number }[];
+}
+
+/** See UpdateRecord. */
+export const updateSchema: z.ZodType<UpdateRecord> = z.looseObject({
+  best_step: count,
+  trainable: count,
+  history: z.array(z.looseObject({ step: count, accuracy: fraction, loss: z.number() })),
+});
+
+/** Outcomes of one model on the test split and the other abilities; evaluations.json holds them by name. */
+export interface EvaluationRecord {
+  readonly accuracy: number;
+  readonly per_template: Readonly<Record<string, number>>;
+  readonly correct: readonly boolean[];
+  readonly other_abilities: Readonly<Record<string, number>>;
+  /** Of a control: the step its own validation chose. */
+  readonly best_step?: number | undefined;
+  /** Of the fused checkpoint: its types, and what rounding to them left of the update. */
+  readonly fusion?: { readonly dtype: string; readonly survives: Survival } | undefined;
+}
+
+const survivalSchema = z.looseObject({
+  values_percent: z.number(),
+  norm_ratio: z.number(),
+  cosine: z.number(),
+});
+
+/** See EvaluationRecord. */
+export const evaluationsSchema: z.ZodType<Record<string, EvaluationRecord>> = byName(z.looseObject({
+  accuracy: fraction,
+  per_template: byName(fraction),
+  correct: z.array(z.boolean()),
+  other_abilities: byName(fraction),
+  best_step: count.optional(),
+  fusion: z.looseObject({ dtype: z.string(), survives: survivalSchema }).optional(),
+}));
+
+const besideSchema = byName(z.looseObject({ base: fraction, amplified: fraction }));
+
+/** summary.json. */
+export const summarySchema: z.ZodType<Summary> = z.looseObject({
+  model: z.string(),
+  data: z.string(),
+  seed: count,
+  localization_examples: count,
+  components: componentsSchema,
+  accuracy: z.looseObject({
+    base: fraction,
+    amplified: fraction,
+    gain: z.number(),
+    ci95: z.tuple([z.number(), z.number()]),
+  }),
+  per_template: besideSchema,
+  flips: z.looseObject({ positive: count, negative: count, mcnemar_p: fraction }),
+  other_abilities: besideSchema,
+  fused: z.looseObject({ dtype: z.string(), survives: survivalSchema, accuracy: fraction }).optional(),
+  controls: byName(z.looseObject({
+    amplified: fraction,
+    gain: z.number(),
+    best_step: count,
+    other_abilities: byName(fraction),
+    flips_against: z.looseObject({ positive: count, negative: count }),
+    p: fraction,
+  })),
+  best_step: count,
+  changed_parameters_percent: z.number(),
+  seconds: byName(z.number()),
+  adapter: z.string(),
+});
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/);
+const inputsSchema: z.ZodType<Inputs> = z.looseObject({
+  data: hash,
+  abilities: byName(hash),
+  model: byName(hash),
+});
+
+/** config.json: what was asked for and with what it was begun. */
+export interface RunConfig {
+  /** All settings, resolved, in the form that a configuration file takes. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly inputs: Inputs;
+  /** Of this program and of Deno. */
+  readonly versions: { readonly circuit_amp: string; readonly deno: string };
+  readonly adapter: string;
+  /** Measured choice of kernel by shape class; sizes are called as the shaders call them. */
+  readonly kernels: Tuning;
+  /** The commit of a model from the hub. */
+  readonly model_commit?: string | undefined;
+}
+
+/** See RunConfig. */
+export const runConfigSchema: z.ZodType<RunConfig> = z.looseObject({
+  settings: byName(z.unknown()),
+  inputs: inputsSchema,
+  versions: z.looseObject({ circuit_amp: z.string(), deno: z.string() }),
+  adapter: z.string(),
+  kernels: byName(z.looseObject({
+    kernel: z.enum(["register", "tiled", "split", "broadcast"]),
+    WX: count,
+    WY: count,
+    TM: count,
+    TN: count,
+  })),
+  model_commit: z.string().optional(),
+});
+
+/** A value of a file, checked. Throws InputError for one that is not of its form. */
+export function parseRecord<T>(path: string, schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const place = issue!.path.length > 0 ? `${issue!.path.join(".")}: ` : "";
+  const what = issue!.message.replace(/^Invalid input: /, "");
+  throw new InputError(`"${path}" is damaged (${place}${what}); start over.`, "fresh");
+}
