@@ -1,5 +1,6 @@
 /** The options of every command as Markdown tables: the generated part of cli/README.md. */
-import { fileKey, settingsOf } from "../engine/run/settings/setting.ts";
+import { snakeCase } from "../engine/json_keys.ts";
+import { settingsOf } from "../engine/run/settings/setting.ts";
 import { type CliCommand, commonSettings } from "./command.ts";
 import { exitCodes } from "./exit_codes.ts";
 import { optionForm, optionHelp } from "./options.ts";
@@ -31,7 +32,7 @@ export function optionTables(commands: readonly CliCommand[]): string {
       "| option | in a file | what it does |",
       "|---|---|---|",
       ...placed.map(({ setting, path }) =>
-        `| \`${cell(optionForm(setting))}\` | \`${path.map(fileKey).join(".")}\` | ${
+        `| \`${cell(optionForm(setting))}\` | \`${path.map(snakeCase).join(".")}\` | ${
           cell(optionHelp(setting))
         } |`
       ),

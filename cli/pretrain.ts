@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { InputError } from "../engine/errors.ts";
 import { requireWritable } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
+import { withSnakeCaseKeys } from "../engine/json_keys.ts";
 import { kinds } from "../engine/pretrain/exercises.ts";
 import { pretrain as train, writeDataSets } from "../engine/pretrain/pretrain.ts";
 import { defaultBatch, defaultSteps, embeddedSizes, shapes } from "../engine/pretrain/recipe.ts";
@@ -84,7 +85,7 @@ export const pretrain = defineCommand({
     const out = start.out ?? join("runs", `pretrain-${shape}-seed${settings.seed}`);
     const display = new ProgressDisplay(quiet);
     using gpu = await Gpu.open();
-    const folder = await TrainingFolder.open(out, { ...settings }, start.fresh);
+    using folder = await TrainingFolder.open(out, settings, start.fresh);
     await tuneFor(gpu, start);
     const { accuracy, perTemplate } = await train(gpu, folder, settings, display.report);
     display.finish();
@@ -92,12 +93,9 @@ export const pretrain = defineCommand({
     for (const kind of kinds) console.log(`${kind.padEnd(17)} ${(100 * accuracy[kind]).toFixed(1)} %`);
     console.log(`model             ${out}`);
     if (json) {
-      const { shape, sizes, steps, batch, seed } = settings;
-      console.log(JSON.stringify({
-        ...{ shape, sizes, steps, batch, seed, data_seed: dataSeed, out, accuracy },
-        per_template: perTemplate,
-        adapter: gpu.adapterName,
-      }));
+      const asked = withSnakeCaseKeys(settings) as object;
+      const { adapterName: adapter } = gpu;
+      console.log(JSON.stringify({ ...asked, out, accuracy, per_template: perTemplate, adapter }));
     }
   },
 });

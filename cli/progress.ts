@@ -1,7 +1,7 @@
 /** Progress of long stages: a bar with rate and time left on a terminal, plain lines elsewhere. */
 import process from "node:process";
 import cliProgress from "npm:cli-progress@3.12.0";
-import type { Progress } from "../engine/run/stages.ts";
+import type { Progress } from "../engine/progress.ts";
 
 const plainEverySeconds = 10;
 

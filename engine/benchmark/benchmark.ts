@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Model } from "../model/model.ts";
-import type { Progress } from "../run/stages.ts";
+import type { Progress } from "../progress.ts";
 import { tune } from "../ops/tuning.ts";
 import { attentionCases } from "./attention_cases.ts";
 import { measureCeilings } from "./ceiling.ts";

@@ -120,7 +120,7 @@ export async function record(
     run: crypto.randomUUID().slice(0, 8),
     date: new Date().toISOString(),
     quick,
-    "circuit-amp": version,
+    circuit_amp: version,
     deno: Deno.version.deno,
     os: `${Deno.build.os} ${Deno.build.arch}`,
     adapter_info: { vendor, architecture, device, description },

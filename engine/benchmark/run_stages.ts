@@ -7,7 +7,7 @@ import { loadProblems } from "../evaluation/data.ts";
 import { runAmplify } from "../run/amplify_run.ts";
 import { promptSettings } from "../run/prompt_settings.ts";
 import { runSettings } from "../run/settings/run.ts";
-import type { Progress } from "../run/stages.ts";
+import type { Progress } from "../progress.ts";
 import { type Stage, stepResult } from "./stage.ts";
 import { measure } from "./timing.ts";
 

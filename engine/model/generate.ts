@@ -55,19 +55,50 @@ export function decodingCapacity(model: Model, maxNewTokens: number): { slots: n
   return { slots, rows: rows - slots * (maxNewTokens + 1) };
 }
 
-/** The generated ids of each request in order, an ending stop token included. */
+/** Throws InputError for what cannot be generated; numbers that the kernels take as u32 are never wrapped or cut. */
+function checkGeneration(
+  model: Model,
+  requests: readonly GenerationRequest[],
+  { maxNewTokens, seed = 0 }: GenerationOptions,
+) {
+  const check = (holds: boolean, what: string, value: number, is: string, setting: string) => {
+    if (!holds) throw new InputError(`${what} ${value} is not ${is}.`, setting);
+  };
+  const isU32 = (value: number) => Number.isInteger(value) && value >= 0 && value < 2 ** 32;
+  const u32 = "an integer from 0 to 4294967295";
+  check(
+    isU32(maxNewTokens) && maxNewTokens > 0,
+    "A number of new tokens of",
+    maxNewTokens,
+    "an integer ≥ 1",
+    "max-new-tokens",
+  );
+  check(isU32(seed), "Seed", seed, u32, "seed");
+  for (const { ids, temperature = 0, topP = 1, topK = 0, stream = 0 } of requests) {
+    model.checkSequence(ids, maxNewTokens);
+    check(
+      Number.isFinite(temperature) && temperature >= 0,
+      "Temperature",
+      temperature,
+      "a number ≥ 0",
+      "temperature",
+    );
+    check(topP > 0 && topP <= 1, "Top-p", topP, "a number in (0, 1]", "top-p");
+    check(isU32(topK), "Top-k", topK, u32, "top-k");
+    check(isU32(stream), "Stream", stream, u32, "seed");
+  }
+}
+
+/**
+ * The generated ids of each request in order, an ending stop token included.
+ * @throws {InputError} for an option out of range, an empty or unknown sequence, or one that exceeds the context.
+ */
 export async function generate(
   model: Model,
   requests: readonly GenerationRequest[],
   options: GenerationOptions,
 ): Promise<number[][]> {
-  for (const request of requests) {
-    model.checkSequence(request.ids, options.maxNewTokens);
-    const { temperature = 0, topP = 1, topK = 0 } = request;
-    if (!(temperature >= 0)) throw new InputError(`Temperature ${temperature} is not a number ≥ 0.`);
-    if (!(topP > 0 && topP <= 1)) throw new InputError(`top-p ${topP} is not in (0, 1].`);
-    if (!(topK >= 0)) throw new InputError(`top-k ${topK} is not an integer ≥ 0.`);
-  }
+  checkGeneration(model, requests, options);
   options.onProgress?.(0, requests.length);
   const results = new Array<number[]>(requests.length);
   // Similar prompts next to each other, so that a wave shares as much as it can.

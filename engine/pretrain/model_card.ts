@@ -35,9 +35,7 @@ Face layout. Made from nothing but seeds by
 
     deno task pretrain --shape ${shape} --steps ${steps} --batch ${batch} --seed ${seed} --data-seed ${dataSeed}
 
-on ${folder.noted("adapter")} with circuit-amp ${
-    versions["circuit-amp"]
-  } and Deno ${versions.deno}; the same \
+on ${folder.noted("adapter")} with circuit-amp ${versions.circuit_amp} and Deno ${versions.deno}; the same \
 command on the same adapter gives the same file, bit for bit, as long as no kernel comes to add in another order.
 
 Trained on ${

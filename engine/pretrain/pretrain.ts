@@ -10,7 +10,7 @@ import { modelConfig } from "../model/config.ts";
 import { Model } from "../model/model.ts";
 import { readParameters } from "../model/parameters.ts";
 import type { Tokenizer } from "../model/tokenizer.ts";
-import type { Progress } from "../run/stages.ts";
+import type { Progress } from "../progress.ts";
 import type { BatchShape, TrainingSequence } from "./batches.ts";
 import {
   type DataSets,
@@ -103,7 +103,7 @@ export async function train(
   progress: Progress,
 ) {
   if (folder.noted("trained")) return;
-  const versions = { "circuit-amp": denoConfig.version, deno: Deno.version.deno };
+  const versions = { circuit_amp: denoConfig.version, deno: Deno.version.deno };
   await folder.note({ adapter: gpu.adapterName, versions });
   const { shape, sizes, steps, seed } = settings;
   const vocabulary = makeVocabulary();

@@ -4,6 +4,8 @@
  */
 import { join } from "node:path";
 import { InputError } from "../errors.ts";
+import { FolderLock } from "../folder_lock.ts";
+import { withSnakeCaseKeys } from "../json_keys.ts";
 import { requireWritable, writeAtomically, writeJson } from "../files.ts";
 import type { ModelConfig } from "../model/architecture.ts";
 import { readJsonObject } from "../model/config.ts";
@@ -40,19 +42,26 @@ const ownFiles = [
 ];
 
 /** See file comment. */
-export class TrainingFolder {
-  private constructor(readonly path: string, private record: Record<string, unknown>) {}
+export class TrainingFolder implements Disposable {
+  private constructor(
+    readonly path: string,
+    private record: Record<string, unknown>,
+    private readonly lock: FolderLock,
+  ) {}
 
   /**
    * Opens or creates `path` for a training with these settings. A folder that holds another model or a training with
-   * other settings is refused; `fresh` removes what an earlier training left and starts over.
+   * other settings is refused; `fresh` removes what an earlier training left and starts over. Locked until it is disposed.
    */
   static async open(
     path: string,
-    settings: Record<string, unknown>,
+    given: object,
     fresh: boolean,
   ): Promise<TrainingFolder> {
     await requireWritable(path);
+    using stack = new DisposableStack();
+    const lock = stack.use(await FolderLock.take(path));
+    const settings = withSnakeCaseKeys(given) as Record<string, unknown>;
     const record = await readJsonObject(join(path, recordFile));
     if (!record && await exists(join(path, weightsFile))) {
       throw new InputError(`"${path}" holds a model that was not trained here; use another folder.`, "out");
@@ -69,14 +78,20 @@ export class TrainingFolder {
           "fresh",
         );
       }
-      return new TrainingFolder(path, record);
+      stack.move();
+      return new TrainingFolder(path, record, lock);
     }
     if (record) {
       for (const name of [...ownFiles, "training"]) await removeIfThere(join(path, name));
     }
-    const folder = new TrainingFolder(path, { settings });
+    const folder = new TrainingFolder(path, { settings }, lock);
     await folder.note({});
+    stack.move();
     return folder;
+  }
+
+  [Symbol.dispose]() {
+    this.lock[Symbol.dispose]();
   }
 
   /** Adds fields to the record of the training. */

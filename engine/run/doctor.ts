@@ -12,12 +12,13 @@ import {
 import { InputError } from "../errors.ts";
 import { adapterRemedy, type Gpu } from "../gpu/gpu.ts";
 import { Plan } from "../gpu/plan.ts";
+import { withSnakeCaseKeys } from "../json_keys.ts";
 import { modelConfig, readConfig } from "../model/config.ts";
 import { publishedShapes } from "../model/published_shapes.ts";
 import { fill } from "../ops/elementwise.ts";
 import { maskDefinitions } from "./settings/method.ts";
 import { memoryDefinitions, type MemorySettings } from "./settings/model.ts";
-import { checkSettings, fileKey, setting, type Some } from "./settings/setting.ts";
+import { checkSettings, setting, type Some } from "./settings/setting.ts";
 import { fraction, integer, positive, text } from "./settings/value_types.ts";
 
 const w = workloadDefaults;
@@ -159,9 +160,7 @@ async function downloadedFolder(name: string): Promise<string> {
 
 /** A memory plan as files and programs read it: snake_case keys, all sizes in bytes. */
 export function memoryRecord(plan: MemoryPlan): Record<string, unknown> {
-  const snakeCase = (value: object) =>
-    Object.fromEntries(Object.entries(value).map(([key, inside]) => [fileKey(key), inside]));
-  return { ...snakeCase(plan), workload: snakeCase(plan.workload) };
+  return withSnakeCaseKeys(plan) as Record<string, unknown>;
 }
 
 const limitNames = [

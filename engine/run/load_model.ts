@@ -3,7 +3,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { DownloadProgress } from "../checkpoint/hub.ts";
 import { Model } from "../model/model.ts";
 import type { ModelSettings } from "./settings/model.ts";
-import type { Progress } from "./stages.ts";
+import type { Progress } from "../progress.ts";
 
 /** Loads a model as settings say. Throws InputError like Model.load. */
 export async function loadModel(

@@ -15,6 +15,7 @@ import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import type { Model } from "../model/model.ts";
 import { Checkpoint, readTensors, writeSafetensors } from "../checkpoint/checkpoint.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
+import type { Progress } from "../progress.ts";
 import { seededRandom } from "../random.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import {
@@ -29,9 +30,6 @@ import {
 import type { RunFolder } from "./run_folder.ts";
 import type { ControlName } from "./settings/evaluation.ts";
 import type { RunSettings } from "./settings/run.ts";
-
-/** Told what is going on: `total` 0 where the end is not known. */
-export type Progress = (stage: string, done: number, total: number, note?: string) => void;
 
 /** What the stages share. */
 export interface RunContext {

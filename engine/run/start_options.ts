@@ -1,7 +1,7 @@
 /** How anything on a model is started, and how it reports; nothing here changes what is computed. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { tune } from "../ops/tuning.ts";
-import type { Progress } from "./stages.ts";
+import type { Progress } from "../progress.ts";
 
 /** See file comment. */
 export interface StartOptions {

@@ -132,7 +132,7 @@ Deno.test("results are kept with date, versions and adapter, grouped by run", as
   const lines = await jsonLines<Record<string, unknown>>(path);
   assertEquals(lines.length, 3);
   assertEquals([lines[0]!.ms, lines[0]!.peers], [0.3333, { tfjs: 0.6667 }]);
-  assertEquals([lines[0]!.run, lines[0]!["circuit-amp"]], [lines[1]!.run, "1.2.3"]);
+  assertEquals([lines[0]!.run, lines[0]!.circuit_amp], [lines[1]!.run, "1.2.3"]);
   assert(lines[2]!.run !== lines[0]!.run && lines[2]!.quick === true);
   assert(Date.parse(lines[0]!.date as string) > 0);
   assertEquals(round({ ...result, ms: 12.3456 }).ms, 12.35);

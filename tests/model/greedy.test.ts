@@ -108,10 +108,20 @@ gpuTest("settings that make no sense are refused", async ({ gpu }) => {
     [{ ids: Array(250).fill(1) }, "250"],
     [{ ids, temperature: -1 }, "-1"],
     [{ ids, temperature: NaN }, "NaN"],
-    [{ ids, topP: 0 }, "top-p 0"],
+    [{ ids, topP: 0 }, "Top-p 0"],
     [{ ids, topK: -3 }, "-3"],
+    [{ ids, topK: 1.5 }, "Top-k 1.5 is not an integer from 0 to 4294967295."],
+    [{ ids, topK: 2 ** 32 }, "4294967296"],
+    [{ ids, temperature: Infinity }, "Infinity"],
   ];
   for (const [request, part] of refused) {
     await assertRejects(() => generate(model, [request], { maxNewTokens: 8 }), InputError, part);
+  }
+  const options = [{ seed: 2 ** 32 }, { seed: -1 }, { seed: 0.5 }, { maxNewTokens: 0 }, {
+    maxNewTokens: 2.5,
+  }];
+  for (const wrong of options) {
+    const said = String(Object.values(wrong)[0]);
+    await assertRejects(() => generate(model, [{ ids }], { maxNewTokens: 8, ...wrong }), InputError, said);
   }
 });

@@ -18,7 +18,7 @@ async function trainIn(
   until = Infinity,
   fresh = false,
 ): Promise<void> {
-  const folder = await TrainingFolder.open(path, { ...settings }, fresh);
+  using folder = await TrainingFolder.open(path, { ...settings }, fresh);
   await train(await sharedGpu(), folder, settings, (stage, done) => {
     if (stage === "training" && done >= until) throw new Error("interrupted");
   });

@@ -29,7 +29,7 @@ const stream = new ExerciseStream(1, makeDataSets(0));
 /** A training of the very small configuration by the command's own path: the folder's losses and its trained model. */
 async function trainShort(gpu: Gpu, shape: Shape, path: string) {
   const settings = shortTraining(shape, { steps });
-  const folder = await TrainingFolder.open(path, { ...settings }, false);
+  using folder = await TrainingFolder.open(path, { ...settings }, false);
   await train(gpu, folder, settings, () => {});
   return {
     settings,

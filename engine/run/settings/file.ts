@@ -1,14 +1,8 @@
 /** Configuration files: YAML or JSON with settings in groups, or by name at the top; or the config.json of a run. */
 import { parse } from "npm:yaml@2.9.1";
 import { InputError } from "../../errors.ts";
-import {
-  fileKey,
-  isSetting,
-  type Setting,
-  settingsOf,
-  type SettingSource,
-  type SettingTree,
-} from "./setting.ts";
+import { snakeCase } from "../../json_keys.ts";
+import { isSetting, type Setting, settingsOf, type SettingSource, type SettingTree } from "./setting.ts";
 
 /**
  * Reads the settings of `tree` from a file. A run's config.json may hold settings that the tree lacks, any other file may not.
@@ -39,7 +33,7 @@ export async function readSettingsFile(
   };
   const named = new Map(settingsOf(tree).map(({ setting }) => [setting.name, setting]));
   const collect = (node: SettingTree, values: Record<string, unknown>, above: string) => {
-    const keys = new Map(Object.entries(node).map(([key, inside]) => [fileKey(key), inside]));
+    const keys = new Map(Object.entries(node).map(([key, inside]) => [snakeCase(key), inside]));
     for (const [key, value] of Object.entries(values)) {
       const inside = keys.get(key);
       const byName = above === "" ? named.get(key) : undefined;

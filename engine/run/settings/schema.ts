@@ -1,5 +1,6 @@
 /** The JSON Schema of configuration files, by which editors complete and check them. */
-import { fileKey, isSetting, type Setting, settingsOf, type SettingTree } from "./setting.ts";
+import { snakeCase } from "../../json_keys.ts";
+import { isSetting, type Setting, settingsOf, type SettingTree } from "./setting.ts";
 
 type Schema = Record<string, unknown>;
 
@@ -18,7 +19,7 @@ export function settingsSchema(tree: SettingTree, title: string): Schema {
 
 function groupSchema(tree: SettingTree): Schema {
   const properties = Object.entries(tree).map(([key, node]) => [
-    fileKey(key),
+    snakeCase(key),
     isSetting(node) ? valueSchema(node) : groupSchema(node),
   ]);
   return { type: "object", properties: Object.fromEntries(properties), additionalProperties: false };

@@ -3,6 +3,7 @@
  * groups is its path. Command line, configuration files, JSON Schema, tables and the types of values come from these trees.
  */
 import { InputError } from "../../errors.ts";
+import { snakeCase } from "../../json_keys.ts";
 import { UnfitValue, type ValueType } from "./value_types.ts";
 
 /** A setting whose values, defaults included, are of type T. */
@@ -111,18 +112,13 @@ function readValue({ name, type }: Setting<unknown>, { given, call, origin = "" 
   }
 }
 
-/** A key of values as it is written in files. */
-export function fileKey(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
 /** Values of a tree as files hold them: snake_case keys, nothing where there is no value. */
 export function toFileValues(tree: SettingTree, values: Readonly<Record<string, unknown>>) {
   const written: Record<string, unknown> = {};
   for (const [key, node] of Object.entries(tree)) {
     const value = values[key];
     if (value === undefined) continue;
-    written[fileKey(key)] = isSetting(node) ? value : toFileValues(node, value as Record<string, unknown>);
+    written[snakeCase(key)] = isSetting(node) ? value : toFileValues(node, value as Record<string, unknown>);
   }
   return written;
 }
