@@ -1,4 +1,5 @@
 /** What every command shares: options and a configuration file, errors as exit codes, and interruption. */
+import "./quiet_vulkan.ts";
 import { CommanderError } from "npm:commander@15.1.0";
 import { readSettingsFile } from "../engine/run/settings/file.ts";
 import {

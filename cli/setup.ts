@@ -3,6 +3,7 @@
  * driver if it may (root, or sudo without a password). Mesa's OpenGL is an adapter too, but one without subgroups, so it
  * serves only where Vulkan cannot be had. Never fails: a command without an adapter says itself what is missing (exit code 3).
  */
+import "./quiet_vulkan.ts";
 import { NoAdapterError } from "../engine/errors.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 

@@ -2,6 +2,7 @@
 // Over a whole matrix, or over the rows of selected components only: then values, gradient and moments hold just those rows.
 // A thread takes four neighbours, or eight with $WIDE: then buffers are read in u64, for adapters where a load of wide
 // elements costs no more than one of narrow ones (llvmpipe). What lies between count and the next multiple is padding.
+// values, gradient [count elements], moments [count, 2]; step (rate, weight decay, 1 - beta1^t, 1 - beta2^t), written before every step.
 struct Params {
   count: u32, // in fours, in eights with $WIDE
   beta1: f32,

@@ -5,6 +5,7 @@
 // first_row + s * rows_per_slot on. sampling [S, 2] of (temperature bits, top_k, top_p bits, 0), (stream, draw, 0, 0).
 // output [R, stride]: the number of tokens, then the tokens. queue: next request, requests left, number of stop ids, stop ids.
 // With $START the slots only take their first request.
+// requests [R] and slots [S] (structs below), queue (next request, requests left, number of stop ids, stop ids …), next [S] sampled ids.
 struct Params {
   slots: u32,
   requests: u32,

@@ -4,16 +4,12 @@
 // positions max(0, p - window + 1) … p, all of them with window 0. H / K query heads share a key/value head.
 // One thread for $SHARE query heads that share a key/value head, so that keys and values are read once for all of them;
 // q and the sums over values stay in registers, $UNITS quads (scalars without $VECTOR) a head.
+// params.count is N * H / $SHARE.
+//: include attention_params
 //: include cache
-struct Params {
-  count: u32, // N * H / $SHARE
-  query_heads: u32, // H
-  key_value_heads: u32, // K
-  window: u32,
-  scale: f32,
-  soft_cap: f32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
+//: if SOFT_CAP
+//: include bounded_tanh TYPE=f32
+//: end
 //: if VECTOR
 @group(0) @binding(4) var<storage, read> q: array<vec4f>;
 @group(0) @binding(5) var<storage, read> cache: array<vec4f>;
@@ -74,7 +70,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     //: end
     //: for h in 0..SHARE
     //: if SOFT_CAP
-    score$h = params.soft_cap * tanh(clamp(score$h / params.soft_cap, -20.0, 20.0));
+    score$h = params.soft_cap * bounded_tanh(score$h / params.soft_cap);
     //: end
     if (score$h > top$h) {
       let shrink = exp(top$h - score$h);

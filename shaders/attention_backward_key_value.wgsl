@@ -2,16 +2,13 @@
 // key/value head, walking the later queries of its sequence. Cached positions that are no tokens of the batch are constants.
 // $LAST: q, dy and stats hold only the last token of each sequence, row s for sequence s.
 // q, dy [N, H, C], stats [N, H] of (lse, delta), dkv [N, 2, K, C], cache [rows, 2, K, C] (prelude cache.wgsl); see attention.wgsl.
+// params.count is N * K.
+// iterations: count / key_value_heads * query_heads / key_value_heads
+//: include attention_params
 //: include cache
-struct Params {
-  count: u32, // N * K
-  query_heads: u32, // H
-  key_value_heads: u32, // K
-  window: u32,
-  scale: f32,
-  soft_cap: f32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
+//: if SOFT_CAP
+//: include bounded_tanh TYPE=f32
+//: end
 //: if VECTOR
 @group(0) @binding(4) var<storage, read> q: array<vec4f>;
 @group(0) @binding(5) var<storage, read> cache: array<vec4f>;
@@ -67,26 +64,26 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       let head = m * params.query_heads + shared_head * group_size + g;
       let at = head * $UNITS;
       var score = 0.0;
-      var pull = 0.0;
+      var dp = 0.0;
       //: for c in 0..UNITS
       //: if VECTOR
       score += dot(q[at + $c], k$c);
-      pull += dot(dy[at + $c], v$c);
+      dp += dot(dy[at + $c], v$c);
       //: else
       score += q[at + $c] * k$c;
-      pull += dy[at + $c] * v$c;
+      dp += dy[at + $c] * v$c;
       //: end
       //: end
       score *= params.scale;
-      var slope = 1.0;
+      var dcap = 1.0;
       //: if SOFT_CAP
-      let bent = tanh(clamp(score / params.soft_cap, -20.0, 20.0));
-      score = params.soft_cap * bent;
-      slope = 1.0 - bent * bent;
+      let capped = bounded_tanh(score / params.soft_cap);
+      score = params.soft_cap * capped;
+      dcap = 1.0 - capped * capped;
       //: end
       let stat = stats[head];
       let p = exp(score - stat.x);
-      let dscore = p * (pull - stat.y) * slope * params.scale;
+      let dscore = p * (dp - stat.y) * dcap * params.scale;
       //: for c in 0..UNITS
       dk$c += dscore * q[at + $c];
       dv$c += p * dy[at + $c];

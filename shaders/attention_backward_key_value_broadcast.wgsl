@@ -2,16 +2,14 @@
 // of 8 (llvmpipe, where every load is a loop over lanes): 8 neighbouring tokens of one key/value head walk the same later
 // queries, and each lane loads another part of a query and its dy and hands it to the others. C is a multiple of 4; a head's
 // $UNITS quads are $SLICES times $LANES, and $LANES at most 8.
+// params.count is N.
+// q, dy [N, H, C], cache [rows, 2, K, C], stats [N, H] of (lse, delta), dkv [N, 2, K, C]; tokens, sequences, table as in cache.wgsl.
+// iterations: count * query_heads / key_value_heads
+//: include attention_params
 //: include cache
-struct Params {
-  count: u32, // N
-  query_heads: u32, // H
-  key_value_heads: u32, // K
-  window: u32,
-  scale: f32,
-  soft_cap: f32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
+//: if SOFT_CAP
+//: include bounded_tanh TYPE=f32
+//: end
 @group(0) @binding(4) var<storage, read> q: array<vec4f>;
 @group(0) @binding(5) var<storage, read> cache: array<vec4f>;
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>;
@@ -48,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let stat = stats[head];
       let part = head * $UNITS + min(lane, $LANES - 1u);
       var score = 0.0;
-      var pull = 0.0;
+      var dp = 0.0;
       //: for s in 0..SLICES
       let q_part$s = q[part + $s * $LANES];
       let dy_part$s = dy[part + $s * $LANES];
@@ -56,18 +54,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let q$s_$l = subgroupBroadcast(q_part$s, $l + 0u);
       let dy$s_$l = subgroupBroadcast(dy_part$s, $l + 0u);
       score += dot(q$s_$l, k$s_$l);
-      pull += dot(dy$s_$l, v$s_$l);
+      dp += dot(dy$s_$l, v$s_$l);
       //: end
       //: end
       score *= params.scale;
-      var slope = 1.0;
+      var dcap = 1.0;
       //: if SOFT_CAP
-      let bent = tanh(clamp(score / params.soft_cap, -20.0, 20.0));
-      score = params.soft_cap * bent;
-      slope = 1.0 - bent * bent;
+      let capped = bounded_tanh(score / params.soft_cap);
+      score = params.soft_cap * capped;
+      dcap = 1.0 - capped * capped;
       //: end
       let p = select(0.0, exp(score - stat.x), mine);
-      let dscore = select(0.0, p * (pull - stat.y) * slope * params.scale, mine);
+      let dscore = select(0.0, p * (dp - stat.y) * dcap * params.scale, mine);
       //: for s in 0..SLICES
       //: for l in 0..LANES
       dk$s_$l += dscore * q$s_$l;

@@ -1,16 +1,12 @@
 // Gradient of attention with respect to its queries; one thread for $SHARE query heads of one key/value head, probabilities recomputed from lse.
 // q, dy, dq [N, H, C], cache [rows, 2, K, C] (prelude cache.wgsl), stats [N, H] of (lse, delta = dy.y).
 // p = exp(score - lse); dscore = p * (dy.v - delta); see attention.wgsl for the rest.
+// params.count is N * H / $SHARE.
+//: include attention_params
 //: include cache
-struct Params {
-  count: u32, // N * H / $SHARE
-  query_heads: u32, // H
-  key_value_heads: u32, // K
-  window: u32,
-  scale: f32,
-  soft_cap: f32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
+//: if SOFT_CAP
+//: include bounded_tanh TYPE=f32
+//: end
 //: if VECTOR
 @group(0) @binding(4) var<storage, read> q: array<vec4f>;
 @group(0) @binding(5) var<storage, read> cache: array<vec4f>;
@@ -58,7 +54,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     let value = key + params.key_value_heads * $UNITS;
     //: for h in 0..SHARE
     var score$h = 0.0;
-    var pull$h = 0.0;
+    var dp$h = 0.0;
     //: end
     //: for c in 0..UNITS
     let k$c = cache[key + $c];
@@ -66,22 +62,22 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     //: for h in 0..SHARE
     //: if VECTOR
     score$h += dot(q$h_$c, k$c);
-    pull$h += dot(dy$h_$c, v$c);
+    dp$h += dot(dy$h_$c, v$c);
     //: else
     score$h += q$h_$c * k$c;
-    pull$h += dy$h_$c * v$c;
+    dp$h += dy$h_$c * v$c;
     //: end
     //: end
     //: end
     //: for h in 0..SHARE
     {
-      var slope = 1.0;
+      var dcap = 1.0;
       //: if SOFT_CAP
-      let bent = tanh(clamp(score$h / params.soft_cap, -20.0, 20.0));
-      score$h = params.soft_cap * bent;
-      slope = 1.0 - bent * bent;
+      let capped = bounded_tanh(score$h / params.soft_cap);
+      score$h = params.soft_cap * capped;
+      dcap = 1.0 - capped * capped;
       //: end
-      let dscore = exp(score$h - stat$h.x) * (pull$h - stat$h.y) * slope;
+      let dscore = exp(score$h - stat$h.x) * (dp$h - stat$h.y) * dcap;
       //: for c in 0..UNITS
       sum$h_$c += dscore * k$c;
       //: end

@@ -1,4 +1,5 @@
 // stats[i].y = sum_c y[i, c] * dy[i, c]: what the softmax backward subtracts. y, dy [N * H, C], stats [N, H] of (lse, delta).
+// iterations: width
 struct Params {
   count: u32, // N * H
   width: u32, // C

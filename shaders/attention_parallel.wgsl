@@ -1,15 +1,12 @@
 // The same function and bindings as attention.wgsl, for GPUs: one workgroup of $WG threads a query head.
 // Scores of $WG positions at a time, one a thread; then each thread sums its channels over those positions.
+// params.count is N * H.
+// q [N, H, C], cache [rows, 2, K, C], y [N, H, C], stats [N, H] of (lse, _); tokens, sequences, table as in cache.wgsl.
+//: include attention_params
 //: include cache
-struct Params {
-  count: u32, // N * H
-  query_heads: u32, // H
-  key_value_heads: u32, // K
-  window: u32,
-  scale: f32,
-  soft_cap: f32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
+//: if SOFT_CAP
+//: include bounded_tanh TYPE=f32
+//: end
 //: if VECTOR
 @group(0) @binding(4) var<storage, read> q: array<vec4f>;
 @group(0) @binding(5) var<storage, read> cache: array<vec4f>;
@@ -24,7 +21,7 @@ var<workgroup> query: array<f32, $UNITS>;
 @group(0) @binding(7) var<storage, read_write> stats: array<vec2f>;
 var<workgroup> rows: array<u32, $WG>;
 var<workgroup> weight: array<f32, $WG>;
-var<workgroup> reduced: array<f32, $WG>;
+//: include workgroup_reduce TYPE=f32 SIZE=$WG
 
 @compute @workgroup_size($WG)
 fn main(
@@ -73,32 +70,15 @@ fn main(
         //: end
       }
       //: if SOFT_CAP
-      score = params.soft_cap * tanh(clamp(score / params.soft_cap, -20.0, 20.0));
+      score = params.soft_cap * bounded_tanh(score / params.soft_cap);
       //: end
     }
-    reduced[lane] = score;
-    workgroupBarrier();
-    for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
-      if (lane < half) {
-        reduced[lane] = max(reduced[lane], reduced[lane + half]);
-      }
-      workgroupBarrier();
-    }
-    let new_top = max(top, reduced[0]);
+    let new_top = max(top, workgroup_max(lane, score));
     let shrink = exp(top - new_top);
     top = new_top;
-    workgroupBarrier();
     let p = select(0.0, exp(score - top), position <= token.y);
     weight[lane] = p;
-    reduced[lane] = p;
-    workgroupBarrier();
-    for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
-      if (lane < half) {
-        reduced[lane] += reduced[lane + half];
-      }
-      workgroupBarrier();
-    }
-    total = total * shrink + reduced[0];
+    total = total * shrink + workgroup_sum(lane, p);
     let filled = min(u32($WG), token.y + 1u - first - block * $WG);
     //: for s in 0..SLICES
     if (lane + $s * $WG < $UNITS) {

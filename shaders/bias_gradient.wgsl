@@ -1,5 +1,6 @@
 // gradient[o] += sum_n dy[n, o]   (one thread a column)
 // dy [N, O], gradient [O].
+// iterations: rows
 struct Params {
   rows: u32, // N
   width: u32, // O

@@ -1,6 +1,7 @@
 // Backward of component_mask.wgsl: gradient[first + c] = sum over flagged tokens n and the channels w of component c of
 // 2 * x[n, w] * dy[n, w], and dy[n, w] *= 2 * mask[first + c] at flagged tokens, in one pass.
 // One thread a component. x, dy [N, W], mask and gradient [L * components], tokens [N] of (id, position, sequence, flag).
+// iterations: tokens * component_width
 struct Params {
   components: u32, // W / component_width
   tokens: u32, // N

@@ -1,5 +1,6 @@
 // to[index[i].y, w] = from[index[i].x, w] for w < width: gathers, scatters, captures and patches rows.
 // from rows lie at row * from_stride + from_offset, to rows at row * to_stride + to_offset. index [count] of (from, to).
+// from_rows [rows, from_stride], to_rows [rows, to_stride], f32.
 struct Params {
   count: u32, // rows * width
   width: u32,

@@ -2,6 +2,7 @@
 // weight[p] * (softmax(logits[p]) - onehot(target[p])). One workgroup of $WG threads a row.
 // logits [P, V] (soft-capped already), targets, row_weights and losses [P].
 // $SOFT_CAP: the gradient is that of the logits before their cap, times 1 - (logit / cap)^2.
+// iterations: 3 * width / $WG
 struct Params {
   rows: u32, // P
   width: u32, // V
@@ -12,7 +13,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> row_weights: array<f32>;
 @group(0) @binding(3) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(4) var<storage, read_write> losses: array<f32>;
-var<workgroup> partial: array<f32, $WG>;
+//: include workgroup_reduce TYPE=f32 SIZE=$WG
 
 @compute @workgroup_size($WG)
 fn main(
@@ -29,29 +30,12 @@ fn main(
   for (var v = lane; v < params.width; v += $WG) {
     top = max(top, logits[start + v]);
   }
-  partial[lane] = top;
-  workgroupBarrier();
-  for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      partial[lane] = max(partial[lane], partial[lane + half]);
-    }
-    workgroupBarrier();
-  }
-  top = partial[0];
-  workgroupBarrier();
+  top = workgroup_max(lane, top);
   var total = 0.0;
   for (var v = lane; v < params.width; v += $WG) {
     total += exp(logits[start + v] - top);
   }
-  partial[lane] = total;
-  workgroupBarrier();
-  for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      partial[lane] += partial[lane + half];
-    }
-    workgroupBarrier();
-  }
-  total = partial[0];
+  total = workgroup_sum(lane, total);
   let goal = targets[row];
   if (lane == 0u) {
     losses[row] = row_weights[row] * (top + log(total) - logits[start + goal]);
@@ -61,8 +45,8 @@ fn main(
   for (var v = lane; v < params.width; v += $WG) {
     let p = exp(logits[start + v] - top) / total;
     //: if SOFT_CAP
-    let bent = logits[start + v] / params.soft_cap;
-    logits[start + v] = row_weights[row] * (p - select(0.0, 1.0, v == goal)) * (1.0 - bent * bent);
+    let share = logits[start + v] / params.soft_cap;
+    logits[start + v] = row_weights[row] * (p - select(0.0, 1.0, v == goal)) * (1.0 - share * share);
     //: else
     logits[start + v] = row_weights[row] * (p - select(0.0, 1.0, v == goal));
     //: end

@@ -1,7 +1,8 @@
-// gradient[ids[u], d] += sum over entries e of id u of coefficient[e] * dy[row[e], d]
+// gradient[ids[u], d] += sum over entries e of id u of coefficients[entries[e].y] * dy[row[e], d]
 // The scatter of embedding and unembedding gradients, without atomics: the host sorts entries by id.
-// ids [U], starts [U + 1] into entries [E] of (row, coefficient bits), dy [*, D], gradient [rows, D]: rows of the whole
+// ids [U], starts [U + 1] into entries, dy [*, D], gradient [rows, D]: rows of the whole
 // one [V, D] from first_row on; ids outside of them are another dispatch's.
+// coefficients [E], one per entry; entries [E] of (row of dy, which coefficient).
 struct Params {
   count: u32, // U * D
   width: u32, // D

@@ -1,4 +1,5 @@
 // y[i] = value.
+// y [count].
 struct Params {
   count: u32,
   value: f32,

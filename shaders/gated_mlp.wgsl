@@ -1,6 +1,7 @@
 // y[n, f] = activation(gate[n, f]) * up[n, f];  gate_up [N, 2F] holds the gate, then the up projection; y [N, F].
 // $MASK: also masked[n, f] = y[n, f] * (2 * mask[first + f]) for tokens whose flag is set, else y[n, f]; see component_mask.wgsl.
 // $ACTIVATION: silu | gelu_tanh. $T: vec4f where F is a multiple of 4 (then both params count quads), else f32.
+//: include bounded_tanh TYPE=$T
 struct Params {
   count: u32, // N * F
   width: u32, // F
@@ -22,7 +23,7 @@ fn activation(x: $T) -> $T {
   return x / (1.0 + exp(-x));
   //: else
   let inner = 0.7978845608028654 * (x + 0.044715 * x * x * x);
-  return 0.5 * x * (1.0 + tanh(clamp(inner, $T(-20.0), $T(20.0)))); // tanh of large arguments is NaN on some drivers
+  return 0.5 * x * (1.0 + bounded_tanh(inner));
   //: end
 }
 

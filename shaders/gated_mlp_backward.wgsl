@@ -1,5 +1,6 @@
 // dgate = dy * up * activation'(gate), dup = dy * activation(gate);  gate_up and dgate_up [N, 2F], dy [N, F].
 // $ACTIVATION: silu | gelu_tanh. $T: vec4f where F is a multiple of 4 (then both params count quads), else f32.
+//: include bounded_tanh TYPE=$T
 struct Params {
   count: u32, // N * F
   width: u32, // F
@@ -11,7 +12,7 @@ struct Params {
 
 struct Activation {
   value: $T,
-  slope: $T,
+  derivative: $T,
 }
 
 fn activation(x: $T) -> Activation {
@@ -20,9 +21,9 @@ fn activation(x: $T) -> Activation {
   return Activation(x * s, s * (1.0 + x * (1.0 - s)));
   //: else
   let inner = 0.7978845608028654 * (x + 0.044715 * x * x * x);
-  let t = tanh(clamp(inner, $T(-20.0), $T(20.0)));
-  let slope = 0.7978845608028654 * (1.0 + 3.0 * 0.044715 * x * x);
-  return Activation(0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope);
+  let t = bounded_tanh(inner);
+  let derivative = 0.7978845608028654 * (1.0 + 3.0 * 0.044715 * x * x);
+  return Activation(0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * derivative);
   //: end
 }
 
@@ -35,6 +36,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let at = i / params.width * 2u * params.width + i % params.width;
   let gate = activation(gate_up[at]);
   let incoming = dy[i];
-  dgate_up[at] = incoming * gate_up[at + params.width] * gate.slope;
+  dgate_up[at] = incoming * gate_up[at + params.width] * gate.derivative;
   dgate_up[at + params.width] = incoming * gate.value;
 }

@@ -1,4 +1,5 @@
 // values -= rate * gradient: the reference's plain step on the selected rows (values and gradient [R, I]).
+// step (rate, _, _, _).
 struct Params {
   count: u32,
 }

@@ -1,4 +1,5 @@
 // norm[lane] = sum of |mask[i]| over i = lane, lane + $WG, …: the L1 term of the loss, taken before the mask steps.
+// iterations: count / $WG
 struct Params {
   count: u32,
 }

@@ -1,6 +1,8 @@
-// Keeps the books of mask training on the GPU: counts mask > 0.5, decides the early stop, appends to the history.
+// The record of mask training on the GPU: counts mask > 0.5, decides the early stop, appends to the history.
 // One workgroup of $WG threads. Stops once the number selected has stayed the same for `patience` steps and is not
 // the initial number. results [pairs, 2] of (loss, difference); history [steps] of (loss + L1, number selected).
+// mask [count]; state (see mask_training_state.wgsl); before [$WG]: the L1 norm before the step, one partial sum a thread.
+// iterations: (count + pairs) / $WG
 struct Params {
   count: u32,
   pairs: u32,
@@ -8,19 +10,14 @@ struct Params {
   patience: u32,
   initial: u32, // number selected at the start
 }
-struct State {
-  stopped: u32,
-  selected: u32,
-  unchanged: u32,
-  steps: u32,
-}
+//: include mask_training_state
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> mask: array<f32>;
 @group(0) @binding(2) var<storage, read> results: array<vec2f>;
 @group(0) @binding(3) var<storage, read_write> state: State;
 @group(0) @binding(4) var<storage, read_write> history: array<vec2f>;
 @group(0) @binding(5) var<storage, read> before: array<f32>; // the mask's L1 norm before the step, one partial a thread
-var<workgroup> sums: array<vec2f, $WG>;
+//: include workgroup_reduce TYPE=vec2f SIZE=$WG
 
 @compute @workgroup_size($WG)
 fn main(@builtin(local_invocation_index) lane: u32) {
@@ -32,19 +29,12 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   for (var i = lane; i < params.pairs; i += $WG) {
     sum.y += results[i].x;
   }
-  sums[lane] = sum;
-  workgroupBarrier();
-  for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      sums[lane] += sums[lane + half];
-    }
-    workgroupBarrier();
-  }
+  sum = workgroup_sum(lane, sum);
   if (lane != 0u || state.stopped != 0u) {
     return;
   }
-  let selected = u32(sums[0].x);
-  history[state.steps] = vec2f(sums[0].y, f32(selected));
+  let selected = u32(sum.x);
+  history[state.steps] = vec2f(sum.y, f32(selected));
   state.steps += 1u;
   if (selected == state.selected) {
     state.unchanged += 1u;

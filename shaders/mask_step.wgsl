@@ -1,6 +1,7 @@
 // One Adam step of the component masks on gradient + strength * sign(mask) (the L1 term), clamped to [0, 1].
 // Does nothing once state.stopped is set, so that steps already submitted past an early stop leave the mask alone.
 // mask, gradient [count], moments [count] of (first, second), state: see mask_state.wgsl.
+// state (see mask_training_state.wgsl), step (rate, 1 - beta1^t, 1 - beta2^t, _).
 struct Params {
   count: u32,
   strength: f32,
@@ -10,12 +11,7 @@ struct Params {
   rest2: f32,
   epsilon: f32,
 }
-struct State {
-  stopped: u32,
-  selected: u32,
-  unchanged: u32,
-  steps: u32,
-}
+//: include mask_training_state
 @group(0) @binding(0) var<uniform> params: Params;
 // (rate, 1 - beta1^t, 1 - beta2^t, _), written anew before every step
 @group(0) @binding(1) var<storage, read> step: array<f32>;

@@ -6,22 +6,14 @@
 // quads along m (a_row is 1), or as scalars. $RESIDUAL, $SCATTER and $ACCUMULATE as in matmul_nt.wgsl.
 // A thread holds 4 * $QUADS rows (or $ROWS of one quad) by $TN quads of columns, and walks k eight at a time.
 // Prelude weights.wgsl with $VECTOR or, with $EIGHT, weights_eight.wgsl: K (nt) or N (nn, and $TN is 2) is a multiple of 8.
+// weights [N, K] or [K, N], a [M, K] as indexed above, y [M, y_stride]; residual [M, y_stride], columns [N].
+// iterations: k / 8
 //: if EIGHT
 //: include weights_eight
 //: else
 //: include weights
 //: end
-struct Params {
-  m: u32,
-  n: u32,
-  k: u32,
-  a_offset: u32, // these three in units of a load of a
-  a_row: u32,
-  a_column: u32,
-  y_stride: u32, // these two in units of a store to y: quads with $STOREQUADS
-  y_offset: u32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
+//: include product_params
 //: if LEFT == scalar
 @group(0) @binding(2) var<storage, read> a: array<f32>;
 //: else
@@ -175,15 +167,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let row = (first_m + $q * 4u + $r) * params.y_stride + params.y_offset;
       //: if STOREQUADS
       let at = row + quad$j;
-      //: if RESIDUAL
-      y[at] = residual[at] + sum$q$r_$j;
-      //: else
-      //: if ACCUMULATE
-      y[at] += sum$q$r_$j;
-      //: else
-      y[at] = sum$q$r_$j;
-      //: end
-      //: end
+      //: include store_product AT=at SUM=sum$q$r_$j
       //: else
       //: for c in 0..4
       if (quad$j * 4u + $c < params.n) {
@@ -192,15 +176,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         //: else
         let at = row + quad$j * 4u + $c;
         //: end
-        //: if RESIDUAL
-        y[at] = residual[at] + sum$q$r_$j[$c];
-        //: else
-        //: if ACCUMULATE
-        y[at] += sum$q$r_$j[$c];
-        //: else
-        y[at] = sum$q$r_$j[$c];
-        //: end
-        //: end
+        //: include store_product AT=at SUM=sum$q$r_$j[$c]
       }
       //: end
       //: end

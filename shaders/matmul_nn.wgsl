@@ -2,6 +2,7 @@
 // weights [K, N] (prelude weights.wgsl), y [M, N]. With a_row 1 and a_column the row width this is the
 // transposed product a^T b that weight gradients need. $ACCUMULATE adds to y.
 // A thread holds $TM rows by $TN columns, or $TN quads of columns with $VECTOR (N is a multiple of 4).
+// iterations: k
 //: include weights
 struct Params {
   m: u32,
@@ -67,11 +68,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   if (n$j < params.n) {
     //: for i in 0..TM
     if (first_m + $i < params.m) {
-      //: if ACCUMULATE
-      y[(first_m + $i) * params.n + n$j] += sum$i_$j;
-      //: else
-      y[(first_m + $i) * params.n + n$j] = sum$i_$j;
-      //: end
+      let at = (first_m + $i) * params.n + n$j;
+      //: include store_product AT=at SUM=sum$i_$j
     }
     //: end
   }

@@ -3,6 +3,7 @@
 // column(n) = y_offset + n, or columns[n] with $SCATTER. $ACCUMULATE adds to y.
 // A thread holds a register tile of $TM rows by $TN columns; lanes lie along n, so x is read uniformly.
 // $VECTOR: K is a multiple of 4 and is walked four at a time.
+// iterations: k
 //: include weights
 struct Params {
   m: u32,
@@ -78,15 +79,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     //: for i in 0..TM
     if (first_m + $i < params.m) {
       let at = (first_m + $i) * params.y_stride + column;
-      //: if RESIDUAL
-      y[at] = residual[at] + sum$i_$j;
-      //: else
-      //: if ACCUMULATE
-      y[at] += sum$i_$j;
-      //: else
-      y[at] = sum$i_$j;
-      //: end
-      //: end
+      //: include store_product AT=at SUM=sum$i_$j
     }
     //: end
   }

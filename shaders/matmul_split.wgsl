@@ -1,6 +1,8 @@
 // matmul_nt.wgsl for GPUs and few rows of x (decoding, one-token masks): $WG threads share each sum, walking k together,
 // so that a weight row is read by neighbours side by side. A workgroup has $TM rows of x by $TN rows of weights.
 // y[m, column(n)] = sum_k x[m, k] * weights[n, k]; K a multiple of 4; options as in matmul_nt.wgsl.
+// weights [N, K], x [M, x_stride], y [M, y_stride], residual [M, y_stride], columns [N].
+// iterations: k / $WG
 //: include weights
 struct Params {
   m: u32,
@@ -81,13 +83,5 @@ fn main(
   let at = m * params.y_stride + params.y_offset + n;
   //: end
   let sum = sums[lane * $WG];
-  //: if RESIDUAL
-  y[at] = residual[at] + sum;
-  //: else
-  //: if ACCUMULATE
-  y[at] += sum;
-  //: else
-  y[at] = sum;
-  //: end
-  //: end
+  //: include store_product AT=at SUM=sum
 }

@@ -3,18 +3,10 @@
 //   $LAYOUT nt:  y[m, column(n)] = sum_k x[m, k] * weights[n, k]           (K a multiple of 4)
 //   $LAYOUT nn:  y[m, n] = sum_k a[a_offset + m * a_row + k * a_column] * weights[k, n]   (N a multiple of 4)
 // $RESIDUAL, $SCATTER and $ACCUMULATE as there. Prelude weights.wgsl with $VECTOR.
+// weights [N, K] or [K, N], a [M, K] as indexed above, y [M, y_stride]; residual [M, y_stride], columns [N].
+// iterations: k + k / 16
 //: include weights
-struct Params {
-  m: u32,
-  n: u32,
-  k: u32,
-  a_offset: u32,
-  a_row: u32,
-  a_column: u32,
-  y_stride: u32,
-  y_offset: u32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
+//: include product_params
 @group(0) @binding(2) var<storage, read> a: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 //: if RESIDUAL
@@ -104,15 +96,7 @@ fn main(
         let m = first_m + local.y + $i * 16u;
         if (m < params.m) {
           let at = m * params.y_stride + column;
-          //: if RESIDUAL
-          y[at] = residual[at] + sum$i_$j;
-          //: else
-          //: if ACCUMULATE
-          y[at] += sum$i_$j;
-          //: else
-          y[at] = sum$i_$j;
-          //: end
-          //: end
+          //: include store_product AT=at SUM=sum$i_$j
         }
       }
       //: end

@@ -2,6 +2,8 @@
 // difference = cap(desired) - cap(undesired); loss = weight * f(difference), with $OBJECTIVE
 //   logit-difference: f(x) = -x            preference: f(x) = softplus(-x) = log(1 + exp(-x))
 // logits [P, J, 2] raw in, dlogits [P, J, 2] out, weights [P, J], results [P, J, 2] of (loss, difference).
+// pair_weights [P, J].
+//: include bounded_tanh TYPE=vec2f
 struct Params {
   count: u32, // P * J
   soft_cap: f32, // 0: none
@@ -19,23 +21,23 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     return;
   }
   var capped = logits[i];
-  var slope = vec2f(1.0);
+  var dcap = vec2f(1.0);
   if (params.soft_cap > 0.0) {
-    let bent = tanh(clamp(capped / params.soft_cap, vec2f(-20.0), vec2f(20.0)));
-    capped = params.soft_cap * bent;
-    slope = 1.0 - bent * bent;
+    let t = bounded_tanh(capped / params.soft_cap);
+    capped = params.soft_cap * t;
+    dcap = 1.0 - t * t;
   }
   let difference = capped.x - capped.y;
   let weight = pair_weights[i];
   //: if OBJECTIVE == preference
-  // softplus(-x) and its slope, without overflow for large |x|
+  // softplus(-x) and its derivative, without overflow for large |x|
   let decay = exp(-abs(difference));
   let loss = max(-difference, 0.0) + log(1.0 + decay);
-  let pull = -select(decay, 1.0, difference < 0.0) / (1.0 + decay);
+  let dloss = -select(decay, 1.0, difference < 0.0) / (1.0 + decay);
   //: else
   let loss = -difference;
-  let pull = -1.0;
+  let dloss = -1.0;
   //: end
   results[i] = vec2f(weight * loss, difference);
-  dlogits[i] = weight * pull * slope * vec2f(1.0, -1.0);
+  dlogits[i] = weight * dloss * dcap * vec2f(1.0, -1.0);
 }

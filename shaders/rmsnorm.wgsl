@@ -3,16 +3,14 @@
 // $T: vec4f where width, strides and offsets are multiples of 4 (then params count quads), else f32; $PER 4 or 1.
 // $NEXT (with $RESIDUAL): also z[r] = y[r] * rsqrt(mean_w(y[r]^2) + next_epsilon) * (next_offset + next_gain), laid out like y: a branch's norm,
 // the residual and the norm before the next branch in one pass. $PARALLEL: one workgroup of $WG threads a row; otherwise one thread a row.
+// x, y, residual, z [rows / heads, stride]; gain, next_gain [W].
+//: if PARALLEL
+// iterations: 2 * width / $WG
+//: else
+// iterations: 2 * width
+//: end
 struct Params {
-  rows: u32,
-  width: u32,
-  x_stride: u32,
-  x_offset: u32,
-  y_stride: u32,
-  y_offset: u32,
-  epsilon: f32,
-  offset: f32,
-  heads: u32, // norms a row of the matrix: 1, or one per head
+//: include norm_params
   //: if NEXT
   next_epsilon: f32,
   next_offset: f32,
@@ -30,20 +28,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> z: array<$T>;
 //: end
 //: if PARALLEL
-var<workgroup> partial: array<f32, $WG>;
-
-fn total(lane: u32, own: f32) -> f32 {
-  workgroupBarrier(); // earlier totals have been read
-  partial[lane] = own;
-  workgroupBarrier();
-  for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      partial[lane] += partial[lane + half];
-    }
-    workgroupBarrier();
-  }
-  return partial[0];
-}
+//: include workgroup_reduce TYPE=f32 SIZE=$WG
 //: end
 
 fn square(value: $T) -> f32 {
@@ -80,7 +65,7 @@ fn main(
     }
   }
   //: if PARALLEL
-  squares = total(lane, squares);
+  squares = workgroup_sum(lane, squares);
   //: end
   //: if !NEXT
   if (!inside) {
@@ -107,7 +92,7 @@ fn main(
   }
   //: if NEXT
   //: if PARALLEL
-  squares = total(lane, squares);
+  squares = workgroup_sum(lane, squares);
   //: end
   let next_scale = inverseSqrt(squares / f32(params.width * $PER) + params.next_epsilon);
   for (var w = first; w < width; w += step) { // each thread reads what it wrote itself

@@ -2,16 +2,14 @@
 // (+ residual[r, w]). Also writes scales[r] = s for the gain's gradient.
 // Rows r = n * heads + h: x at n * x_stride + x_offset + h * W; dy, dx and residual at n * y_stride + y_offset + h * W.
 // $T and $PER as in rmsnorm.wgsl. $IN_PLACE: dx overwrites dy. $PARALLEL: one workgroup of $WG threads a row; otherwise one thread a row.
+// x, dx, dy, residual [rows / heads, stride]; gain [W], scales [rows].
+//: if PARALLEL
+// iterations: 2 * width / $WG
+//: else
+// iterations: 2 * width
+//: end
 struct Params {
-  rows: u32,
-  width: u32,
-  x_stride: u32,
-  x_offset: u32,
-  y_stride: u32,
-  y_offset: u32,
-  epsilon: f32,
-  offset: f32,
-  heads: u32, // norms a row of the matrix: 1, or one per head
+//: include norm_params
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<$T>;
@@ -29,7 +27,7 @@ struct Params {
 //: end
 //: end
 //: if PARALLEL
-var<workgroup> partial: array<vec2f, $WG>;
+//: include workgroup_reduce TYPE=vec2f SIZE=$WG
 //: end
 
 fn incoming(i: u32) -> $T {
@@ -63,35 +61,27 @@ fn main(
   if (inside) {
     for (var w = first; w < params.width; w += step) {
       let value = x[from_x + w];
-      let pulled = (params.offset + gain[w]) * incoming(from_y + w);
+      let scaled = (params.offset + gain[w]) * incoming(from_y + w);
       //: if PER == 4
-      sums += vec2f(dot(value, value), dot(pulled, value));
+      sums += vec2f(dot(value, value), dot(scaled, value));
       //: else
-      sums += vec2f(value * value, pulled * value);
+      sums += vec2f(value * value, scaled * value);
       //: end
     }
   }
   //: if PARALLEL
-  partial[lane] = sums;
-  workgroupBarrier();
-  for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      partial[lane] += partial[lane + half];
-    }
-    workgroupBarrier();
-  }
-  sums = partial[0];
+  sums = workgroup_sum(lane, sums);
   //: end
   if (!inside) {
     return;
   }
   let scale = inverseSqrt(sums.x / f32(params.width * $PER) + params.epsilon);
-  let pull = sums.y * scale * scale * scale / f32(params.width * $PER);
+  let along_x = sums.y * scale * scale * scale / f32(params.width * $PER);
   if (first == 0u) {
     scales[row] = scale;
   }
   for (var w = first; w < params.width; w += step) {
-    let value = scale * (params.offset + gain[w]) * incoming(from_y + w) - x[from_x + w] * pull;
+    let value = scale * (params.offset + gain[w]) * incoming(from_y + w) - x[from_x + w] * along_x;
     //: if RESIDUAL
     dx[from_y + w] = residual[from_y + w] + value;
     //: else

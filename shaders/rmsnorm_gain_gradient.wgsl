@@ -1,5 +1,6 @@
 // gradient[w] += sum_r dy[r, w] * x[r, w] * scales[r]   (one thread a column)
 // Rows r = n * heads + h: x at n * x_stride + x_offset + h * W, dy likewise; scales [R] from rmsnorm_backward.
+// iterations: rows
 struct Params {
   rows: u32,
   width: u32,

@@ -1,4 +1,5 @@
 // y = cap * tanh(y / cap), in place.
+// y [count].
 struct Params {
   count: u32,
   cap: f32,
@@ -10,6 +11,7 @@ struct Params {
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.x + id.y * groups.x * 64u;
   if (i < params.count) {
-    y[i] = params.cap * tanh(clamp(y[i] / params.cap, -20.0, 20.0));
+    y[i] = params.cap * bounded_tanh(y[i] / params.cap);
   }
 }
+//: include bounded_tanh TYPE=f32

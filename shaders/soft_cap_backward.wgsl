@@ -1,4 +1,5 @@
 // dy *= 1 - (y / cap)^2, in place; y is the capped value.
+// y, dy [count].
 struct Params {
   count: u32,
   cap: f32,

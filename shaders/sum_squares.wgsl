@@ -1,5 +1,6 @@
 // partials[first + t] = sum of values[i]^2 over i = t, t + T, t + 2T, …  for T threads; a later kernel adds the partials.
 // values [count], partials [>= first + T]
+// iterations: count / threads
 struct Params {
   count: u32,
   threads: u32, // T

@@ -1,5 +1,6 @@
 // logits[p, k] = x[p] . weights[ids[p, k] - first_row] for the ids in this chunk of rows: only the logits a loss needs.
 // weights [rows, D] (prelude weights.wgsl), x [P, D], ids and logits [P, K].
+// iterations: width
 //: include weights
 struct Params {
   count: u32, // P * K

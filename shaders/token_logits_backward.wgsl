@@ -1,5 +1,6 @@
 // dx[p, d] (+)= sum_k dlogits[p, k] * weights[ids[p, k] - first_row, d] over the ids in this chunk of rows.
 // weights [rows, D] (prelude weights.wgsl), ids and dlogits [P, K], dx [P, D]. The first chunk assigns, later ones add ($ACCUMULATE).
+// iterations: per_row
 //: include weights
 struct Params {
   count: u32, // P * D

@@ -1,6 +1,7 @@
 // Prelude: reads a row-major weight matrix stored as f32, f16 or bf16 as f32.
 // 16-bit elements are packed in pairs into u32, the lower index in the low half.
 // $DTYPE: f32 | f16 | bf16. $VECTOR: read four neighbours at once (row widths are multiples of 4).
+// weights [rows * columns], in the order of the checkpoint.
 //: if VECTOR
 //: if DTYPE == f32
 @group(0) @binding(1) var<storage, read> weights: array<vec4f>;

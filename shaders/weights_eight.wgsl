@@ -1,5 +1,6 @@
 // Prelude: reads a row-major weight matrix whose rows are multiples of 8 as f32, eight neighbours at a time, where a load
 // of wide elements costs no more than one of narrow ones (llvmpipe). $DTYPE: f32 (as u64 pairs) | f16 | bf16.
+// weights [rows * columns], in the order of the checkpoint.
 //: if DTYPE == f32
 @group(0) @binding(1) var<storage, read> weights: array<vec4<u64>>;
 fn weight8(i: u32) -> mat2x4f {

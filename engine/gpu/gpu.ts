@@ -31,12 +31,8 @@ export const idleLimit = 256 * 2 ** 20;
 /** wgpu's name for 64-bit integers in shaders, which WebGPU itself does not have. */
 export const int64Feature = "wgpu-shader-int64" as GPUFeatureName;
 
-const optionalFeatures: readonly GPUFeatureName[] = [
-  "timestamp-query",
-  "shader-f16",
-  "subgroups",
-  int64Feature,
-];
+/** What is used where it is to be had; everything works without. */
+const optionalFeatures: readonly GPUFeatureName[] = ["timestamp-query", "subgroups", int64Feature];
 
 /** How to get a WebGPU adapter where there is none. */
 export const adapterRemedy =
@@ -85,7 +81,6 @@ export class Gpu implements Disposable {
    * Throws NoAdapterError when there is none.
    */
   static async open(options: OpenOptions = {}): Promise<Gpu> {
-    quietVulkanLoader();
     const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
     if (!adapter) throw new NoAdapterError(`No WebGPU adapter was found. ${adapterRemedy}`);
     const wanted = [
@@ -98,19 +93,7 @@ export class Gpu implements Disposable {
       "minUniformBufferOffsetAlignment",
     ] as const;
     const requiredLimits = Object.fromEntries(wanted.map((name) => [name, adapter.limits[name]]));
-    // Deno hides some features from adapter.features although requestDevice grants them, so ask and see.
-    for (let count = optionalFeatures.length; count >= 0; count--) {
-      try {
-        const device = await adapter.requestDevice({
-          requiredLimits,
-          requiredFeatures: optionalFeatures.slice(0, count),
-        });
-        return new Gpu(adapter, device, options);
-      } catch {
-        continue;
-      }
-    }
-    throw new NoAdapterError(`The adapter ${describeAdapter(adapter)} grants no device. ${adapterRemedy}`);
+    return new Gpu(adapter, await requestDevice(adapter, requiredLimits), options);
   }
 
   /** The adapter in words, e.g. "llvmpipe (LLVM 15.0.6, 256 bits)". */
@@ -121,6 +104,18 @@ export class Gpu implements Disposable {
   /** True for a CPU rasterizer such as llvmpipe, which wants other kernel variants than a GPU. */
   get isSoftware(): boolean {
     return /llvmpipe|swiftshader|software/i.test(this.adapterName);
+  }
+
+  /**
+   * What is behind the adapter, as far as it tells: OpenGL has no subgroups, is slow, and is only reached where Vulkan is
+   * missing, so a run on it should say so.
+   */
+  get isOpenGL(): boolean {
+    const { description, vendor, architecture, device } = this.adapter.info;
+    return /opengl|\bgles?\b/i.test(
+      [this.adapterName, description, vendor, architecture, device].join(" "),
+    ) ||
+      (this.isSoftware && !this.device.features.has("subgroups"));
   }
 
   /** Bytes that one buffer can hold and one binding can show: what a tensor may take. A multiple of 256. */
@@ -140,6 +135,7 @@ export class Gpu implements Disposable {
    * Throws DeviceError where it exceeds one buffer of this adapter.
    */
   tensor(shape: readonly number[], label: string, { exact = false, part }: TensorOptions = {}): Tensor {
+    if (this.closed) this.check();
     const needed = Math.ceil(Math.max(1, shape.reduce((a, b) => a * b, 1)) / 64) * 256;
     if (needed > this.bindingBytes) this.refuse(shape, label, needed);
     const bytes = exact ? needed : Math.max(needed, Math.min(sizeClass(needed), this.bindingBytes));
@@ -173,6 +169,7 @@ export class Gpu implements Disposable {
   free(tensor: Tensor) {
     if (tensor.freed) throw new Error(`${tensor.label} was freed twice.`);
     tensor.freed = true;
+    if (this.closed) return; // went with the device
     const bytes = tensor.handle.size;
     this.memory.liveBytes -= bytes;
     this.memory.liveBuffers--;
@@ -217,21 +214,43 @@ export class Gpu implements Disposable {
 
   /** Writes `data` at element `offset`; ordered before anything submitted later. */
   write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array, offset = 0) {
+    if (this.closed) this.check();
     if (data.length === 0) return;
     this.device.queue.writeBuffer(tensor.handle, offset * 4, data as Float32Array<ArrayBuffer>);
   }
 
   /** Copies the first `count` elements of `source` to element `offset` of `target`, in the order of submission. */
   copy(source: Tensor, target: Tensor, offset = 0, count = source.elements) {
+    if (this.closed) this.check();
     const encoder = this.device.createCommandEncoder();
     encoder.copyBufferToBuffer(source.handle, 0, target.handle, offset * 4, count * 4);
     this.device.queue.submit([encoder.finish()]);
   }
 
-  /** Reads elements [from, from + count) once everything submitted before has run. */
-  async readBytes(tensor: Tensor, from = 0, count = tensor.elements - from): Promise<ArrayBuffer> {
+  /**
+   * Reads elements [from, from + count), by default all from `from` on, once everything submitted before has run. In pieces
+   * where a buffer to map would exceed what the adapter allows.
+   *
+   * Throws DeviceError where the device failed.
+   */
+  async readBytes(
+    tensor: Tensor,
+    from: number = 0,
+    count: number = tensor.elements - from,
+  ): Promise<ArrayBuffer> {
+    const most = Math.floor(this.device.limits.maxBufferSize / 4);
+    if (count <= most) return await this.readPiece(tensor, from, count);
+    const all = new Uint8Array(4 * count);
+    for (let at = 0; at < count; at += most) {
+      const piece = await this.readPiece(tensor, from + at, Math.min(most, count - at));
+      all.set(new Uint8Array(piece), 4 * at);
+    }
+    return all.buffer;
+  }
+
+  private async readPiece(tensor: Tensor, from: number, count: number): Promise<ArrayBuffer> {
     this.check();
-    const size = sizeClass(count * 4);
+    const size = Math.min(sizeClass(count * 4), this.device.limits.maxBufferSize);
     const staging = this.staging.get(size)?.pop() ??
       this.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
     const encoder = this.device.createCommandEncoder();
@@ -241,7 +260,9 @@ export class Gpu implements Disposable {
       await staging.mapAsync(GPUMapMode.READ, 0, count * 4);
     } catch (error) {
       this.check();
-      throw new DeviceError(`Reading ${tensor.label} back failed: ${(error as Error).message}`);
+      throw new DeviceError(`Reading ${tensor.label} back failed: ${(error as Error).message}`, {
+        cause: error,
+      });
     }
     const copy = staging.getMappedRange(0, count * 4).slice(0);
     staging.unmap();
@@ -265,18 +286,21 @@ export class Gpu implements Disposable {
 
   /** Waits until everything submitted has run; throws DeviceError for what failed meanwhile. */
   async fence() {
+    if (this.closed) this.check();
     await this.device.queue.onSubmittedWorkDone();
     this.shrinkPool(idleLimit);
     this.check();
   }
 
-  /** Throws the first failure the device reported, if any. */
+  /** Throws the first failure the device reported, if any, and DeviceError after `close`. */
   check() {
     if (this.failure) throw this.failure;
+    if (this.closed) throw new DeviceError("This Gpu was closed; open another one.");
   }
 
   /** The compiled pipeline of a specialised kernel, compiled on first use. */
   pipeline(kernel: Kernel): GPUComputePipeline {
+    if (this.closed) this.check();
     const { key, code } = expandKernel(kernel);
     let pipeline = this.pipelines.get(key);
     if (!pipeline) {
@@ -298,6 +322,7 @@ export class Gpu implements Disposable {
 
   /** Gives the device back. Tensors of this Gpu are invalid afterwards. */
   close() {
+    if (this.closed) return;
     this.closed = true;
     for (const pools of [this.idle, this.staging]) {
       for (const pool of pools.values()) pool.forEach((buffer) => buffer.destroy());
@@ -308,6 +333,47 @@ export class Gpu implements Disposable {
 
   [Symbol.dispose]() {
     this.close();
+  }
+}
+
+/**
+ * A device with those of the optional features that the adapter has. Deno hides some from adapter.features although it grants
+ * them, so all are asked for, and where that is refused each by itself: a missing one must not cost the others.
+ *
+ * Throws NoAdapterError, with the adapter's own reason, where not even a device without them is granted.
+ */
+async function requestDevice(
+  adapter: GPUAdapter,
+  requiredLimits: Record<string, number>,
+): Promise<GPUDevice> {
+  const request = (requiredFeatures: readonly GPUFeatureName[]) =>
+    adapter.requestDevice({ requiredLimits, requiredFeatures: [...requiredFeatures] });
+  try {
+    return await request(optionalFeatures);
+  } catch {
+    // At least one is missing.
+  }
+  let granted: GPUFeatureName[] = [];
+  let device: GPUDevice | undefined;
+  for (const feature of optionalFeatures) {
+    try {
+      const richer = await request([...granted, feature]);
+      device?.destroy();
+      device = richer;
+      granted = [...granted, feature];
+    } catch {
+      continue;
+    }
+  }
+  try {
+    return device ?? await request([]);
+  } catch (error) {
+    throw new NoAdapterError(
+      `The adapter ${describeAdapter(adapter)} grants no device (${
+        (error as Error).message
+      }). ${adapterRemedy}`,
+      { cause: error },
+    );
   }
 }
 
@@ -326,11 +392,4 @@ function sizeClass(bytes: number): number {
   if (bytes <= 256) return 256;
   const step = 2 ** Math.max(8, Math.floor(Math.log2(bytes)) - 3);
   return Math.ceil(bytes / step) * step;
-}
-
-/** wgpu's loader complains on stderr when XDG_RUNTIME_DIR is unset on Linux; any folder satisfies it. */
-function quietVulkanLoader() {
-  if (Deno.build.os !== "linux") return;
-  if (Deno.permissions.querySync({ name: "env", variable: "XDG_RUNTIME_DIR" }).state !== "granted") return;
-  if (!Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
 }

@@ -137,6 +137,7 @@ export class Plan implements Disposable {
   run(times = 1, before?: (encoder: GPUCommandEncoder, time: number) => void) {
     const start = performance.now();
     const { device } = this.gpu;
+    this.gpu.check();
     this.seal();
     const encoder = device.createCommandEncoder({ label: this.label });
     let pass: GPUComputePassEncoder | undefined;

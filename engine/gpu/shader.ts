@@ -3,7 +3,7 @@
  *
  *   //: if NAME | if !NAME | if NAME == VALUE     lines up to `else` or `end`, kept when it holds
  *   //: for i in 0..COUNT                         lines up to `end`, repeated with $i = 0 … COUNT-1
- *   //: include NAME                              the lines of another template, expanded with the same values
+ *   //: include NAME KEY=VALUE …                  the lines of another template, with $KEY replaced by VALUE
  *   $NAME                                         replaced by the value of NAME
  *
  * Drivers unroll and fold what has constant bounds and indices; loops over register tiles are therefore written out here.
@@ -44,17 +44,26 @@ export function expandKernel({ name, template, values }: Kernel): ExpandedKernel
   return kernel;
 }
 
-/** Puts the templates that `include` lines name in their place; `library` holds them by name. */
+/**
+ * Puts the templates that `include` lines name in their place, with $KEY replaced by VALUE for each KEY=VALUE of the line;
+ * `library` holds them by name. Their opening comments stay behind.
+ */
 export function includeShaders(
   name: string,
   template: string,
   library: Readonly<Record<string, string>>,
 ): string {
-  return template.replace(/^[ \t]*\/\/: include (\w+)[ \t]*$/gm, (_, included: string) => {
-    const text = library[included];
-    if (text === undefined) throw new Error(`Shader ${name} includes ${included}, which there is not.`);
-    return includeShaders(included, text.trimEnd(), library);
-  });
+  return template.replace(
+    /^[ \t]*\/\/: include (\w+)((?: \w+=\S+)*)[ \t]*$/gm,
+    (_, included: string, settings: string) => {
+      const text = library[included];
+      if (text === undefined) throw new Error(`Shader ${name} includes ${included}, which there is not.`);
+      const values = new Map([...settings.matchAll(/(\w+)=(\S+)/g)].map(([, key, value]) => [key!, value!]));
+      const body = text.trimEnd().replace(/^(?:\/\/(?!:).*\n)+/, "");
+      const set = body.replace(/\$([A-Z]+)/g, (own, key: string) => values.get(key) ?? own);
+      return includeShaders(included, set, library);
+    },
+  );
 }
 
 /** Expands `template`; throws an Error naming `name` and the line for an unknown name or an unclosed block. */

@@ -10,8 +10,10 @@ import attentionBackwardKeyValueBroadcast from "../../shaders/attention_backward
 import attentionBackwardQuery from "../../shaders/attention_backward_query.wgsl" with { type: "text" };
 import attentionDelta from "../../shaders/attention_delta.wgsl" with { type: "text" };
 import attentionParallel from "../../shaders/attention_parallel.wgsl" with { type: "text" };
+import attentionParams from "../../shaders/attention_params.wgsl" with { type: "text" };
 import bias from "../../shaders/bias.wgsl" with { type: "text" };
 import biasGradient from "../../shaders/bias_gradient.wgsl" with { type: "text" };
+import boundedTanh from "../../shaders/bounded_tanh.wgsl" with { type: "text" };
 import cache from "../../shaders/cache.wgsl" with { type: "text" };
 import ceilingCopy from "../../shaders/ceiling_copy.wgsl" with { type: "text" };
 import ceilingFma from "../../shaders/ceiling_fma.wgsl" with { type: "text" };
@@ -29,12 +31,15 @@ import gradientStep from "../../shaders/gradient_step.wgsl" with { type: "text" 
 import maskNorm from "../../shaders/mask_norm.wgsl" with { type: "text" };
 import maskState from "../../shaders/mask_state.wgsl" with { type: "text" };
 import maskStep from "../../shaders/mask_step.wgsl" with { type: "text" };
+import maskTrainingState from "../../shaders/mask_training_state.wgsl" with { type: "text" };
 import matmulBroadcast from "../../shaders/matmul_broadcast.wgsl" with { type: "text" };
 import matmulNn from "../../shaders/matmul_nn.wgsl" with { type: "text" };
 import matmulNt from "../../shaders/matmul_nt.wgsl" with { type: "text" };
 import matmulSplit from "../../shaders/matmul_split.wgsl" with { type: "text" };
 import matmulTiled from "../../shaders/matmul_tiled.wgsl" with { type: "text" };
+import normParams from "../../shaders/norm_params.wgsl" with { type: "text" };
 import pairLoss from "../../shaders/pair_loss.wgsl" with { type: "text" };
+import productParams from "../../shaders/product_params.wgsl" with { type: "text" };
 import rmsnorm from "../../shaders/rmsnorm.wgsl" with { type: "text" };
 import rmsnormBackward from "../../shaders/rmsnorm_backward.wgsl" with { type: "text" };
 import rmsnormGainGradient from "../../shaders/rmsnorm_gain_gradient.wgsl" with { type: "text" };
@@ -43,6 +48,7 @@ import rotaryBackward from "../../shaders/rotary_backward.wgsl" with { type: "te
 import sample from "../../shaders/sample.wgsl" with { type: "text" };
 import softCap from "../../shaders/soft_cap.wgsl" with { type: "text" };
 import softCapBackward from "../../shaders/soft_cap_backward.wgsl" with { type: "text" };
+import storeProduct from "../../shaders/store_product.wgsl" with { type: "text" };
 import sum from "../../shaders/sum.wgsl" with { type: "text" };
 import sumSquares from "../../shaders/sum_squares.wgsl" with { type: "text" };
 import takeColumns from "../../shaders/take_columns.wgsl" with { type: "text" };
@@ -50,6 +56,7 @@ import tokenLogits from "../../shaders/token_logits.wgsl" with { type: "text" };
 import tokenLogitsBackward from "../../shaders/token_logits_backward.wgsl" with { type: "text" };
 import weights from "../../shaders/weights.wgsl" with { type: "text" };
 import weightsEight from "../../shaders/weights_eight.wgsl" with { type: "text" };
+import workgroupReduce from "../../shaders/workgroup_reduce.wgsl" with { type: "text" };
 
 /** Templates by name, before their includes are put in. */
 export const shaders = {
@@ -61,8 +68,10 @@ export const shaders = {
   attention_backward_query: attentionBackwardQuery,
   attention_delta: attentionDelta,
   attention_parallel: attentionParallel,
+  attention_params: attentionParams,
   bias,
   bias_gradient: biasGradient,
+  bounded_tanh: boundedTanh,
   cache,
   ceiling_copy: ceilingCopy,
   ceiling_fma: ceilingFma,
@@ -80,12 +89,15 @@ export const shaders = {
   mask_norm: maskNorm,
   mask_state: maskState,
   mask_step: maskStep,
+  mask_training_state: maskTrainingState,
   matmul_broadcast: matmulBroadcast,
   matmul_nn: matmulNn,
   matmul_nt: matmulNt,
   matmul_split: matmulSplit,
   matmul_tiled: matmulTiled,
+  norm_params: normParams,
   pair_loss: pairLoss,
+  product_params: productParams,
   rmsnorm,
   rmsnorm_backward: rmsnormBackward,
   rmsnorm_gain_gradient: rmsnormGainGradient,
@@ -94,6 +106,7 @@ export const shaders = {
   sample,
   soft_cap: softCap,
   soft_cap_backward: softCapBackward,
+  store_product: storeProduct,
   sum,
   sum_squares: sumSquares,
   take_columns: takeColumns,
@@ -101,6 +114,7 @@ export const shaders = {
   token_logits_backward: tokenLogitsBackward,
   weights,
   weights_eight: weightsEight,
+  workgroup_reduce: workgroupReduce,
 } as const;
 
 /** Names of the files in shaders/. */

@@ -257,12 +257,19 @@ export function matmulNN(plan: Plan, a: Tensor, b: Right, y: Tensor, sizes: NNSi
   const units = vector ? n / 4 : n;
   const tile = matmulTile(plan.gpu, "nn", m, units, vector);
   const { WX, WY, TM, TN } = tile;
-  const options = { DTYPE: b.storage, VECTOR: vector, ACCUMULATE: sizes.accumulate ?? false, TM, TN };
+  const options = {
+    DTYPE: b.storage,
+    VECTOR: vector,
+    RESIDUAL: false,
+    SCATTER: false,
+    ACCUMULATE: sizes.accumulate ?? false,
+    TM,
+    TN,
+  };
   const bindings = { weights: b.tensor, a, y };
   if (tile.kernel === "tiled" || tile.kernel === "broadcast") {
     const record = tile.kernel === "tiled" ? tiledProduct : broadcastProduct;
-    const plain = { ...options, RESIDUAL: false, SCATTER: false };
-    record(plan, plain, "nn", bindings, { ...sizes, yStride: n, yOffset: 0 });
+    record(plan, options, "nn", bindings, { ...sizes, yStride: n, yOffset: 0 });
     return;
   }
   plan.dispatch(

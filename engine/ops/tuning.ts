@@ -2,11 +2,15 @@
  * Measures which way to multiply suits this adapter, once, and keeps the answer in the user's cache folder. Only shape
  * classes with several candidates are measured; software Vulkan has one for each and needs no tuning.
  */
+import { createHash } from "node:crypto";
+import { cpus } from "node:os";
 import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { writeJson } from "../files.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Plan } from "../gpu/plan.ts";
+import { seededRandom } from "../random.ts";
+import { shaders } from "./kernels.ts";
 import { linear, linearBackward } from "./matmul.ts";
 import {
   forceTile,
@@ -17,7 +21,6 @@ import {
   type Tile,
   type Tuning,
 } from "./variants.ts";
-import denoConfig from "../../deno.json" with { type: "json" };
 
 /** Rows that stand for each shape class. */
 const rowsToMeasure: Readonly<Record<Layout, readonly number[]>> = { nt: [1, 8, 32, 512], nn: [8, 32, 512] };
@@ -33,8 +36,7 @@ const tileSchema = z.object({
   TN: z.int(),
 });
 const fileSchema = z.object({
-  version: z.string(),
-  adapter: z.string(),
+  key: z.string(),
   tuning: z.record(z.string(), tileSchema),
 });
 
@@ -42,12 +44,13 @@ const fileSchema = z.object({
 export async function tune(gpu: Gpu, folder = cacheFolder(), size = layerSize): Promise<Tuning> {
   const slug = gpu.adapterName.toLowerCase().replace(/[^a-z0-9]+/g, "-");
   const path = folder && join(folder, `tuning-${slug}.json`);
-  const stored = path && await readTuning(path, gpu.adapterName);
+  const key = tuningKey(gpu, size);
+  const stored = path && await readTuning(path, key);
   const tuning = stored || await measureTuning(gpu, size);
   if (!stored && path && Object.keys(tuning).length > 0) {
     // A folder that cannot be written only means measuring again next time.
     await Deno.mkdir(folder, { recursive: true })
-      .then(() => writeJson(path, { version: denoConfig.version, adapter: gpu.adapterName, tuning }))
+      .then(() => writeJson(path, { key, tuning }))
       .catch(() => {});
   }
   setTuning(gpu, tuning);
@@ -71,9 +74,12 @@ export async function measureTuning(gpu: Gpu, size = layerSize): Promise<Tuning>
 
 /** Milliseconds of one product in this tile, the best of three measurements. */
 async function timeTile(gpu: Gpu, layout: Layout, m: number, size: number, tile: Tile): Promise<number> {
-  const x = gpu.tensor([m, size], "tuning input");
+  // Values as products have them: zeros, denormals and NaN of uninitialised memory can cost other times.
+  const random = seededRandom("tuning");
+  const values = (count: number) => Float32Array.from({ length: count }, () => random() - 0.5);
+  const x = gpu.upload(values(m * size), [m, size], "tuning input");
   const y = gpu.tensor([m, size], "tuning output");
-  const matrix = gpu.tensor([size, size], "tuning weight");
+  const matrix = gpu.upload(values(size * size), [size, size], "tuning weight");
   const weight = {
     name: "tuning weight",
     rows: size,
@@ -109,12 +115,28 @@ async function timeTile(gpu: Gpu, layout: Layout, m: number, size: number, tile:
   }
 }
 
-async function readTuning(path: string, adapter: string): Promise<Tuning | undefined> {
+/** What a measurement holds for: these shaders on this adapter and, as software adapters run on it, this processor. */
+export function tuningKey(gpu: Gpu, size: number): string {
+  const hash = createHash("sha256");
+  for (const [name, text] of Object.entries(shaders)) if (/^(matmul|weights)/.test(name)) hash.update(text);
+  return [hash.digest("hex").slice(0, 16), gpu.adapterName, processor(), size].join(" | ");
+}
+
+/** The processor's name, where this process may know it. */
+function processor(): string {
+  try {
+    return cpus()[0]?.model ?? Deno.build.arch;
+  } catch {
+    return Deno.build.arch;
+  }
+}
+
+async function readTuning(path: string, key: string): Promise<Tuning | undefined> {
   try {
     const file = fileSchema.parse(JSON.parse(await Deno.readTextFile(path)));
-    if (file.version === denoConfig.version && file.adapter === adapter) return file.tuning;
+    if (file.key === key) return file.tuning;
   } catch {
-    // Missing, damaged or of another version: measure again.
+    // Missing, damaged or of an earlier form: measure again.
   }
   return undefined;
 }

@@ -1,6 +1,6 @@
 /** The device: buffers and their accounting, reading and writing, pipelines, and failures. */
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { DeviceError } from "../../engine/errors.ts";
+import { DeviceError, NoAdapterError } from "../../engine/errors.ts";
 import { Gpu, mebibytes } from "../../engine/gpu/gpu.ts";
 import { Plan } from "../../engine/gpu/plan.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
@@ -120,9 +120,94 @@ Deno.test("a closed device reports no failure of its own", async () => {
   gpu.free(gpu.tensor([4], "pooled"));
   gpu.close();
   await gpu.device.lost;
-  gpu.check();
+  assertThrows(() => gpu.check(), DeviceError, "was closed"); // and not that the device was lost
 });
 
 Deno.test("mebibytes are given to a tenth while they are few", () => {
   assertEquals([0, 2 ** 20 * 1.25, 2 ** 20 * 300].map(mebibytes), ["0.0 MiB", "1.3 MiB", "300 MiB"]);
+});
+
+Deno.test("a closed Gpu refuses in one sentence, and closing twice is nothing", async () => {
+  const gpu = await Gpu.open();
+  const [y, kept] = [gpu.tensor([4], "y"), gpu.tensor([4], "kept")];
+  const plan = new Plan(gpu, "late");
+  gpu.close();
+  gpu.close();
+  const message = "This Gpu was closed; open another one.";
+  assertThrows(() => gpu.tensor([4], "z"), DeviceError, message);
+  assertThrows(() => gpu.write(y, new Float32Array(4)), DeviceError, message);
+  assertThrows(() => gpu.copy(y, kept), DeviceError, message);
+  assertThrows(() => plan.run(), DeviceError, message);
+  await assertRejects(() => gpu.read(y), DeviceError, message);
+  await assertRejects(() => gpu.fence(), DeviceError, message);
+  gpu.free(y);
+});
+
+Deno.test("a missing optional feature does not cost the others", async () => {
+  const { requestAdapter } = navigator.gpu;
+  const asked: string[][] = [];
+  navigator.gpu.requestAdapter = async (options) => {
+    const adapter = (await requestAdapter.call(navigator.gpu, options))!;
+    const request = adapter.requestDevice.bind(adapter);
+    adapter.requestDevice = (descriptor) => {
+      const features = [...descriptor?.requiredFeatures ?? []];
+      asked.push(features);
+      if (features.includes("timestamp-query")) return Promise.reject(new TypeError("no timestamps"));
+      return request(descriptor);
+    };
+    return adapter;
+  };
+  try {
+    using gpu = await Gpu.open();
+    assert(!gpu.device.features.has("timestamp-query"));
+    navigator.gpu.requestAdapter = requestAdapter;
+    using whole = await Gpu.open();
+    assertEquals(gpu.device.features.has("subgroups"), whole.device.features.has("subgroups"));
+  } finally {
+    navigator.gpu.requestAdapter = requestAdapter;
+  }
+  assert(asked.length > 1);
+});
+
+Deno.test("why no device is granted is said and kept", async () => {
+  const { requestAdapter } = navigator.gpu;
+  navigator.gpu.requestAdapter = async (options) => {
+    const adapter = (await requestAdapter.call(navigator.gpu, options))!;
+    adapter.requestDevice = () => Promise.reject(new TypeError("limits too high"));
+    return adapter;
+  };
+  try {
+    const error = await assertRejects(() => Gpu.open(), NoAdapterError, "grants no device (limits too high)");
+    assert(error.cause instanceof TypeError);
+  } finally {
+    navigator.gpu.requestAdapter = requestAdapter;
+  }
+});
+
+Deno.test("opening a Gpu changes no environment variable", async () => {
+  const before = Deno.env.toObject();
+  {
+    using _gpu = await Gpu.open();
+  }
+  assertEquals(Deno.env.toObject(), before);
+});
+
+gpuTest("what exceeds one mappable buffer is read back in pieces", async ({ gpu }) => {
+  const data = Float32Array.from({ length: 1000 }, (_, i) => i);
+  const tensor = gpu.upload(data, [1000], "data");
+  const { device } = gpu;
+  const limits = Object.defineProperty(Object.create(device.limits), "maxBufferSize", { value: 1024 });
+  const bound = Object.create(device, { limits: { value: limits } });
+  for (const name of ["createBuffer", "createCommandEncoder"] as const) {
+    bound[name] = (device[name] as (descriptor: unknown) => unknown).bind(device);
+  }
+  Object.defineProperty(bound, "queue", { value: device.queue });
+  Object.defineProperty(gpu, "device", { value: bound, configurable: true });
+  try {
+    assertEquals(await gpu.read(tensor), data);
+    assertEquals(await gpu.read(tensor, 300, 600), data.subarray(300, 900));
+  } finally {
+    Object.defineProperty(gpu, "device", { value: device, configurable: true });
+    gpu.free(tensor);
+  }
 });

@@ -1,4 +1,5 @@
 /** What operator tests share: one Gpu a file, tensors freed at the end of a test, comparison with the CPU twins. */
+import "../../cli/quiet_vulkan.ts";
 import { assert, assertEquals } from "@std/assert";
 import { Gpu } from "../../engine/gpu/gpu.ts";
 import { Plan } from "../../engine/gpu/plan.ts";

@@ -23,6 +23,9 @@ gpuTest("a tuning is measured once, stored, and followed by products", async ({ 
     await Deno.writeTextFile(path, JSON.stringify({ ...stored, tuning: { "nt rows 64+": other } }));
     assertEquals(await tune(gpu, folder, 64), { "nt rows 64+": other });
     assertEquals(matmulTile(gpu, "nt", 512, 512, true).kernel, "register");
+    const stale = { key: `other ${stored.key}`, tuning: { "nt rows 64+": other } };
+    await Deno.writeTextFile(path, JSON.stringify(stale)); // of other shaders, another adapter or processor
+    assertEquals(Object.keys(await tune(gpu, folder, 64)), classes);
     await Deno.writeTextFile(path, "{damaged");
     assertEquals(Object.keys(await tune(gpu, folder, 64)), classes);
   } finally {
