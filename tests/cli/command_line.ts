@@ -4,7 +4,8 @@ import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import denoConfig from "../../deno.json" with { type: "json" };
 
-const folder = fileURLToPath(new URL("../../cli", import.meta.url));
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const folder = join(root, "cli");
 
 /** What a finished command left. */
 export interface Outcome {
@@ -19,10 +20,13 @@ export function command(
   args: readonly string[],
   env: Record<string, string> = {},
   permissions: readonly string[] = taskPermissions(name),
+  cwd = root,
 ): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-prompt", ...permissions, join(folder, `${name}.ts`), ...args],
-    env: { NO_COLOR: "1", ...env },
+    // Tests may themselves run in a task.
+    env: { NO_COLOR: "1", INIT_CWD: cwd, ...env },
+    cwd,
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
