@@ -65,10 +65,17 @@ export async function runSeeds(
     const out = join(options.out, `seed-${seed}`);
     summaries.push(await runAmplify(gpu, { ...settings, seed }, { ...options, out, progress }));
   }
+  const result = summarizeSeeds(summaries);
+  await writeJson(join(options.out, "summary.json"), result);
+  return result;
+}
+
+/** What runs of several seeds say together: each number's mean over the seeds, with its interval. */
+export function summarizeSeeds(summaries: readonly Summary[]): SeedsSummary {
   const over = (pick: (summary: Summary) => number) => meanAndInterval(summaries.map(pick));
   const first = summaries[0]!;
-  const result: SeedsSummary = {
-    seeds: [...seeds],
+  return {
+    seeds: summaries.map(({ seed }) => seed),
     base: over(({ accuracy }) => accuracy.base),
     amplified: over(({ accuracy }) => accuracy.amplified),
     gain: over(({ accuracy }) => accuracy.gain),
@@ -86,8 +93,6 @@ export async function runSeeds(
       }]),
     ),
     seconds: summaries.reduce((sum, { seconds }) => sum + seconds.total!, 0),
-    adapter: gpu.adapterName,
+    adapter: first.adapter,
   };
-  await writeJson(join(options.out, "summary.json"), result);
-  return result;
 }

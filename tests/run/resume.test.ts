@@ -132,16 +132,17 @@ Deno.test("a run's own config.json starts another run like it", async () => {
   assertEquals(await runSettings(readSettings(runDefinitions, [source])), settings());
 });
 
-Deno.test("all keys of a run's JSON files are words joined by underscores, but for names that are data", async () => {
+Deno.test("keys of a run's files are in snake_case and documented, but for names that are data", async () => {
+  const documented = await Deno.readTextFile(new URL("../../engine/run/README.md", import.meta.url));
   // Names of abilities, templates, files, tensors and shape classes, with the constants of shaders.
   const named = /(\.inputs\.model|abilities|\.per_template|\.rows|\.kernels)$/;
   const strange: string[] = [];
   const look = (value: unknown, place: string) => {
     if (typeof value !== "object" || value === null) return;
     for (const [key, inside] of Object.entries(value)) {
-      if (!Array.isArray(value) && !/^[a-z]+[a-z0-9]*(_[a-z0-9]+)*$/.test(key)) {
-        strange.push(`${place}.${key}`);
-      }
+      const ours = /^[a-z]+[a-z0-9]*(_[a-z0-9]+)*$/.test(key) &&
+        (place.includes(".settings") || documented.includes(`\`${key}\``));
+      if (!Array.isArray(value) && !ours) strange.push(`${place}.${key}`);
       if (!named.test(`${place}.${key}`)) look(inside, `${place}.${key}`);
     }
   };
