@@ -11,7 +11,7 @@ import { TrainingFolder } from "../engine/pretrain/training_folder.ts";
 import { setting } from "../engine/run/settings/setting.ts";
 import { freshSetting, outSetting, tuneSetting } from "../engine/run/settings/start.ts";
 import { integer, oneOf, seed, toggle } from "../engine/run/settings/value_types.ts";
-import { tuneFor } from "../engine/run/start_options.ts";
+import { prepareGpu } from "../engine/run/start_options.ts";
 import { describeTemplates } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
@@ -86,7 +86,7 @@ export const pretrain = defineCommand({
     const display = new ProgressDisplay(quiet);
     using gpu = await Gpu.open();
     using folder = await TrainingFolder.open(out, settings, start.fresh);
-    await tuneFor(gpu, start);
+    await prepareGpu(gpu, { ...start, notice: display.notice });
     const { accuracy, perTemplate } = await train(gpu, folder, settings, display.report);
     display.finish();
     for (const line of describeTemplates(perTemplate)) console.log(line);

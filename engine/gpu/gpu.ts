@@ -107,15 +107,13 @@ export class Gpu implements Disposable {
   }
 
   /**
-   * What is behind the adapter, as far as it tells: OpenGL has no subgroups, is slow, and is only reached where Vulkan is
-   * missing, so a run on it should say so.
+   * Whether the adapter is reached through OpenGL, which WebGPU does not say: its name may, and it has neither subgroups nor
+   * storage textures of BGRA, which Vulkan, Metal and D3D12 all have. It is slow, and only used where Vulkan is missing.
    */
   get isOpenGL(): boolean {
     const { description, vendor, architecture, device } = this.adapter.info;
-    return /opengl|\bgles?\b/i.test(
-      [this.adapterName, description, vendor, architecture, device].join(" "),
-    ) ||
-      (this.isSoftware && !this.device.features.has("subgroups"));
+    return /opengl|\bgles?\b/i.test([description, vendor, architecture, device].join(" ")) ||
+      (!this.device.features.has("subgroups") && !this.adapter.features.has("bgra8unorm-storage"));
   }
 
   /** Bytes that one buffer can hold and one binding can show: what a tensor may take. A multiple of 256. */

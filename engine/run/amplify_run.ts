@@ -14,7 +14,7 @@ import { RunFolder } from "./run_folder.ts";
 import type { ModelSettings } from "./settings/model.ts";
 import { type RunSettings, runSettingsRecord } from "./settings/run.ts";
 import { evaluateAll, loadData, localize, type RunContext, updateCircuit } from "./stages.ts";
-import type { StartOptions } from "./start_options.ts";
+import { noticeAdapter, type StartOptions } from "./start_options.ts";
 import { summarize, type Summary } from "./summary.ts";
 import { tune } from "../ops/tuning.ts";
 import denoConfig from "../../deno.json" with { type: "json" };
@@ -46,6 +46,7 @@ export async function openRun(
   const model = stack.use(await loadModel(gpu, source, options));
   const inputs = await fingerprintInputs(settings, model.directory);
   if (before) goOn(before, inputs, { settings, gpu, options });
+  noticeAdapter(gpu, options);
   const kernels = before?.kernels ?? (options.tune === false ? {} : await tune(gpu));
   await folder.begin({
     inputs,

@@ -20,6 +20,7 @@ import { maskDefinitions } from "./settings/method.ts";
 import { memoryDefinitions, type MemorySettings } from "./settings/model.ts";
 import { checkSettings, setting, type Some } from "./settings/setting.ts";
 import { fraction, integer, positive, text } from "./settings/value_types.ts";
+import { openGLNote } from "./start_options.ts";
 
 const w = workloadDefaults;
 const shapes = Object.keys(publishedShapes);
@@ -180,6 +181,8 @@ export interface AdapterReport {
   readonly architecture: string;
   readonly driver: string;
   readonly software: boolean;
+  /** Whether it is reached through OpenGL, as far as can be told. */
+  readonly opengl: boolean;
   readonly deno: string;
   /** Limits by WebGPU's own names. */
   readonly limits: Readonly<Record<string, number>>;
@@ -194,12 +197,13 @@ export interface AdapterReport {
 export async function inspectAdapter(gpu: Gpu): Promise<AdapterReport> {
   const { info } = gpu.adapter;
   const limits = Object.fromEntries(limitNames.map((name) => [name, gpu.device.limits[name]]));
-  const features = (["timestamp-query", "shader-f16", "subgroups"] as const).map((name) => ({
+  const features = (["timestamp-query", "subgroups"] as const).map((name) => ({
     name,
     granted: gpu.device.features.has(name),
   }));
   const notes: string[] = [];
-  if (gpu.isSoftware) {
+  if (gpu.isOpenGL) notes.push(openGLNote(gpu.adapterName));
+  else if (gpu.isSoftware) {
     notes.push(
       "This is software Vulkan: right but slow; a GPU's Vulkan, Metal or D3D12 driver makes it fast.",
     );
@@ -218,6 +222,7 @@ export async function inspectAdapter(gpu: Gpu): Promise<AdapterReport> {
     architecture: info.architecture,
     driver: info.device,
     software: gpu.isSoftware,
+    opengl: gpu.isOpenGL,
     deno: Deno.version.deno,
     limits,
     features: features.filter(({ granted }) => granted).map(({ name }) => name),

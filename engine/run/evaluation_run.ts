@@ -27,7 +27,7 @@ import { type PromptChoices, promptDefinitions } from "./settings/prompt.ts";
 import { abilitiesBeside, referenceSetting, seedSetting } from "./settings/run.ts";
 import { checkSettings, setting, type Some } from "./settings/setting.ts";
 import { oneOf, text } from "./settings/value_types.ts";
-import { type StartOptions, tuneFor } from "./start_options.ts";
+import { prepareGpu, type StartOptions } from "./start_options.ts";
 
 /** A patch to put into a model first. */
 export const patchSetting = setting({
@@ -128,7 +128,7 @@ export async function runEvaluate(
   const prompt = await promptSettings(source, settings.prompt);
   const { split, abilities = await abilitiesBeside(file) } = settings.evaluation;
   const tasks = await loadTasks(file, abilities, split, settings.seed);
-  await tuneFor(gpu, options);
+  await prepareGpu(gpu, options);
   using model = await loadModel(gpu, { ...settings.model, source }, options);
   const fusion = path === undefined ? undefined : await apply(model, path, rounding, settings.seed);
   using head = promptHead(model, prompt);

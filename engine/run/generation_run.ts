@@ -13,7 +13,7 @@ import { modelDefinitions, type ModelSettings } from "./settings/model.ts";
 import { type PromptChoices, promptDefinitions } from "./settings/prompt.ts";
 import { checkSettings, setting, type Some, type Values } from "./settings/setting.ts";
 import { fraction, integer, lines, nonNegative, seed } from "./settings/value_types.ts";
-import { type StartOptions, tuneFor } from "./start_options.ts";
+import { prepareGpu, type StartOptions } from "./start_options.ts";
 
 /** Settings of a generation, grouped as the engine takes them. */
 export const generationRunDefinitions = {
@@ -119,7 +119,7 @@ export async function runGenerate(
   const prompt = await promptSettings(source, settings.prompt);
   // What follows a prompt taken as it is may be anything, so only what was asked for ends it.
   const stop = asIs !== undefined ? settings.prompt.stop ?? [] : prompt.stop;
-  await tuneFor(gpu, options);
+  await prepareGpu(gpu, options);
   using model = await loadModel(gpu, { ...settings.model, source }, options);
   if (settings.patch.path !== undefined) await applyPatch(model, await readPatch(settings.patch.path));
   const ids = asIs !== undefined ? model.tokenizer.encode(asIs) : encodePrompt(model, question!, prompt);

@@ -14,7 +14,18 @@ export interface StartOptions {
   readonly notice?: (sentence: string) => void;
 }
 
-/** Chooses kernels, unless told not to. */
-export async function tuneFor(gpu: Gpu, options: StartOptions): Promise<void> {
+/** Gets a GPU ready for work: says what is odd about it, and chooses kernels, unless told not to. */
+export async function prepareGpu(gpu: Gpu, options: StartOptions): Promise<void> {
+  noticeAdapter(gpu, options);
   if (options.tune !== false) await tune(gpu);
+}
+
+/** Says that an adapter is one that nobody would choose. */
+export function noticeAdapter(gpu: Pick<Gpu, "isOpenGL" | "adapterName">, { notice }: StartOptions) {
+  if (gpu.isOpenGL) notice?.(openGLNote(gpu.adapterName));
+}
+
+/** What there is to say of an adapter behind OpenGL. */
+export function openGLNote(name: string): string {
+  return `${name} is reached through OpenGL, as there is no Vulkan: right but slow; install the GPU's Vulkan driver.`;
 }

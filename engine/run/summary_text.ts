@@ -136,7 +136,7 @@ export function describeFusion({ matrices, dtype, rounding, survives }: FuseRepo
 /** An adapter in a few lines. */
 export function describeAdapter(report: AdapterReport): string {
   return [
-    `adapter   ${report.adapter}${report.software ? " (software)" : ""}`,
+    `adapter   ${report.adapter}${report.opengl ? " (OpenGL)" : ""}${report.software ? " (software)" : ""}`,
     `driver    vendor ${report.vendor || "?"}, architecture ${report.architecture || "?"}, device ${
       report.driver || "?"
     }`,
