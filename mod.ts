@@ -33,6 +33,7 @@ export { architectures } from "./engine/model/architecture.ts";
 export type { Architecture, ModelConfig } from "./engine/model/architecture.ts";
 export { modelConfig, readConfig } from "./engine/model/config.ts";
 export { Model } from "./engine/model/model.ts";
+export type { StorageChoice } from "./engine/model/weights.ts";
 export type { ActivationPatch, LoadOptions } from "./engine/model/model.ts";
 export { resolveModel } from "./engine/checkpoint/hub.ts";
 export type { DownloadProgress, ResolvedSource, SourceOptions } from "./engine/checkpoint/hub.ts";
@@ -48,6 +49,7 @@ export type { GenerationOptions, GenerationRequest } from "./engine/model/genera
 export { parameterShapes, readParameters } from "./engine/model/parameters.ts";
 export type { ParameterShape } from "./engine/model/parameters.ts";
 export { Checkpoint, readTensors, writeSafetensors } from "./engine/checkpoint/checkpoint.ts";
+export type { FloatType } from "./engine/checkpoint/checkpoint.ts";
 
 // The method
 export {
@@ -58,7 +60,7 @@ export {
   randomLike,
   selectComponents,
 } from "./engine/circuit/components.ts";
-export type { ComponentKind, Selection } from "./engine/circuit/components.ts";
+export type { ComponentKind, SelectedCount, Selection } from "./engine/circuit/components.ts";
 export type { LocalizationExample, TokenPair } from "./engine/circuit/localization.ts";
 export { addContrast, greedyTraces, traceDefaults } from "./engine/circuit/traces.ts";
 export type { ProblemTraces, Trace, TraceOptions } from "./engine/circuit/traces.ts";
@@ -136,6 +138,7 @@ export type {
 } from "./engine/run/generation_run.ts";
 export { inspectAdapter, reportMemory } from "./engine/run/doctor.ts";
 export type { AdapterReport, MemoryChoices, MemoryReport } from "./engine/run/doctor.ts";
+export type { Progress } from "./engine/progress.ts";
 export type { StartOptions } from "./engine/run/start_options.ts";
 export { defaultRates, runSettings } from "./engine/run/settings/run.ts";
 export type { RunChoices, RunSettings } from "./engine/run/settings/run.ts";
@@ -152,7 +155,7 @@ export type { Some } from "./engine/run/settings/setting.ts";
 export { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "./engine/patch/patched_checkpoint.ts";
 export type { FuseReport } from "./engine/patch/patched_checkpoint.ts";
 export { describeSummary } from "./engine/run/summary_text.ts";
-export type { Summary } from "./engine/run/summary.ts";
+export type { BaseAndAmplified, ControlSummary, Flips, FusedSummary, Summary } from "./engine/run/records.ts";
 export { pretrain, writeDataSets } from "./engine/pretrain/pretrain.ts";
 export type { Measured, PretrainSettings } from "./engine/pretrain/pretrain.ts";
 export { TrainingFolder } from "./engine/pretrain/training_folder.ts";

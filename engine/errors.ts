@@ -8,9 +8,12 @@
  * of settings that would mend it (engine/run/settings), which a command line calls by its options.
  */
 export class InputError extends Error {
+  /** For programs that tell errors by name. */
   override name = "InputError";
+  /** Names of the settings that would mend it. */
   readonly settings: readonly string[];
 
+  /** `settings` are names of settings that would mend it. */
   constructor(message: string, ...settings: string[]) {
     super(message);
     this.settings = settings;
@@ -19,10 +22,12 @@ export class InputError extends Error {
 
 /** No WebGPU adapter could be had; the message says how to get one. */
 export class NoAdapterError extends Error {
+  /** For programs that tell errors by name. */
   override name = "NoAdapterError";
 }
 
 /** The GPU device was lost or ran out of memory while working. */
 export class DeviceError extends Error {
+  /** For programs that tell errors by name. */
   override name = "DeviceError";
 }

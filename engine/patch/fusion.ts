@@ -18,8 +18,11 @@ export interface Survival {
 
 /** The same for one matrix of the checkpoint. */
 export interface MatrixSurvival extends Survival {
+  /** The parameter in the checkpoint. */
   readonly name: string;
+  /** Its type there. */
   readonly dtype: FloatType;
+  /** Number of changed rows. */
   readonly rows: number;
   /** Values that the update changes. */
   readonly values: number;

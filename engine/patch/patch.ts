@@ -22,14 +22,17 @@ import { overlayRows, readBaseRows } from "../circuit/overlay.ts";
 export interface PatchTensor {
   /** The parameter's name in the checkpoint. */
   readonly name: string;
+  /** Changed rows [R], ascending. */
   readonly rows: Int32Array<ArrayBuffer>;
   /** [R, columns] */
   readonly delta: Float32Array<ArrayBuffer>;
+  /** Width of a row. */
   readonly columns: number;
 }
 
 /** A patch and the fingerprint of the rows it was made for. */
 export interface Patch {
+  /** Per changed matrix. */
   readonly tensors: readonly PatchTensor[];
   /** SHA-256 of the base values of all changed rows, in order. */
   readonly base_sha256: string;

@@ -5,9 +5,11 @@ import { type Patch, readPatch, writePatch } from "./patch.ts";
 
 /** What a patch changes of one matrix. */
 export interface PatchedMatrix {
+  /** The parameter in the checkpoint. */
   readonly name: string;
   /** Changed rows [R], ascending. */
   readonly rows: readonly number[];
+  /** Width of a row. */
   readonly columns: number;
   /** Euclidean norm of the change. */
   readonly norm: number;
@@ -15,9 +17,11 @@ export interface PatchedMatrix {
 
 /** What a patch changes. */
 export interface PatchInfo {
+  /** SHA-256 of the base values of all changed rows, in order. */
   readonly base_sha256: string;
   /** Number of values in all changed rows. */
   readonly values: number;
+  /** Per changed matrix. */
   readonly matrices: readonly PatchedMatrix[];
 }
 

@@ -33,10 +33,15 @@ const format = "circuit-amp-original-rows-1";
 
 /** What fusing left of an update, and out of the copy. */
 export interface FuseReport {
+  /** Types of the changed matrices. */
   readonly dtype: string;
+  /** How values were rounded. */
   readonly rounding: Rounding;
+  /** Of stochastic rounding. */
   readonly seed: number;
+  /** What rounding left of the whole patch. */
   readonly survives: Survival;
+  /** The same by matrix. */
   readonly matrices: readonly MatrixSurvival[];
   /** Files that hold the old weights in another form, and linked folders. */
   readonly left_out: readonly string[];

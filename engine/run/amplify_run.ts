@@ -9,18 +9,19 @@ import type { ModelConfig } from "../model/architecture.ts";
 import { setTuning } from "../ops/variants.ts";
 import { changedInput, fingerprintInputs, type Inputs } from "./inputs.ts";
 import { loadModel } from "./load_model.ts";
-import { type RunConfig, summarySchema } from "./records.ts";
+import { type RunConfig, type Summary, summarySchema } from "./records.ts";
 import { RunFolder } from "./run_folder.ts";
 import type { ModelSettings } from "./settings/model.ts";
 import { type RunSettings, runSettingsRecord } from "./settings/run.ts";
 import { evaluateAll, loadData, localize, type RunContext, updateCircuit } from "./stages.ts";
 import { noticeAdapter, type StartOptions } from "./start_options.ts";
-import { summarize, type Summary } from "./summary.ts";
+import { summarize } from "./summary.ts";
 import { tune } from "../ops/tuning.ts";
 import denoConfig from "../../deno.json" with { type: "json" };
 
 /** How a run is started. */
 export interface RunOptions extends StartOptions {
+  /** Run folder. */
   readonly out: string;
   /** Start over instead of resuming what the folder holds. */
   readonly fresh?: boolean;

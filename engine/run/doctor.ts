@@ -88,7 +88,9 @@ export const memoryPlanDefinitions = {
 
 /** What a user may choose of a memory plan; lengths in tokens. */
 export interface MemoryChoices {
+  /** How weights and caches lie on the GPU. */
   readonly model?: Some<MemorySettings>;
+  /** How much work to plan for. */
   readonly workload?:
     & Some<
       Pick<Workload, "sharedTokens" | "promptTokens" | "newTokens" | "examples" | "maskBatch" | "selected">
@@ -99,7 +101,9 @@ export interface MemoryChoices {
 
 /** A plan and, if something does not fit, one sentence that says what would. */
 export interface MemoryReport {
+  /** What each stage holds. */
   readonly plan: MemoryPlan;
+  /** One sentence, where something does not fit. */
   readonly refusal: string | undefined;
 }
 
@@ -176,16 +180,23 @@ const storageBuffersNeeded = 8;
 
 /** What an adapter is and can do. */
 export interface AdapterReport {
+  /** Its name. */
   readonly adapter: string;
+  /** As the adapter says; may be empty. */
   readonly vendor: string;
+  /** As the adapter says; may be empty. */
   readonly architecture: string;
+  /** The device as the adapter calls it; may be empty. */
   readonly driver: string;
+  /** Whether it is a CPU rasterizer such as llvmpipe. */
   readonly software: boolean;
   /** Whether it is reached through OpenGL, as far as can be told. */
   readonly opengl: boolean;
+  /** Deno's version. */
   readonly deno: string;
   /** Limits by WebGPU's own names. */
   readonly limits: Readonly<Record<string, number>>;
+  /** Optional features that are used. */
   readonly features: readonly string[];
   /** Milliseconds in which a kernel ran and its result came back. */
   readonly round_trip_ms: number;

@@ -70,29 +70,43 @@ export const evaluationRunDefinitions = {
 
 /** What a user may choose of an evaluation. */
 export interface EvaluationChoices {
+  /** Default: the embedded model. */
   readonly model?: Some<ModelSettings>;
+  /** Default: the embedded task. */
   readonly data?: Some<DataSettings>;
   /** Of the split, of stochastic rounding and of statistics. */
   readonly seed?: number | undefined;
+  /** How questions are asked. */
   readonly prompt?: PromptChoices;
+  /** Other abilities, and the part of the data that is measured. */
   readonly evaluation?: Some<AbilitySettings & { readonly split: EvaluationReport["split"] }>;
   /** A run folder or patch file to apply first, and how its rows are rounded. */
   readonly patch?: Some<{ readonly path: string; readonly rounding: Rounding | "none" }>;
+  /** Reproduce the reference implementation's quirks. */
   readonly referenceCompat?: boolean | undefined;
 }
 
 /** What was measured and how; the contents of evaluation.json. Accuracies are fractions. */
 export interface EvaluationReport {
+  /** Folder or Hugging Face id. */
   readonly model: string;
+  /** Of a model from the hub. */
   readonly model_commit?: string;
+  /** Data file of the task. */
   readonly data: string;
+  /** A run folder or patch file, null for the unchanged model. */
   readonly patch: string | null;
+  /** How the patch's rows were rounded. */
   readonly rounding: Rounding | "none";
   /** The types of a rounded patch's matrices, and what rounding left of it. */
   readonly dtype?: string;
+  /** What rounding left of the patch. */
   readonly survives?: Survival;
+  /** The part of the data that was measured. */
   readonly split: "train" | "validation" | "test" | "all";
+  /** Of the split and of stochastic rounding. */
   readonly seed: number;
+  /** How questions were asked. */
   readonly prompt: {
     readonly template: string;
     readonly shots: unknown;
@@ -100,11 +114,15 @@ export interface EvaluationReport {
     readonly stop: readonly string[];
     readonly max_new_tokens: number;
   };
+  /** On the task, averaged over templates. */
   readonly accuracy: number;
+  /** On the task, by template. */
   readonly per_template: Readonly<Record<string, number>>;
+  /** On other tasks, by name. */
   readonly other_abilities: Readonly<Record<string, number>>;
   /** Number of problems of the task and of each ability. */
   readonly problems: Readonly<Record<string, number>>;
+  /** What it ran on. */
   readonly adapter: string;
 }
 

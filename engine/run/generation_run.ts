@@ -69,7 +69,9 @@ export const generationRunDefinitions = {
 
 /** What is generated: either `prompt` is continued as it is, or `question` asked. */
 export interface GenerationSettings {
+  /** Continued as it is. */
   readonly prompt?: string | undefined;
+  /** Asked as the prompt settings say. */
   readonly question?: string | undefined;
   /** 0 is greedy. */
   readonly temperature: number;
@@ -83,9 +85,13 @@ export interface GenerationSettings {
 
 /** What a user may choose of a generation; a prompt or a question is needed. */
 export interface GenerationChoices {
+  /** Default: the embedded model. */
   readonly model?: Some<ModelSettings>;
+  /** What is generated. */
   readonly generation: Some<GenerationSettings>;
+  /** How a question is asked. */
   readonly prompt?: PromptChoices;
+  /** Of the sampling. */
   readonly seed?: number | undefined;
   /** A run folder or patch file to apply first. */
   readonly patch?: Some<{ readonly path: string }>;
@@ -93,12 +99,15 @@ export interface GenerationChoices {
 
 /** A completion: its text up to the first stop text, and all ids that were generated. */
 export interface Completion {
+  /** Up to the first stop text, without special tokens. */
   readonly text: string;
+  /** All ids that were generated. */
   readonly ids: readonly number[];
 }
 
 /** What was generated. */
 export interface GenerationReport {
+  /** One per sample. */
   readonly completions: readonly Completion[];
   /** Most new tokens there could be: what was asked for, or what the context had left. */
   readonly max_new_tokens: number;

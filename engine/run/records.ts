@@ -6,7 +6,6 @@ import { InputError } from "../errors.ts";
 import type { Tuning } from "../ops/variants.ts";
 import type { Survival } from "../patch/fusion.ts";
 import type { Inputs } from "./inputs.ts";
-import type { Summary } from "./summary.ts";
 
 const token = z.int().nonnegative();
 const count = z.int().nonnegative();
@@ -98,7 +97,83 @@ export const evaluationsSchema: z.ZodType<Record<string, EvaluationRecord>> = by
 
 const besideSchema = byName(z.looseObject({ base: fraction, amplified: fraction }));
 
-/** summary.json. */
+/** A control beside the amplified model. */
+export interface ControlSummary {
+  /** Accuracy after the control's own update. */
+  readonly amplified: number;
+  /** The same less the unchanged model's. */
+  readonly gain: number;
+  /** The step its own validation chose. */
+  readonly best_step: number;
+  /** Accuracy on the other abilities after it. */
+  readonly other_abilities: Readonly<Record<string, number>>;
+  /** Problems that the circuit's update gets right and the control's wrong, and the other way round. */
+  readonly flips_against: Flips;
+  /** McNemar's exact p of these two numbers. */
+  readonly p: number;
+}
+
+/** How many problems became right, and how many wrong. */
+export interface Flips {
+  /** Wrong before and right after. */
+  readonly positive: number;
+  /** Right before and wrong after. */
+  readonly negative: number;
+}
+
+/** Two accuracies beside each other, as fractions. */
+export interface BaseAndAmplified {
+  /** Of the unchanged model. */
+  readonly base: number;
+  /** Of the amplified model. */
+  readonly amplified: number;
+}
+
+/** What a checkpoint of the model's own 16-bit type holds and scores once the patch is fused into it, rounded to nearest. */
+export interface FusedSummary {
+  /** Types of the changed matrices. */
+  readonly dtype: string;
+  /** What rounding left of the update. */
+  readonly survives: Survival;
+  /** On the test split. */
+  readonly accuracy: number;
+}
+
+/** summary.json: accuracies are fractions on the test split. */
+export interface Summary {
+  /** Folder or Hugging Face id. */
+  readonly model: string;
+  /** Data file of the task. */
+  readonly data: string;
+  /** Of everything random. */
+  readonly seed: number;
+  /** Number of pivotal tokens that the mask was learned on. */
+  readonly localization_examples: number;
+  /** The circuit in numbers. */
+  readonly components: SelectedCount;
+  /** Accuracy before and after, the difference and its 95 % bootstrap interval. */
+  readonly accuracy: BaseAndAmplified & { readonly gain: number; readonly ci95: readonly [number, number] };
+  /** The same by template, without intervals. */
+  readonly per_template: Readonly<Record<string, BaseAndAmplified>>;
+  /** Answers that changed, and McNemar's exact p. */
+  readonly flips: Flips & { readonly mcnemar_p: number };
+  /** Accuracy on other tasks, by name. */
+  readonly other_abilities: Readonly<Record<string, BaseAndAmplified>>;
+  /** Only where there is a patch and something to round. */
+  readonly fused?: FusedSummary | undefined;
+  /** By name. */
+  readonly controls: Readonly<Record<string, ControlSummary>>;
+  /** The step that validation chose; 0 is the unchanged model. */
+  readonly best_step: number;
+  /** Share of the model's values that were allowed to move; 0 where no step was kept. */
+  readonly changed_parameters_percent: number;
+  /** By stage, over all resumptions, and in total. */
+  readonly seconds: Readonly<Record<string, number>>;
+  /** What it ran on. */
+  readonly adapter: string;
+}
+
+/** See Summary. */
 export const summarySchema: z.ZodType<Summary> = z.looseObject({
   model: z.string(),
   data: z.string(),

@@ -7,7 +7,7 @@ import { runAmplify, type RunOptions } from "./amplify_run.ts";
 import type { RunSettings } from "./settings/run.ts";
 import { setting } from "./settings/setting.ts";
 import { listOf, seed } from "./settings/value_types.ts";
-import type { Summary } from "./summary.ts";
+import type { Summary } from "./records.ts";
 
 /** More than anyone waits for; a range beyond is a slip. */
 const mostSeeds = 1000;

@@ -8,7 +8,7 @@ import type { FuseReport } from "../patch/patched_checkpoint.ts";
 import type { AdapterReport } from "./doctor.ts";
 import type { EvaluationReport } from "./evaluation_run.ts";
 import type { MeanAndInterval, SeedsSummary } from "./seeds.ts";
-import type { Summary } from "./summary.ts";
+import type { Summary } from "./records.ts";
 
 const percent = (fraction: number) => `${(100 * fraction).toFixed(1)} %`;
 const points = (fraction: number) => `${fraction >= 0 ? "+" : ""}${(100 * fraction).toFixed(1)} points`;

@@ -19,7 +19,7 @@ import { fuseCheckpoint } from "../../engine/patch/patched_checkpoint.ts";
 import { readTensors } from "../../engine/checkpoint/checkpoint.ts";
 import { runAmplify, runIdentify } from "../../engine/run/amplify_run.ts";
 import { runSettingsRecord } from "../../engine/run/settings/run.ts";
-import type { Summary } from "../../engine/run/summary.ts";
+import type { Summary } from "../../engine/run/records.ts";
 import { describeSummary } from "../../engine/run/summary_text.ts";
 import { embeddedModel, jsonLines, type TemporaryFolder, temporaryFolder } from "../model/model_fixture.ts";
 import { gpuTest, sharedGpu } from "../ops/gpu_fixture.ts";

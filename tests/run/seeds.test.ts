@@ -1,7 +1,7 @@
 /** Several seeds: means with intervals, and no test that would count the problems that seeds share as if they were new. */
 import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
 import { summarizeSeeds } from "../../engine/run/seeds.ts";
-import type { Summary } from "../../engine/run/summary.ts";
+import type { Summary } from "../../engine/run/records.ts";
 import { describeSeeds } from "../../engine/run/summary_text.ts";
 
 /** What a run of one seed found; the parts that means are not taken of are left empty. */

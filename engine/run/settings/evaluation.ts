@@ -13,6 +13,7 @@ export interface DataSettings {
 
 /** Other tasks, by name, whose accuracy must not suffer. */
 export interface AbilitySettings {
+  /** Data files by name. */
   readonly abilities: Readonly<Record<string, string>>;
 }
 
@@ -21,6 +22,7 @@ export type ControlName = "random" | "unmasked";
 
 /** Abilities and controls of a run. */
 export interface EvaluationSettings extends AbilitySettings {
+  /** Which, in order. */
   readonly controls: readonly ControlName[];
 }
 

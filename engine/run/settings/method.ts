@@ -11,6 +11,7 @@ export interface TraceSettings
   extends Pick<TraceOptions, "samples" | "temperatureRight" | "temperatureWrong"> {
   /** Most training problems to trace; 0 for all. */
   readonly limit: number;
+  /** How the pivotal token of two traces is found. */
   readonly pivot: PivotMethod;
 }
 

@@ -5,6 +5,7 @@ import { nonNegative, oneOf, text, toggle } from "./value_types.ts";
 
 /** How weights and caches lie on the GPU. */
 export interface MemorySettings {
+  /** In 16 bits as the checkpoint has them, or in f32. */
   readonly storage: StorageChoice;
   /** GiB of keys and values that a stage holds at once; 0 for a quarter of the weights, at least 2. */
   readonly cacheMemory: number;

@@ -23,15 +23,21 @@ export interface PromptSettings {
   readonly chat: boolean;
   /** Texts before which a completion ends. */
   readonly stop: readonly string[];
+  /** Most tokens to generate. */
   readonly maxNewTokens: number;
 }
 
 /** What a user may choose of it; what is left undefined follows the model. */
 export interface PromptChoices {
+  /** Text with {question} in it. */
   readonly template?: string | undefined;
+  /** A file, "none", "default", or the shots themselves. */
   readonly shots?: ShotsChoice | undefined;
+  /** Ask through the model's chat template. */
   readonly chat?: boolean | undefined;
+  /** Texts before which a completion ends. */
   readonly stop?: readonly string[] | undefined;
+  /** Most tokens to generate. */
   readonly maxNewTokens?: number | undefined;
 }
 

@@ -59,13 +59,21 @@ export const runDefinitions = {
 
 /** The settings of a run, all resolved. */
 export interface RunSettings {
+  /** Which model, and how it lies on the GPU. */
   readonly model: ModelSettings;
+  /** The main task. */
   readonly data: DataSettings;
+  /** Of everything random. */
   readonly seed: number;
+  /** How questions are asked. */
   readonly prompt: PromptSettings;
+  /** Traces and pivotal tokens. */
   readonly traces: TraceSettings;
+  /** Training of the component mask. */
   readonly mask: MaskSettings;
+  /** The update of the selected rows. */
   readonly update: UpdateSettings;
+  /** Other abilities and controls. */
   readonly evaluation: EvaluationSettings;
   /** Reproduce the reference implementation's quirks. */
   readonly referenceCompat: boolean;
@@ -73,14 +81,23 @@ export interface RunSettings {
 
 /** What a user may choose of them; the others take their defaults, which may hang on model and data. */
 export interface RunChoices {
+  /** Default: the embedded model. */
   readonly model?: Some<ModelSettings>;
+  /** Default: the embedded task. */
   readonly data?: Some<DataSettings>;
+  /** Default 0. */
   readonly seed?: number | undefined;
+  /** Default: the model's own. */
   readonly prompt?: PromptChoices;
+  /** Traces and pivotal tokens. */
   readonly traces?: Some<TraceSettings>;
+  /** Training of the component mask. */
   readonly mask?: Some<MaskSettings>;
+  /** The update; its rate by optimizer and objective. */
   readonly update?: Some<UpdateSettings>;
+  /** Default: the abilities beside the data, and a random control. */
   readonly evaluation?: Some<EvaluationSettings>;
+  /** Reproduce the reference implementation's quirks; default false. */
   readonly referenceCompat?: boolean | undefined;
 }
 
