@@ -56,11 +56,19 @@ async function isAt(file: Deno.FsFile, path: string): Promise<boolean> {
 }
 
 async function writeOwner(file: Deno.FsFile) {
-  const owner = { pid: Deno.pid, host: Deno.hostname(), started: new Date().toISOString() };
+  const owner = { pid: Deno.pid, host: hostName(), started: new Date().toISOString() };
   const bytes = new TextEncoder().encode(JSON.stringify(owner) + "\n");
   await file.truncate(0);
   for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
   await file.sync();
+}
+
+function hostName(): string {
+  try {
+    return Deno.hostname();
+  } catch {
+    return "a machine without a name"; // no permission, for which nobody should be asked
+  }
 }
 
 async function readOwner(path: string): Promise<z.infer<typeof ownerSchema> | undefined> {

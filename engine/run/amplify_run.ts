@@ -12,7 +12,8 @@ import { loadModel } from "./load_model.ts";
 import { type RunConfig, type Summary, summarySchema } from "./records.ts";
 import { RunFolder } from "./run_folder.ts";
 import type { ModelSettings } from "./settings/model.ts";
-import { type RunSettings, runSettingsRecord } from "./settings/run.ts";
+import { runDefinitions, type RunSettings, runSettingsRecord } from "./settings/run.ts";
+import { checkSettings } from "./settings/setting.ts";
 import { evaluateAll, loadData, localize, type RunContext, updateCircuit } from "./stages.ts";
 import { noticeAdapter, type StartOptions } from "./start_options.ts";
 import { summarize } from "./summary.ts";
@@ -38,6 +39,8 @@ export async function openRun(
   settings: RunSettings,
   options: RunOptions,
 ): Promise<RunContext & Disposable> {
+  const { shots: _, ...prompt } = settings.prompt; // whatever shots there are, they are resolved already
+  checkSettings(runDefinitions, { ...settings, prompt });
   const { split, abilities } = await loadData(settings);
   using stack = new DisposableStack();
   const folder = stack.use(await RunFolder.open(options.out, runSettingsRecord(settings), options.fresh));

@@ -34,8 +34,10 @@ export class RunFolder implements Disposable {
         "fresh",
       );
     }
+    const folder = new RunFolder(path, before, settings, lock);
+    if (!before && !fresh) await folder.requireEmpty();
     stack.move();
-    return new RunFolder(path, before, settings, lock);
+    return folder;
   }
 
   /** Whether this goes on with an earlier start. */
@@ -43,7 +45,7 @@ export class RunFolder implements Disposable {
     return this.before !== undefined;
   }
 
-  /** Begins the run, or goes on with it: records with what. What an abandoned run has left is removed. */
+  /** Begins the run, or goes on with it: records with what. What a run that is started over has left is removed. */
   async begin(environment: Omit<RunConfig, "settings">) {
     const { settings } = this;
     if (!this.before) {
@@ -84,6 +86,18 @@ export class RunFolder implements Disposable {
   async event(type: string, data: Record<string, unknown> = {}) {
     const line = JSON.stringify({ time: new Date().toISOString(), type, ...data }) + "\n";
     await Deno.writeTextFile(join(this.path, "events.jsonl"), line, { append: true });
+  }
+
+  /** Files of the names that a run gives its own are somebody's, or results of who knows what settings. */
+  private async requireEmpty() {
+    for (const name of runFiles) {
+      if (!await this.has(name)) continue;
+      throw new InputError(
+        `"${this.path}" holds "${name}" but no config.json that says of which run; use another folder or start over.`,
+        "out",
+        "fresh",
+      );
+    }
   }
 
   private async clear() {

@@ -10,6 +10,7 @@ import {
   setElement,
   temporaryFolder,
 } from "../model/model_fixture.ts";
+import { FolderLock } from "../../engine/folder_lock.ts";
 import { writeSmallTask } from "../run/run_fixture.ts";
 import { assertRefused, command, lastLine, run } from "./command_line.ts";
 
@@ -167,6 +168,13 @@ Deno.test("a checkpoint where there are files ends verify with exit code 2", asy
   await Deno.writeTextFile(join(own, "config.json"), "{}");
   const outcome = await run("verify", ["--shapes", "gemma-2-2b,qwen3-0.6b", "--out", folder.path]);
   assertRefused(outcome, 2, own, '"config.json"', "--out");
+});
+
+Deno.test("a run folder that another process has ends amplify with exit code 2", async () => {
+  await using folder = await temporaryFolder();
+  using _lock = await FolderLock.take(folder.path);
+  const outcome = await run("amplify", ["--out", folder.path]);
+  assertRefused(outcome, 2, folder.path, `in use by process ${Deno.pid}`, "(--out)");
 });
 
 Deno.test("with --json a refusal is also the last line of stdout", async () => {

@@ -93,6 +93,28 @@ gpuTest("a second start on a folder in use is refused before anything is compute
   assertEquals(gpu.dispatches, dispatches);
 });
 
+gpuTest("settings are checked where a run is opened, whoever made them", async ({ gpu }) => {
+  const wrong = settings({ seed: 2 ** 32 });
+  await assertRejects(
+    () => runAmplify(gpu, wrong, { out: at("other") }),
+    InputError,
+    "Setting seed 4294967296",
+  );
+});
+
+gpuTest("a folder with files of a run but no config.json is left alone", async ({ gpu }) => {
+  await Deno.mkdir(at("strange"));
+  await Deno.writeTextFile(at("strange", "summary.json"), "mine");
+  const start = () => openRun(gpu, settings(), { out: at("strange") });
+  const { settings: mending } = await assertRejects(
+    start,
+    InputError,
+    'holds "summary.json" but no config.json',
+  );
+  assertEquals(mending, ["out", "fresh"]);
+  assertEquals(await Deno.readTextFile(at("strange", "summary.json")), "mine");
+});
+
 gpuTest("a damaged file of a run is one sentence that names the file and the field", async ({ gpu }) => {
   const cut = (text: string) => text.slice(0, text.length / 2);
   const replace = (from: RegExp, to: string) => (text: string) => {

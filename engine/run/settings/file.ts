@@ -4,6 +4,9 @@ import { InputError } from "../../errors.ts";
 import { snakeCase } from "../../json_keys.ts";
 import { isSetting, type Setting, settingsOf, type SettingSource, type SettingTree } from "./setting.ts";
 
+/** By this key a file names its schema to an editor. */
+export const schemaKey = "$schema";
+
 /**
  * Reads the settings of `tree` from a file. A run's config.json may hold settings that the tree lacks, any other file may not.
  * `call` names a setting in complaints about its value.
@@ -35,6 +38,7 @@ export async function readSettingsFile(
   const collect = (node: SettingTree, values: Record<string, unknown>, above: string) => {
     const keys = new Map(Object.entries(node).map(([key, inside]) => [snakeCase(key), inside]));
     for (const [key, value] of Object.entries(values)) {
+      if (above === "" && key === schemaKey) continue;
       const inside = keys.get(key);
       const byName = above === "" ? named.get(key) : undefined;
       const negated = above === "" && key.startsWith("no-") ? named.get(key.slice("no-".length)) : undefined;

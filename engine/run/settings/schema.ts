@@ -1,12 +1,16 @@
 /** The JSON Schema of configuration files, by which editors complete and check them. */
 import { snakeCase } from "../../json_keys.ts";
+import { schemaKey } from "./file.ts";
 import { isSetting, type Setting, settingsOf, type SettingTree } from "./setting.ts";
 
 type Schema = Record<string, unknown>;
 
 /** A schema of files that hold settings of `tree`, in groups or by name at the top. */
 export function settingsSchema(tree: SettingTree, title: string): Schema {
-  const properties = groupSchema(tree).properties as Record<string, Schema>;
+  const properties: Record<string, Schema> = {
+    [schemaKey]: { type: "string" },
+    ...groupSchema(tree).properties as Record<string, Schema>,
+  };
   for (const { setting } of settingsOf(tree)) {
     const { name } = setting;
     const own = valueSchema(setting);

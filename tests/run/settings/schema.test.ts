@@ -17,6 +17,7 @@ Deno.test("schema and reader agree on files", async () => {
   const resolved = runSettingsRecord(await runSettings({ model: { source: embeddedModel } }));
   const files: [unknown, boolean][] = [
     [{}, true],
+    [{ $schema: "./settings.schema.json", seed: 1 }, true],
     [resolved, true],
     [{ model: "org/name", "mask-rate": 0.1, stop: "Q:", ability: ["a=b"], controls: "none" }, true],
     [{ model: { source: "org/name" }, evaluation: { abilities: { a: "b" } }, controls: ["random"] }, true],
