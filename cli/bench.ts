@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { InputError } from "../engine/errors.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
-import { runBenchmark } from "../engine/benchmark/benchmark.ts";
+import { listBenchmarks, runBenchmark } from "../engine/benchmark/benchmark.ts";
 import { loadPeers } from "../engine/benchmark/peers.ts";
 import { type BenchResult, record, round, tableHead, tableRow } from "../engine/benchmark/result.ts";
 import { setting } from "../engine/run/settings/setting.ts";
@@ -46,6 +46,13 @@ export const bench = defineCommand({
         help: "the whole amplify run too",
         example: "",
       }),
+      list: setting({
+        name: "list",
+        type: toggle,
+        default: false,
+        help: "only print the names and shapes that would be measured",
+        example: "",
+      }),
       record: setting({
         name: "record",
         type: toggle,
@@ -58,16 +65,25 @@ export const bench = defineCommand({
   async run({ benchmark: values, json, quiet }) {
     const filter = values.filter === undefined ? undefined : toRegExp(values.filter);
     using gpu = await Gpu.open();
+    const choice = {
+      ...(filter && { filter }),
+      quick: values.quick,
+      all: values.all,
+      out: "runs/bench-amplify",
+    };
+    if (values.list) {
+      for (const { name, shape } of listBenchmarks(gpu, choice)) {
+        console.log(json ? JSON.stringify({ name, shape }) : `${name} ${shape}`.trimEnd());
+      }
+      return;
+    }
     // On a terminal the table itself shows how far things are.
     const display = new ProgressDisplay(quiet || (!json && Deno.stdout.isTerminal()));
     if (!json) console.log(`adapter: ${gpu.adapterName}\n\n${tableHead}`);
     const results: BenchResult[] = [];
     const failures = await runBenchmark(gpu, {
-      ...(filter && { filter }),
-      quick: values.quick,
-      all: values.all,
+      ...choice,
       peers: values.peers ? await loadPeers() : [],
-      out: "runs/bench-amplify",
       progress: display.report,
     }, (result) => {
       results.push(result);

@@ -36,6 +36,25 @@ export interface BenchmarkOptions {
 
 const embeddedModel = fileURLToPath(new URL("../../fixtures/gemma2-mini", import.meta.url));
 
+const ceilingNames = ["ceiling-fma", "ceiling-copy"];
+
+/** What would be measured, in order, without measuring it. */
+export function listBenchmarks(gpu: Gpu, options: BenchmarkOptions): { name: string; shape: string }[] {
+  const { kernels, stages, wanted } = choose(gpu, options, () => {});
+  const ceilings = ceilingNames.map((name) => ({ name, shape: "", quick: true })).filter(wanted);
+  return [...ceilings, ...kernels, ...stages].map(({ name, shape }) => ({ name, shape }));
+}
+
+function choose(gpu: Gpu, options: BenchmarkOptions, progress: Progress) {
+  const wanted = ({ name, shape, quick }: { name: string; shape: string; quick?: boolean }) => {
+    const { filter } = options;
+    return (!options.quick || quick) && (!filter || filter.test(name) || filter.test(`${name} ${shape}`));
+  };
+  const { isSoftware } = gpu;
+  const kernels = [matmulCases, attentionCases, rowCases].flatMap((cases) => [...cases(isSoftware)]);
+  return { kernels: kernels.filter(wanted), stages: stageList(options, progress).filter(wanted), wanted };
+}
+
 /** Measures, telling each result as it comes; returns the messages of failed checks. Throws InputError when nothing matches. */
 export async function runBenchmark(
   gpu: Gpu,
@@ -44,19 +63,13 @@ export async function runBenchmark(
 ): Promise<string[]> {
   const progress = options.progress ?? (() => {});
   const effort = options.quick ? quick : usual;
-  const wanted = ({ name, shape, quick }: { name: string; shape: string; quick?: boolean }) => {
-    const { filter } = options;
-    return (!options.quick || quick) && (!filter || filter.test(name) || filter.test(`${name} ${shape}`));
-  };
-  const software = gpu.isSoftware;
-  const kernels = [...matmulCases(software), ...attentionCases(software), ...rowCases(software)].filter(
-    wanted,
-  );
-  const stages = stageList(options, progress).filter(wanted);
+  const { kernels, stages, wanted } = choose(gpu, options, progress);
   const total = kernels.length + stages.length + 1;
-  if (total === 1 && !["ceiling-fma", "ceiling-copy"].some((name) => options.filter?.test(name))) {
+  if (total === 1 && !ceilingNames.some((name) => options.filter?.test(name))) {
     throw new InputError(
-      `${options.filter ?? "A quick run"} matches no benchmark; run without a filter to see all names.`,
+      `${options.filter ?? "A quick run"} matches no benchmark; list their names.`,
+      "filter",
+      "list",
     );
   }
   const failures: string[] = [];

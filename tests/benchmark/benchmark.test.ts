@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Gpu } from "../../engine/gpu/gpu.ts";
-import { runBenchmark } from "../../engine/benchmark/benchmark.ts";
+import { listBenchmarks, runBenchmark } from "../../engine/benchmark/benchmark.ts";
 import type { Peer } from "../../engine/benchmark/peers.ts";
 import { adapterSlug, type BenchResult, record, round, tableRow } from "../../engine/benchmark/result.ts";
 import { isDrawn } from "../../engine/benchmark/sampling_twin.ts";
@@ -32,6 +32,17 @@ Deno.test("bench --json prints one line a measurement with the fields of the con
     assertMatch(adapter, /./);
   }
   assertEquals(new Set(lines.map(({ variant }) => variant)).size, lines.length);
+});
+
+gpuTest("what is listed is what would be measured, and none of it is", async ({ gpu }) => {
+  const { dispatches } = gpu;
+  const options = { filter: /^(ceiling|rmsnorm|gated-mlp 256)/, quick: true, out: "unused" };
+  const listed = listBenchmarks(gpu, options);
+  assertEquals(gpu.dispatches, dispatches);
+  const { results } = await quickly(gpu, options.filter);
+  const names = (all: readonly { name: string }[]) => [...new Set(all.map(({ name }) => name))].sort();
+  assertEquals(names(listed), names(results));
+  assertEquals(listBenchmarks(gpu, { ...options, filter: /^amplify/ }), [], "quick leaves whole runs out");
 });
 
 Deno.test("a wrong kernel ends bench with exit code 1 and is not timed", async () => {
