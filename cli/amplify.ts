@@ -12,6 +12,7 @@ export const amplify = defineCommand({
   name: "amplify",
   summary: "Finds the circuit that decides a task, strengthens only it, and measures what changed.",
   settings: { ...runDefinitions, start: { ...runStartDefinitions, seeds: seedsSetting } },
+  resumes: true,
   async run({ start: { seeds, ...start }, json, quiet, config: _, ...given }) {
     const settings = await runSettings(given);
     const out = start.out ?? runFolderPath(seeds ? "seeds" : "amplify", settings);

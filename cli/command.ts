@@ -44,6 +44,8 @@ export interface CliCommand {
   readonly fileSettings: SettingTree;
   /** Words besides options, in help's form, e.g. info|fuse PATCH. */
   readonly arguments?: string | undefined;
+  /** Whether an interrupted command goes on where it was when it is called again. */
+  readonly resumes: boolean;
   /** The values that `argv` and its configuration file give, and the words besides; `usage` is how the user called it. */
   readonly parse: (argv: readonly string[], usage: string) => Promise<ParsedCommand>;
 }
@@ -64,6 +66,7 @@ export function defineCommand<const Tree extends SettingTree>(spec: {
   readonly summary: string;
   readonly settings: Tree;
   readonly arguments?: string;
+  readonly resumes?: boolean;
   readonly run: (
     values: Values<Tree> & Values<typeof commonSettings>,
     args: readonly string[],
@@ -78,6 +81,7 @@ export function defineCommand<const Tree extends SettingTree>(spec: {
     settings: tree,
     fileSettings: fileTree,
     arguments: spec.arguments,
+    resumes: spec.resumes ?? false,
     async parse(argv, usage) {
       const { source, args } = readOptions({ ...spec, settings: tree, usage }, argv);
       const { config: file } = readSettings({ config }, [source]);
@@ -98,7 +102,7 @@ export async function runCommand(
   usage = `deno task ${command.name}`,
 ): Promise<never> {
   Deno.addSignalListener("SIGINT", () => {
-    console.error("\nInterrupted; the same command resumes.");
+    console.error(command.resumes ? "\nInterrupted; the same command resumes." : "\nInterrupted.");
     Deno.exit(exitCodes.interrupted.code);
   });
   enterCallersFolder();

@@ -8,7 +8,7 @@ export const exitCodes = {
   failed: { code: 1, meaning: "a check failed, the GPU did, or a defect of ours" },
   wrongInput: { code: 2, meaning: "wrong input: one sentence on stderr says what to do" },
   noAdapter: { code: 3, meaning: "no usable GPU adapter" },
-  interrupted: { code: 130, meaning: "interrupted; the same command resumes" },
+  interrupted: { code: 130, meaning: "interrupted; amplify, identify and pretrain resume when called again" },
 } as const;
 
 /** The exit code of a command that ended with this error. */

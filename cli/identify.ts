@@ -12,6 +12,7 @@ export const identify = defineCommand({
   name: "identify",
   summary: "Finds pivotal tokens and learns which heads and neurons decide them.",
   settings: { ...runDefinitions, start: runStartDefinitions },
+  resumes: true,
   async run({ start, json, quiet, config: _, ...given }) {
     const settings = await runSettings(given);
     const out = start.out ?? runFolderPath("amplify", settings);

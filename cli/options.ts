@@ -24,6 +24,10 @@ export function optionName({ name, default: usual }: Setting<unknown>): string {
   return usual === true ? `--no-${name}` : `--${name}`;
 }
 
+function oppositeName({ name, default: usual }: Setting<unknown>): string {
+  return usual === true ? `--${name}` : `--no-${name}`;
+}
+
 /** The option with its placeholder, as in help texts. */
 export function optionForm(setting: Setting<unknown>): string {
   const { placeholder } = setting.type;
@@ -60,6 +64,8 @@ export function readOptions(
     const option = new Option(optionForm(setting), optionHelp(setting));
     if (setting.type.many) option.argParser((text: string, all: string[] = []) => [...all, text]);
     command.addOption(option);
+    // What a file switches on, a command line can switch off, and the other way round.
+    if (setting.type.placeholder === "") command.addOption(new Option(oppositeName(setting)).hideHelp());
     return { setting, key: option.attributeName() };
   });
   try {

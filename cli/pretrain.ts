@@ -70,6 +70,7 @@ export const pretrain = defineCommand({
       tune: tuneSetting,
     },
   },
+  resumes: true,
   async run({ training: { dataOnly, ...training }, start, json, quiet }) {
     const { shape, dataSeed } = training;
     if (dataOnly) {

@@ -61,7 +61,7 @@ export const evaluationRunDefinitions = {
       type: oneOf([...roundings, "none"], "KIND"),
       otherwise: "none",
       help:
-        "round patched rows to the checkpoint's type, as patch fuse would: nearest, stochastic (by --seed) or none",
+        "round patched rows to the checkpoint's type, as patch fuse would: nearest, stochastic (by the seed) or none",
       example: "nearest",
     }),
   },

@@ -147,6 +147,21 @@ Deno.test("an option that is off by its name works wherever it stands", async ()
   assertEquals(await tune("--no-tune", "--seeds", "0-1"), false);
 });
 
+Deno.test("what a file switches on the command line switches off, and the other way round", async () => {
+  await using folder = await temporaryFolder();
+  const file = `${folder.path}/settings.yaml`;
+  await Deno.writeTextFile(file, "chat: true\ntune: false\n");
+  const amplify = await loadCommand("amplify");
+  const read = async (...args: string[]) => {
+    const { values } = await amplify.parse(["--config", file, ...args], usage);
+    return [at(values, ["prompt", "chat"]), at(values, ["start", "tune"])];
+  };
+  assertEquals(await read(), [true, false]);
+  assertEquals(await read("--no-chat", "--tune"), [false, true]);
+  await Deno.writeTextFile(file, "no-tune: true\n");
+  assertEquals(await read("--chat"), [true, false]);
+});
+
 Deno.test("a line end is \\n on the command line and itself in a file", async () => {
   await using folder = await temporaryFolder();
   const generate = await loadCommand("generate");

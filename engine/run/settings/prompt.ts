@@ -46,7 +46,7 @@ export const promptDefinitions = {
   template: setting({
     name: "prompt-template",
     type: lines(),
-    otherwise: "the model's own, else step by step; with --chat the question",
+    otherwise: "the model's own, else step by step; in a chat the question",
     help: "prompt with {question} in it",
     example: "Q: {question}\\nA:",
   }),
