@@ -98,7 +98,7 @@ function deviceOf(limits: BufferLimits): GPUDevice {
     finish: () => ({}),
   };
   const device = {
-    limits: { ...limits, minUniformBufferOffsetAlignment: 256 },
+    limits: { maxComputeInvocationsPerWorkgroup: 256, ...limits, minUniformBufferOffsetAlignment: 256 },
     features: new Set<string>(),
     lost: new Promise<never>(nothing),
     addEventListener: nothing,
