@@ -98,7 +98,8 @@ function deviceOf(limits: BufferLimits): GPUDevice {
     finish: () => ({}),
   };
   const device = {
-    limits: { maxComputeInvocationsPerWorkgroup: 256, ...limits, minUniformBufferOffsetAlignment: 256 },
+    // llvmpipe's threads a workgroup; on GPUs no kernel asks.
+    limits: { maxComputeInvocationsPerWorkgroup: 1024, ...limits, minUniformBufferOffsetAlignment: 256 },
     features: new Set<string>(),
     lost: new Promise<never>(nothing),
     addEventListener: nothing,
