@@ -21,7 +21,15 @@ export class FolderLock implements Disposable {
     while (true) {
       const file = await Deno.open(path, { read: true, write: true, create: true });
       try {
-        if (!await file.tryLock(true)) throw new InputError(inUse(folder, await readOwner(path)), "out");
+        const locked = await file.tryLock(true).catch((error) => {
+          throw new InputError(
+            `"${folder}" cannot be locked (${
+              (error as Error).message
+            }); use a folder on another file system.`,
+            "out",
+          );
+        });
+        if (!locked) throw new InputError(inUse(folder, await readOwner(path)), "out");
         // Whoever held it may have removed the file between opening and locking; then the lock is on nothing.
         if (await isAt(file, path)) {
           await writeOwner(file);

@@ -25,8 +25,9 @@ export async function fingerprintInputs(settings: RunSettings, folder: string): 
   };
 }
 
-/** JSON files of a model that a run reads. */
-const modelFiles = /^(config|tokenizer|tokenizer_config|special_tokens_map|model\.safetensors\.index)\.json$/;
+/** Files of a model that a run reads, besides its weights; prompt.json is resolved into the settings. */
+const modelFiles =
+  /^((config|generation_config|tokenizer|tokenizer_config|special_tokens_map|chat_template|model\.safetensors\.index)\.json|chat_template\.jinja)$/;
 
 async function fingerprintModel(folder: string): Promise<Record<string, string>> {
   const found: Record<string, string> = {};

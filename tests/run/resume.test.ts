@@ -75,6 +75,22 @@ Deno.test("fingerprints see another config.json and weights of the same form, an
   );
 });
 
+gpuTest("a run whose model was trained further in place is refused, and its file named", async ({ gpu }) => {
+  await using copy = await copyOf(embeddedModel);
+  const given = settings({ model: { ...settings().model, source: copy.path } });
+  const open = async () => {
+    using _run = await openRun(gpu, given, { out: at("trained"), tune: false });
+  };
+  await open();
+  await open();
+  const weights = join(copy.path, "model.safetensors");
+  const bytes = await Deno.readFile(weights);
+  bytes[bytes.length - 2]! ^= 1;
+  await Deno.writeFile(weights, bytes);
+  const { message } = await assertRejects(open, InputError, `"model.safetensors" of model ${copy.path}`);
+  assert(message.includes("changed since the run") && message.includes(at("trained")), message);
+});
+
 gpuTest("a run that goes on on another adapter says so", async ({ gpu }) => {
   const notices: string[] = [];
   const other = (text: string) => text.replace(gpu.adapterName, "Some GPU");
