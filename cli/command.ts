@@ -37,6 +37,7 @@ export const commonSettings = {
 /** A command that can be run, listed and completed. */
 export interface CliCommand {
   readonly name: string;
+  /** What it does: a sentence, and more where one does not say it all. */
   readonly summary: string;
   /** All settings, the common ones included. */
   readonly settings: SettingTree;
@@ -93,6 +94,11 @@ export function defineCommand<const Tree extends SettingTree>(spec: {
       return { values, args, json, run: async () => await spec.run(values, args) ?? exitCodes.done.code };
     },
   };
+}
+
+/** The first sentence of a command's summary, for lists. */
+export function headline({ summary }: CliCommand): string {
+  return summary.split(/(?<=\.) /)[0]!;
 }
 
 /** Runs a command on `argv` and ends the process with its exit code. `usage` is how the user called it. */

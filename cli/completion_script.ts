@@ -1,6 +1,6 @@
 /** Shell completion, made from the commands' own definitions. */
 import { type Setting, settingsOf } from "../engine/run/settings/setting.ts";
-import type { CliCommand } from "./command.ts";
+import { type CliCommand, headline } from "./command.ts";
 import { optionHelp, optionName } from "./options.ts";
 
 /** Shells there is completion for. */
@@ -101,7 +101,7 @@ function zsh(commands: readonly CliCommand[]): string {
       optionsOf(command).map(option).join(" \\\n")
     } \\\n        '*:file:_files';;`;
   });
-  const names = commands.map(({ name, summary }) => `    ${quoted(`${name}:${summary.split(". ")[0]!}`)}`);
+  const names = commands.map((command) => `    ${quoted(`${command.name}:${headline(command)}`)}`);
   return `#compdef circuit-amp
 # zsh completion of circuit-amp: source <(circuit-amp completion zsh)
 _circuit_amp() {
@@ -140,9 +140,7 @@ function fish(commands: readonly CliCommand[]): string {
       return `${inside} -l ${name.slice(2)}${action} -d ${text(help)}`;
     });
     return [
-      `complete -c circuit-amp -n __fish_use_subcommand -f -a ${command.name} -d ${
-        text(command.summary.split(". ")[0]!)
-      }`,
+      `complete -c circuit-amp -n __fish_use_subcommand -f -a ${command.name} -d ${text(headline(command))}`,
       ...words,
       ...options,
     ];

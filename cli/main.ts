@@ -1,6 +1,6 @@
 /** circuit-amp COMMAND: every command under one name. */
 import { commandNames, loadCommand } from "./commands.ts";
-import { runCommand } from "./command.ts";
+import { headline, runCommand } from "./command.ts";
 import { exitCodes } from "./exit_codes.ts";
 import denoConfig from "../deno.json" with { type: "json" };
 
@@ -17,7 +17,7 @@ const help = ["--help", "-h", "help"].includes(name);
 if (!help) console.error(`error: "${name}" is no command; there are ${commandNames.join(", ")}.`);
 else {
   console.log("Usage: circuit-amp COMMAND [options]\n");
-  for (const known of commandNames) console.log(`  ${known.padEnd(12)}${(await loadCommand(known)).summary}`);
+  for (const known of commandNames) console.log(`  ${known.padEnd(12)}${headline(await loadCommand(known))}`);
   console.log("\ncircuit-amp COMMAND --help explains its options.\n\nExit codes:");
   for (const { code, meaning } of Object.values(exitCodes)) {
     console.log(`  ${String(code).padEnd(12)}${meaning}`);

@@ -20,7 +20,7 @@ const actions = ["info", "fuse", "apply", "revert", "export"] as const;
 export const patch = defineCommand({
   name: "patch",
   summary:
-    "info PATCH: what it changes. fuse PATCH: writes a copy of the model with the patch in it, in the model's own types " +
+    "Looks at a patch, or puts it into a checkpoint and takes it out again. info PATCH: what it changes. fuse PATCH: writes a copy of the model with the patch in it, in the model's own types " +
     "and files, for any software. apply PATCH: the same with changed matrices as F32, which can be reverted. " +
     "revert DIR: writes the original back from an applied copy. export PATCH: copies the patch alone to a folder.",
   arguments: `${actions.join("|")} PATCH`,
