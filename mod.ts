@@ -114,7 +114,7 @@ export {
   chainOfThoughtTemplate,
   encodePrompt,
   plainTemplate,
-  promptHead,
+  promptPrefix,
   promptText,
 } from "./engine/evaluation/prompt.ts";
 export type { PromptFormat } from "./engine/evaluation/prompt.ts";
@@ -157,7 +157,8 @@ export type { FuseReport } from "./engine/patch/patched_checkpoint.ts";
 export { describeSummary } from "./engine/run/summary_text.ts";
 export type { BaseAndAmplified, ControlSummary, Flips, FusedSummary, Summary } from "./engine/run/records.ts";
 export { pretrain, writeDataSets } from "./engine/pretrain/pretrain.ts";
-export type { Measured, PretrainSettings } from "./engine/pretrain/pretrain.ts";
+export type { Measured } from "./engine/pretrain/pretrain.ts";
+export type { PretrainSettings } from "./engine/pretrain/recipe.ts";
 export { TrainingFolder } from "./engine/pretrain/training_folder.ts";
 export { LanguageTraining } from "./engine/pretrain/language_training.ts";
 export type { StepResult, TrainingOptions } from "./engine/pretrain/language_training.ts";

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
-import { readJsonObject } from "../model/config.ts";
+import { readJsonObject } from "../json_objects.ts";
 import {
   elementCount,
   type FloatType,
@@ -17,7 +17,23 @@ import {
   wrongType,
 } from "./safetensors_file.ts";
 
-export * from "./safetensors_file.ts";
+export {
+  type DType,
+  elementCount,
+  encodeHeader,
+  type FloatType,
+  isFloat,
+  type LoadedTensor,
+  readTensors,
+  SafetensorsFile,
+  showShape,
+  type TensorInfo,
+  type TensorToWrite,
+  widenToFloat32,
+  writeAll,
+  writeSafetensors,
+  wrongType,
+} from "./safetensors_file.ts";
 
 const singleFile = "model.safetensors";
 const indexFile = "model.safetensors.index.json";

@@ -33,12 +33,12 @@ export class ExamplePrefixes implements Disposable {
     private readonly model: Model,
     private readonly prefixes: readonly (readonly number[])[],
     batchSize: number,
-    head?: SharedPrefix,
+    sharedPrefix?: SharedPrefix,
   ) {
     const beginning = prefixes.reduce((a, b) => a.slice(0, commonLength(a, b)));
     this.common = beginning.length;
     const room = cacheRows(model) - batchSize - 1;
-    const layOut = (kept: number) => layOutPrefixes([beginning, ...prefixes.slice(0, kept)], head);
+    const layOut = (kept: number) => layOutPrefixes([beginning, ...prefixes.slice(0, kept)], sharedPrefix);
     const scratchRows = (kept: number) =>
       prefixes.slice(kept).map(({ length }) => length - this.common).sort((a, b) => b - a)
         .slice(0, batchSize).reduce((sum, length) => sum + length, 0);

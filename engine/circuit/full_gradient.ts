@@ -10,15 +10,20 @@ import { prepareScatter } from "../ops/embedding.ts";
 import type { Objective } from "../ops/loss.ts";
 import type { Norm } from "../ops/norm.ts";
 import { type Gradient, readRows, splitRows, type Weight } from "../ops/weight.ts";
-import type { TokenPair } from "./localization.ts";
 import { pairIds } from "./mask_pass.ts";
+import { checkPairs, type TokenPair } from "./localization.ts";
 
-/** Mean loss over the examples and its gradient by the checkpoint's parameter names, row-major. */
+/**
+ * Mean loss over the examples and its gradient by the checkpoint's parameter names, row-major.
+ *
+ * @throws {InputError} for an example that is empty, too long for the context, or holds an unknown id.
+ */
 export async function fullGradient(
   model: Model,
   examples: readonly TokenPair[],
   objective: Objective,
 ): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
+  checkPairs(model, examples);
   const { gpu, config } = model;
   const { matrices, norms, biases } = allParameters(model.weights);
   const prefixes = examples.map(({ prefix_ids }) => prefix_ids);

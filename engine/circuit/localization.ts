@@ -1,5 +1,7 @@
 /** Localization examples: where a right and a wrong trace part. */
 
+import type { Model } from "../model/model.ts";
+
 /** One example, as it stands in localization.json. */
 export interface LocalizationExample {
   /** Text before the pivotal token, prompt included. */
@@ -16,3 +18,15 @@ export interface LocalizationExample {
 
 /** What mask learning and updates need of an example. */
 export type TokenPair = Pick<LocalizationExample, "prefix_ids" | "desired_token" | "undesired_token">;
+
+/**
+ * Checks that a model can read all examples.
+ *
+ * @throws {InputError} for an example that is empty, too long for the context, or holds an unknown id.
+ */
+export function checkPairs(model: Model, examples: readonly TokenPair[]) {
+  for (const { prefix_ids, desired_token, undesired_token } of examples) {
+    model.checkSequence(prefix_ids);
+    model.checkSequence([desired_token, undesired_token]);
+  }
+}

@@ -13,7 +13,7 @@ import { cacheRows } from "../model/capacity.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { lastTokens, type PairTensors, recordPairPass } from "../model/training_pass.ts";
 import { ExamplePrefixes } from "./example_prefixes.ts";
-import type { TokenPair } from "./localization.ts";
+import { checkPairs, type TokenPair } from "./localization.ts";
 
 /** Records and loads batches of one-token mask passes over a fixed set of examples. */
 export class OneTokenMaskPass implements Disposable {
@@ -35,14 +35,12 @@ export class OneTokenMaskPass implements Disposable {
     private readonly examples: readonly TokenPair[],
     readonly batchSize: number,
     private readonly crossPairs = false,
-    head?: SharedPrefix,
+    sharedPrefix?: SharedPrefix,
   ) {
-    examples.forEach(({ prefix_ids, desired_token, undesired_token }) => {
-      model.checkSequence(prefix_ids);
-      model.checkSequence([desired_token, undesired_token]);
-    });
+    checkPairs(model, examples);
     const { gpu } = model;
-    this.prefixes = new ExamplePrefixes(model, examples.map(beforeLast), batchSize, head);
+    using attempt = gpu.attempt();
+    this.prefixes = new ExamplePrefixes(model, examples.map(beforeLast), batchSize, sharedPrefix);
     this.batch = TokenBatch.empty(gpu, batchSize, batchSize, this.prefixes.table);
     this.pairsPerToken = crossPairs ? batchSize : 1;
     this.pairs = {
@@ -52,6 +50,7 @@ export class OneTokenMaskPass implements Disposable {
     const size = model.config.layers * model.componentsPerLayer;
     this.mask = gpu.tensor([size], "component mask", { part: "mask" });
     this.gradient = gpu.tensor([size], "component mask gradient", { part: "mask" });
+    attempt.succeeded();
   }
 
   /** Records forward and backward; returns results [B, J, 2] of (weighted loss, difference). */
@@ -137,6 +136,7 @@ export async function evaluateMask(
       `The mask has ${mask.length} values but the model has ${model.config.layers} × ${model.componentsPerLayer} components.`,
     );
   }
+  checkPairs(model, examples);
   if (options.fullPrefix) {
     using plan = new Plan(model.gpu, "evaluate mask over whole prefixes");
     return await evaluateFullPrefix(plan, model, examples, mask);

@@ -27,8 +27,8 @@ export interface MaskOptions {
   readonly seed: number;
   /** Score every position on all pairs of its batch, as the reference does (quirk 1). */
   readonly crossPairs: boolean;
-  /** What the examples' prefixes begin with, computed already with the model as it is (promptHead). */
-  readonly head?: SharedPrefix;
+  /** What the examples' prefixes begin with, computed already with the model as it is (promptPrefix). */
+  readonly sharedPrefix?: SharedPrefix;
 }
 
 /** See MaskOptions. */
@@ -80,7 +80,7 @@ export async function learnMask(
     ? Math.max(1, Math.ceil(settings.patience * stepsPerEpoch))
     : 0xffffffff;
   await gpu.fence(); // what earlier stages held is free for this one
-  using pass = new OneTokenMaskPass(model, examples, batchSize, settings.crossPairs, settings.head);
+  using pass = new OneTokenMaskPass(model, examples, batchSize, settings.crossPairs, settings.sharedPrefix);
   // Recomputed prefixes serve the step they were computed for.
   const stepsPerSubmit = pass.prefixes.keepsAll ? mostStepsPerSubmit : 1;
   const count = pass.mask.elements;

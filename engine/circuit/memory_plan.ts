@@ -130,15 +130,22 @@ export async function planMemory(request: PlanRequest): Promise<MemoryPlan> {
     undesired_token: 1,
   }));
   const requests = Array.from({ length: work.prompts }, (_, e) => ({ ids: prompt(e) }));
-  const answer = (head?: SharedPrefix) =>
-    generate(model, requests, { maxNewTokens: work.newTokens, stopTokens: [], ...(head && { head }) });
+  const answer = (sharedPrefix?: SharedPrefix) =>
+    generate(model, requests, {
+      maxNewTokens: work.newTokens,
+      stopTokens: [],
+      ...(sharedPrefix && { sharedPrefix }),
+    });
   // As a run does it, the shared beginning stays on the GPU until the weights change.
-  using head = new SharedPrefix(model, Array(shared).fill(0));
+  using sharedPrefix = new SharedPrefix(model, Array(shared).fill(0));
   const stages = {
-    generate: await planStage(gpu, () => answer(head)),
-    mask: await planStage(gpu, () => learnMask(model, examples, { epochs: 1, batch: work.maskBatch, head })),
+    generate: await planStage(gpu, () => answer(sharedPrefix)),
+    mask: await planStage(
+      gpu,
+      () => learnMask(model, examples, { epochs: 1, batch: work.maskBatch, sharedPrefix }),
+    ),
     update: await planStage(gpu, async () => {
-      head[Symbol.dispose]();
+      sharedPrefix[Symbol.dispose]();
       const { optimizer } = work;
       const options = { objective: "preference", optimizer, rate: 0, weightDecay: 0 } as const;
       using update = new SparseUpdate(model, evenly(model, work.selected), examples, options);

@@ -58,4 +58,5 @@ export function overlayRows(model: Model, weight: Weight, rows: Uint32Array, val
   });
   if (values) writeRows(gpu, chunks, values);
   weight.overlay = { rows, index, chunks };
+  model.weightsChanged();
 }

@@ -2,7 +2,8 @@
  * Gradients over a whole set of examples: whole prefixes, in packed passes of equal size so that one recorded plan serves
  * them all. Legend: E examples, N tokens a pass, B examples a pass, D hidden.
  */
-import { Plan } from "../gpu/plan.ts";
+import { Plan, runTogether } from "../gpu/plan.ts";
+import { StepInputs } from "../gpu/step_inputs.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Depth, GradientSinks } from "../model/backward.ts";
 import { encodeSequences, sequenceWords, TokenBatch, tokenWords } from "../model/batch.ts";
@@ -18,6 +19,8 @@ export interface PairResults {
   readonly loss: number;
   /** logit[desired] - logit[undesired] per example. */
   readonly differences: Float32Array;
+  /** Square of the norm of the gradient, where the passes were given a plan that computes it; else 0. */
+  readonly squaredGradient: number;
 }
 
 /** Most bytes of activations kept for the backward pass; above it each layer's are recomputed. */
@@ -45,6 +48,8 @@ export class PairPasses implements Disposable {
   private readonly tensors: Record<"last" | "gather" | "scatter" | "ids" | "weights" | "collected", Tensor>;
   private readonly caches: readonly Tensor[];
   private readonly images: readonly PassImage[];
+  private readonly inputs: StepInputs;
+  private readonly copyInputs: (encoder: GPUCommandEncoder, pass: number) => void;
   private readonly perPass: number;
 
   constructor(
@@ -56,6 +61,7 @@ export class PairPasses implements Disposable {
   ) {
     const { gpu, config } = model;
     examples.forEach(({ prefix_ids }) => model.checkSequence(prefix_ids));
+    using attempt = gpu.attempt();
     const longest = Math.max(...examples.map(({ prefix_ids }) => prefix_ids.length));
     const total = examples.reduce((sum, { prefix_ids }) => sum + prefix_ids.length, 0);
     const room = Math.max(longest, Math.min(total, options.tokensPerPass ?? 1024));
@@ -71,9 +77,24 @@ export class PairPasses implements Disposable {
       scatter: gpu.tensor([this.perPass, 2], "scatter last tokens"),
       ids: gpu.tensor([this.perPass, 2], "pair ids"),
       weights: gpu.tensor([this.perPass, 1], "pair weights"),
-      collected: gpu.tensor([groups.length, this.perPass, 2], "pair results"),
+      // Per pass (loss, difference) of each example, and behind them the squared norm of the gradient.
+      collected: gpu.tensor([groups.length * this.perPass * 2 + 1], "pair results"),
     };
     const { last, gather, scatter, ids, weights } = this.tensors;
+    const inputs = [this.batch.tokens, this.batch.sequences, last, gather, scatter, ids, weights];
+    this.inputs = new StepInputs(gpu, inputs, this.images.length);
+    for (const image of this.images) {
+      this.inputs.add([
+        image.tokens,
+        image.sequences,
+        image.last,
+        image.gather,
+        image.scatter,
+        image.ids,
+        image.weights,
+      ]);
+    }
+    this.copyInputs = this.inputs.upload(); // the same in every run
     const keepActivations = !(options.recompute ?? tokens * activationBytes(config) > keptBytes);
     // Kept activations need every layer's keys and values; recomputed ones only their own.
     const caches = Array.from(
@@ -92,6 +113,7 @@ export class PairPasses implements Disposable {
       sinks,
       ...(options.lowest && { lowest: options.lowest }),
     });
+    attempt.succeeded();
   }
 
   /** The plan of one pass and how often `run` runs it: for measurement. */
@@ -99,21 +121,31 @@ export class PairPasses implements Disposable {
     return { plan: this.plan, passes: this.images.length };
   }
 
-  /** Submits all passes; gradients are added to the sinks. Awaiting the result waits for the GPU. */
-  async run(): Promise<PairResults> {
+  /** Where a plan that runs behind the passes may leave the squared norm of the gradient: an element of a tensor. */
+  get squaredGradientAt(): { readonly totals: Tensor; readonly at: number } {
+    const totals = this.tensors.collected;
+    return { totals, at: totals.elements - 1 };
+  }
+
+  /**
+   * Submits all passes, between what runs before and after them, as one command buffer; gradients are added to the sinks.
+   * Awaiting the result waits for the GPU.
+   */
+  async run(before: readonly Plan[] = [], after: readonly Plan[] = []): Promise<PairResults> {
     const { gpu } = this.model;
-    const { last, gather, scatter, ids, weights, collected } = this.tensors;
-    this.images.forEach((image, i) => {
-      gpu.write(this.batch.tokens, image.tokens);
-      gpu.write(this.batch.sequences, image.sequences);
-      gpu.write(last, image.last);
-      gpu.write(gather, image.gather);
-      gpu.write(scatter, image.scatter);
-      gpu.write(ids, image.ids);
-      gpu.write(weights, image.weights);
-      this.plan.run();
-      gpu.copy(this.results, collected, i * this.perPass * 2);
-    });
+    const { collected } = this.tensors;
+    const bytes = this.perPass * 2 * 4;
+    runTogether(gpu, "pair passes", [
+      ...before.map((plan) => ({ plan })),
+      {
+        plan: this.plan,
+        times: this.images.length,
+        before: this.copyInputs,
+        after: (encoder, pass) =>
+          encoder.copyBufferToBuffer(this.results.handle, 0, collected.handle, pass * bytes, bytes),
+      },
+      ...after.map((plan) => ({ plan })),
+    ]);
     const values = await gpu.read(collected);
     const differences = new Float32Array(this.examples.length);
     let loss = 0;
@@ -124,11 +156,12 @@ export class PairPasses implements Disposable {
         differences[example] = values[at + 1]!;
       })
     );
-    return { loss, differences };
+    return { loss, differences, squaredGradient: after.length > 0 ? values.at(-1)! : 0 };
   }
 
   [Symbol.dispose]() {
     this.plan[Symbol.dispose]();
+    this.inputs[Symbol.dispose]();
     this.batch[Symbol.dispose]();
     [this.table, ...this.caches, ...Object.values(this.tensors)].forEach((tensor) =>
       this.model.gpu.free(tensor)

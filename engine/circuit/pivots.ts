@@ -49,12 +49,12 @@ export async function branchingPivots(
   const along: number[][] = [];
   const completions = new Map<string, readonly number[]>();
   const room = decodingCapacity(model, options.maxNewTokens);
-  const head = options.head?.ids ?? [];
+  const sharedPrefix = options.sharedPrefix?.ids ?? [];
   for (let first = 0; first < walked.length;) {
     let last = first;
-    for (let rows = head.length; last < walked.length; last++) {
+    for (let rows = sharedPrefix.length; last < walked.length; last++) {
       const { entry: { promptIds }, contrast } = walked[last]!;
-      rows += promptIds.length - commonLength(promptIds, head) + contrast.ids.length;
+      rows += promptIds.length - commonLength(promptIds, sharedPrefix) + contrast.ids.length;
       if (rows > room.rows && last > first) break;
     }
     await walk(first, last);
@@ -91,7 +91,7 @@ export async function branchingPivots(
     const part = walked.slice(first, last);
     const layout = layOutPrefixes(
       part.map(({ entry, contrast }) => [...entry.promptIds, ...contrast.ids.slice(0, -1)]),
-      options.head,
+      options.sharedPrefix,
     );
     const left = Math.floor((cacheRows(model) - layout.rows - 1) / options.maxNewTokens);
     const slots = Math.max(1, Math.min(room.slots, left));

@@ -46,7 +46,7 @@ export async function greedyTraces(
   const generated = await generate(model, prompts.map((ids) => ({ ids })), {
     maxNewTokens: options.maxNewTokens,
     stopAt: endOfAnswer(model, options),
-    ...(options.head && { head: options.head }),
+    ...(options.sharedPrefix && { sharedPrefix: options.sharedPrefix }),
     onProgress: (done, total) => onProgress?.("greedy traces", done, total),
   });
   return problems.map((problem, i) => ({
@@ -83,7 +83,7 @@ export async function addContrast(
         maxNewTokens: options.maxNewTokens,
         seed: options.seed,
         stopAt: endOfAnswer(model, options),
-        ...(options.head && { head: options.head }),
+        ...(options.sharedPrefix && { sharedPrefix: options.sharedPrefix }),
         onProgress: (done, total) => onProgress?.(`samples ${first + 1} to ${first + round}`, done, total),
       },
     );

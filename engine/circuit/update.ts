@@ -7,11 +7,12 @@ import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Model } from "../model/model.ts";
 import { fill } from "../ops/elementwise.ts";
+import { squaredNorm } from "../ops/gradient_norm.ts";
 import type { Objective } from "../ops/loss.ts";
 import { adamW, gradientStep, writeAdamStep } from "../ops/optimizer.ts";
 import { readRows, type RowChunk, type Weight, writeRows } from "../ops/weight.ts";
 import { type SelectedRows, selectedRows, type Selection } from "./components.ts";
-import type { TokenPair } from "./localization.ts";
+import { checkPairs, type TokenPair } from "./localization.ts";
 import { overlayRows } from "./overlay.ts";
 import { PairPasses, type PairResults } from "./pair_passes.ts";
 
@@ -40,8 +41,9 @@ export class SparseUpdate implements Disposable {
   private readonly constants: Tensor;
   private readonly passes: PairPasses;
   private readonly clearing: Plan;
+  private readonly norming: Plan;
   private readonly stepping: Plan;
-  private taken = 0;
+  private steps = 0;
 
   constructor(
     private readonly model: Model,
@@ -53,15 +55,16 @@ export class SparseUpdate implements Disposable {
       throw new InputError("No localization examples to update on; use more problems.");
     }
     const { gpu } = model;
-    examples.forEach(({ prefix_ids, desired_token, undesired_token }) => {
-      model.checkSequence(prefix_ids);
-      model.checkSequence([desired_token, undesired_token]);
-    });
+    checkPairs(model, examples);
     this.rows = selectedRows(model, selection);
     if (this.rows.length === 0) {
       throw new InputError("No component is selected, so there is nothing to update.");
     }
+    using attempt = gpu.attempt();
+    using overlaid = new DisposableStack(); // goes first where this throws, so that no freed row stays overlaid
+    overlaid.defer(() => model.revert());
     this.clearing = new Plan(gpu, "clear gradients");
+    this.norming = new Plan(gpu, "norm of the gradient");
     this.stepping = new Plan(gpu, "optimizer step");
     this.constants = gpu.tensor([4], "optimizer step constants");
     using zeroing = new Plan(gpu, "zero moments");
@@ -92,11 +95,17 @@ export class SparseUpdate implements Disposable {
       lowest: { layer, depth: attention ? "attention" : "mlp" },
       ...(options.tokensPerPass !== undefined && { tokensPerPass: options.tokensPerPass }),
     });
+    const tensors = [...this.gradients.values()].flat().map(({ tensor }) => tensor);
+    const { totals, at } = this.passes.squaredGradientAt;
+    squaredNorm(this.norming, tensors, totals, at);
+    overlaid.move();
+    attempt.succeeded();
   }
 
   /** The plans of a step and how often it runs each: for measurement. */
   get recorded(): readonly { readonly plan: Plan; readonly passes: number }[] {
-    return [this.passes.recorded, ...[this.clearing, this.stepping].map((plan) => ({ plan, passes: 1 }))];
+    const once = [this.clearing, this.norming, this.stepping].map((plan) => ({ plan, passes: 1 }));
+    return [this.passes.recorded, ...once];
   }
 
   /** Number of f32 values that may move. */
@@ -106,20 +115,23 @@ export class SparseUpdate implements Disposable {
 
   /** Gradients at the current values, per matrix [R, I]; nothing moves. */
   async gradient(): Promise<PairResults & { gradients: RowValues }> {
-    this.clearing.run();
-    const results = await this.passes.run();
+    const results = await this.passes.run([this.clearing], [this.norming]);
     return { ...results, gradients: await this.readAll(this.gradients) };
   }
 
-  /** One step on the gradient over all examples; returns loss and differences before it. */
+  /**
+   * One step on the gradient over all examples; returns loss, differences and the gradient's squared norm before it.
+   *
+   * @throws {InputError} before anything moves, when the loss or the gradient is not finite.
+   */
   async step(rate = this.options.rate): Promise<PairResults> {
-    this.clearing.run();
-    const results = await this.passes.run();
-    writeAdamStep(this.model.gpu, this.constants, ++this.taken, rate, this.options.weightDecay);
-    this.stepping.run();
-    if (!Number.isFinite(results.loss)) {
+    const results = await this.passes.run([this.clearing], [this.norming]);
+    if (!Number.isFinite(results.loss) || !Number.isFinite(results.squaredGradient)) {
       throw new InputError(`The update diverged at rate ${rate}; use a smaller rate.`, "rate");
     }
+    writeAdamStep(this.model.gpu, this.constants, ++this.steps, rate, this.options.weightDecay);
+    this.stepping.run();
+    this.model.weightsChanged();
     return results;
   }
 
@@ -131,10 +143,13 @@ export class SparseUpdate implements Disposable {
   /** Puts row values back. */
   restore(values: RowValues) {
     for (const [weight, data] of values) writeRows(this.model.gpu, weight.overlay!.chunks, data);
+    this.model.weightsChanged();
   }
 
   [Symbol.dispose]() {
-    for (const disposable of [this.passes, this.clearing, this.stepping]) disposable[Symbol.dispose]();
+    for (const disposable of [this.passes, this.clearing, this.norming, this.stepping]) {
+      disposable[Symbol.dispose]();
+    }
     const gradients = [...this.gradients.values()].flat().map(({ tensor }) => tensor);
     for (const tensor of [...gradients, ...this.moments, this.constants]) this.model.gpu.free(tensor);
   }

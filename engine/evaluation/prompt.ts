@@ -48,10 +48,10 @@ export function encodePrompt({ tokenizer }: Model, question: string, prompt: Pro
 /** The prompt as text: blocks of question and answer parted by an empty line, then the question. */
 export function promptText(question: string, { template, shots = [] }: PromptFormat): string {
   requireQuestion(template);
-  const head = typeof shots === "string"
+  const beginning = typeof shots === "string"
     ? shots
     : shots.map((shot) => `${ask(template, shot.question)} ${shot.answer}\n\n`).join("");
-  return head + ask(template, question);
+  return beginning + ask(template, question);
 }
 
 /** The prompt as a conversation: a user's and an assistant's turn per shot, then the question. */
@@ -72,7 +72,7 @@ export function chatMessages(question: string, { template, shots = [] }: PromptF
 }
 
 /** What all prompts of this form begin with, to be computed once (method section 6.3). Valid while weights stay as they are. */
-export function promptHead(model: Model, prompt: PromptFormat): SharedPrefix {
+export function promptPrefix(model: Model, prompt: PromptFormat): SharedPrefix {
   const [one, other] = ["7", "Who?"].map((question) => encodePrompt(model, question, prompt));
   return new SharedPrefix(model, one!.slice(0, commonLength(one!, other!)));
 }

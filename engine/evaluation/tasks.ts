@@ -21,8 +21,8 @@ export interface Task {
 /** How prompts are made and traces are read. */
 export interface PromptOptions extends PromptFormat, ScoringOptions {
   readonly maxNewTokens: number;
-  /** What the prompts begin with, computed already with the model as it is (promptHead). */
-  readonly head?: SharedPrefix;
+  /** What the prompts begin with, computed already with the model as it is (promptPrefix). */
+  readonly sharedPrefix?: SharedPrefix;
 }
 
 /** Outcome per problem, and the accuracy macro-averaged over templates. */
@@ -102,7 +102,7 @@ export async function evaluateTask(
     ...(task.scoring === "number"
       ? { stopAt: endOfAnswer(model, options) }
       : options.stop?.length && { stopAt: endAtStop(model, options.stop) }),
-    ...(options.head && { head: options.head }),
+    ...(options.sharedPrefix && { sharedPrefix: options.sharedPrefix }),
     ...(onProgress && { onProgress }),
   });
   const completions = generated.map((ids) => completionText(model, ids, options));

@@ -1,5 +1,6 @@
 /** The device: acquisition, buffers, pipelines, submission. Knows nothing of models. All buffers hold 4-byte elements. */
-import { DeviceError, NoAdapterError } from "../errors.ts";
+import { DeviceError } from "../errors.ts";
+import { acquireDevice, describeAdapter } from "./device.ts";
 import { expandKernel, type Kernel } from "./shader.ts";
 import { type MemoryPart, Tensor } from "./tensor.ts";
 
@@ -28,17 +29,6 @@ export interface OpenOptions {
 /** Most bytes of unused buffers that are kept for reuse; what is above goes back at the next fence or readback. */
 export const idleLimit = 256 * 2 ** 20;
 
-/** wgpu's name for 64-bit integers in shaders, which WebGPU itself does not have. */
-export const int64Feature = "wgpu-shader-int64" as GPUFeatureName;
-
-/** What is used where it is to be had; everything works without. */
-const optionalFeatures: readonly GPUFeatureName[] = ["timestamp-query", "subgroups", int64Feature];
-
-/** How to get a WebGPU adapter where there is none. */
-export const adapterRemedy =
-  "On Debian or Ubuntu type: apt-get install -y mesa-vulkan-drivers libvulkan1 (software Vulkan); " +
-  "with a GPU, install its Vulkan driver and libvulkan1.";
-
 /** An open WebGPU device. One per process is usual; `close()` or `using` gives everything back. */
 export class Gpu implements Disposable {
   readonly memory: MemoryUse = { liveBytes: 0, liveBuffers: 0, peakBytes: 0, idleBytes: 0 };
@@ -51,6 +41,7 @@ export class Gpu implements Disposable {
   private readonly staging = new Map<number, GPUBuffer[]>();
   private failure: DeviceError | undefined;
   private closed = false;
+  private readonly attempts: Tensor[][] = [];
 
   protected constructor(
     readonly adapter: GPUAdapter,
@@ -81,19 +72,8 @@ export class Gpu implements Disposable {
    * Throws NoAdapterError when there is none.
    */
   static async open(options: OpenOptions = {}): Promise<Gpu> {
-    const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
-    if (!adapter) throw new NoAdapterError(`No WebGPU adapter was found. ${adapterRemedy}`);
-    const wanted = [
-      "maxBufferSize",
-      "maxStorageBufferBindingSize",
-      "maxComputeWorkgroupStorageSize",
-      "maxComputeInvocationsPerWorkgroup",
-      "maxComputeWorkgroupSizeX",
-      "maxStorageBuffersPerShaderStage",
-      "minUniformBufferOffsetAlignment",
-    ] as const;
-    const requiredLimits = Object.fromEntries(wanted.map((name) => [name, adapter.limits[name]]));
-    return new Gpu(adapter, await requestDevice(adapter, requiredLimits), options);
+    const { adapter, device } = await acquireDevice();
+    return new Gpu(adapter, device, options);
   }
 
   /** The adapter in words, e.g. "llvmpipe (LLVM 15.0.6, 256 bits)". */
@@ -151,7 +131,29 @@ export class Gpu implements Disposable {
     this.memory.liveBytes += bytes;
     this.memory.liveBuffers++;
     this.memory.peakBytes = Math.max(this.memory.peakBytes, this.memory.liveBytes);
-    return new Tensor(handle, shape, label, undefined, part);
+    const tensor = new Tensor(handle, shape, label, undefined, part);
+    this.attempts.forEach((made) => made.push(tensor));
+    return tensor;
+  }
+
+  /**
+   * For a constructor or other synchronous function that makes several tensors: `using attempt = gpu.attempt()` at its
+   * beginning and `attempt.succeeded()` at its end. Where it throws in between, the tensors made since are freed.
+   */
+  attempt(): Disposable & { succeeded(): void } {
+    const made: Tensor[] = [];
+    this.attempts.push(made);
+    const end = () => {
+      const at = this.attempts.indexOf(made);
+      if (at >= 0) this.attempts.splice(at, 1);
+      return at >= 0;
+    };
+    return {
+      succeeded: end,
+      [Symbol.dispose]: () => {
+        if (end()) made.forEach((tensor) => tensor.freed || this.free(tensor));
+      },
+    };
   }
 
   /** Ends an attempt to make a tensor that exceeds one buffer. */
@@ -203,9 +205,8 @@ export class Gpu implements Disposable {
     label: string,
     options: TensorOptions = {},
   ): Tensor {
-    const { handle, part } = this.tensor(shape, label, options);
-    const scalar = data instanceof Float32Array ? "f32" : data instanceof Uint32Array ? "u32" : "i32";
-    const tensor = new Tensor(handle, shape, label, scalar, part);
+    const tensor = this.tensor(shape, label, options);
+    tensor.scalar = data instanceof Float32Array ? "f32" : data instanceof Uint32Array ? "u32" : "i32";
     this.write(tensor, data);
     return tensor;
   }
@@ -334,55 +335,9 @@ export class Gpu implements Disposable {
   }
 }
 
-/**
- * A device with those of the optional features that the adapter has. Deno hides some from adapter.features although it grants
- * them, so all are asked for, and where that is refused each by itself: a missing one must not cost the others.
- *
- * Throws NoAdapterError, with the adapter's own reason, where not even a device without them is granted.
- */
-async function requestDevice(
-  adapter: GPUAdapter,
-  requiredLimits: Record<string, number>,
-): Promise<GPUDevice> {
-  const request = (requiredFeatures: readonly GPUFeatureName[]) =>
-    adapter.requestDevice({ requiredLimits, requiredFeatures: [...requiredFeatures] });
-  try {
-    return await request(optionalFeatures);
-  } catch {
-    // At least one is missing.
-  }
-  let granted: GPUFeatureName[] = [];
-  let device: GPUDevice | undefined;
-  for (const feature of optionalFeatures) {
-    try {
-      const richer = await request([...granted, feature]);
-      device?.destroy();
-      device = richer;
-      granted = [...granted, feature];
-    } catch {
-      continue;
-    }
-  }
-  try {
-    return device ?? await request([]);
-  } catch (error) {
-    throw new NoAdapterError(
-      `The adapter ${describeAdapter(adapter)} grants no device (${
-        (error as Error).message
-      }). ${adapterRemedy}`,
-      { cause: error },
-    );
-  }
-}
-
 /** Bytes as a short text in MiB. */
 export function mebibytes(bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(bytes < 2 ** 24 ? 1 : 0)} MiB`;
-}
-
-function describeAdapter(adapter: GPUAdapter): string {
-  const { description, vendor, architecture, device } = adapter.info;
-  return description || [vendor, architecture, device].filter(Boolean).join(" ") || "unnamed adapter";
 }
 
 /** Rounds up to one of eight sizes per power of two, so that pooled buffers fit again at ≤ 12.5 % waste. */

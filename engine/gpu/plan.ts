@@ -135,25 +135,12 @@ export class Plan implements Disposable {
 
   /** Submits all dispatches, `times` times over, in one command buffer; `before` may record copies ahead of each time. */
   run(times = 1, before?: (encoder: GPUCommandEncoder, time: number) => void) {
-    const start = performance.now();
-    const { device } = this.gpu;
-    this.gpu.check();
-    this.seal();
-    const encoder = device.createCommandEncoder({ label: this.label });
-    let pass: GPUComputePassEncoder | undefined;
-    for (let i = 0; i < times; i++) {
-      if (before) {
-        pass?.end();
-        pass = undefined;
-        before(encoder, i);
-      }
-      pass ??= encoder.beginComputePass({ label: this.label });
-      for (const step of this.steps) encode(pass, step);
-    }
-    pass?.end();
-    device.queue.submit([encoder.finish()]);
-    this.gpu.dispatches += times * this.steps.length;
-    this.gpu.hostMs += performance.now() - start;
+    runTogether(this.gpu, this.label, [{ plan: this, times, ...(before && { before }) }]);
+  }
+
+  /** Encodes all dispatches, sealed, into a pass; for runTogether. */
+  encodeInto(pass: GPUComputePassEncoder) {
+    for (const step of this.steps) encode(pass, step);
   }
 
   /** Runs once with a timestamp around every dispatch; undefined when the adapter has no timestamp queries. */
@@ -206,8 +193,8 @@ export class Plan implements Disposable {
     this.steps.length = 0;
   }
 
-  /** Compiles pipelines, writes all uniforms into one buffer and makes the bind groups. */
-  private seal() {
+  /** Compiles pipelines, writes all uniforms into one buffer and makes the bind groups; done once, before the first run. */
+  seal() {
     if (this.uniforms) return;
     const { device } = this.gpu;
     const align = device.limits.minUniformBufferOffsetAlignment;
@@ -250,6 +237,43 @@ function encode(pass: GPUComputePassEncoder, { pipeline, group, grid }: Step) {
   pass.setBindGroup(0, group!);
   if ("indirect" in grid) pass.dispatchWorkgroupsIndirect(grid.indirect.handle, 0);
   else pass.dispatchWorkgroups(...grid);
+}
+
+/** A plan in a command buffer with others. */
+export interface PlannedRun {
+  readonly plan: Plan;
+  /** Default 1. */
+  readonly times?: number;
+  /** Records copies ahead of, or behind, each time. */
+  readonly before?: (encoder: GPUCommandEncoder, time: number) => void;
+  readonly after?: (encoder: GPUCommandEncoder, time: number) => void;
+}
+
+/** Submits several plans in one command buffer, in order. */
+export function runTogether(gpu: Gpu, label: string, runs: readonly PlannedRun[]) {
+  const start = performance.now();
+  gpu.check();
+  const encoder = gpu.device.createCommandEncoder({ label });
+  let pass: GPUComputePassEncoder | undefined;
+  const record = (copies: PlannedRun["before"], time: number) => {
+    if (!copies) return;
+    pass?.end(); // copies cannot be recorded inside a pass
+    pass = undefined;
+    copies(encoder, time);
+  };
+  for (const { plan, times = 1, before, after } of runs) {
+    plan.seal();
+    for (let time = 0; time < times; time++) {
+      record(before, time);
+      pass ??= encoder.beginComputePass({ label });
+      plan.encodeInto(pass);
+      record(after, time);
+    }
+    gpu.dispatches += times * plan.length;
+  }
+  pass?.end();
+  gpu.device.queue.submit([encoder.finish()]);
+  gpu.hostMs += performance.now() - start;
 }
 
 /** Demands that `given` has exactly the declared names. */

@@ -23,7 +23,7 @@ export class Tensor {
     readonly handle: GPUBuffer,
     readonly shape: readonly number[],
     readonly label: string,
-    readonly scalar?: "f32" | "u32" | "i32",
+    public scalar?: "f32" | "u32" | "i32",
     readonly part: MemoryPart = "activations",
   ) {}
 

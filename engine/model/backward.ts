@@ -19,7 +19,7 @@ import {
   maskSlices,
   normedHeads,
 } from "./forward.ts";
-import type { Model } from "./model.ts";
+import type { Decoder } from "./decoder.ts";
 
 /**
  * Where gradients go; they are added to what the tensors hold. A weight with an overlay has the gradient [R, I] of its
@@ -41,7 +41,7 @@ export type Depth = "mlp" | "attention" | "input";
 /** From dOut [N, D] (consumed) to the gradient of the layer's input [N, D], or undefined above `depth` "input". */
 export function recordLayerBackward(
   plan: Plan,
-  model: Model,
+  model: Decoder,
   l: number,
   batch: TokenBatch,
   activations: LayerActivations,

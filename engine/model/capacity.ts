@@ -41,9 +41,13 @@ export function passTokens({ gpu, config }: CapacityOf): number {
   return most < 64 ? Math.max(1, most) : most - most % 64;
 }
 
-/** Tokens of the longest sequence whose keys and values in a layer fit one buffer, beside the row for padding. */
+/**
+ * Tokens of the longest sequence whose keys and values in a layer fit one buffer, beside the row for padding. Attention walks a
+ * sequence in one loop, and software Vulkan ends loops after 65,535 turns.
+ */
 export function longestContext(gpu: Gpu, config: ModelConfig): number {
-  return Math.floor(gpu.bindingBytes / rowBytes(config)) - 1;
+  const fits = Math.floor(gpu.bindingBytes / rowBytes(config)) - 1;
+  return gpu.isSoftware ? Math.min(fits, 65535) : fits;
 }
 
 /**

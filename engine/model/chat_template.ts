@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { Template } from "npm:@huggingface/jinja@0.5.11";
 import { InputError } from "../errors.ts";
-import { readJsonObject } from "./config.ts";
+import { readJsonObject } from "../json_objects.ts";
 
 /** One turn of a conversation. */
 export interface ChatMessage {

@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
+import { describe, readJsonObject } from "../json_objects.ts";
 import { type Activation, type Architecture, architectures, type ModelConfig } from "./architecture.ts";
 import type { Rope, RopeScaling } from "./rope.ts";
 
@@ -89,32 +90,6 @@ const eosSchema = z.object({ eos_token_id: eosTokens });
 interface JsonFile {
   readonly path: string;
   readonly object: Record<string, unknown>;
-}
-
-/**
- * Reads a JSON file that holds one object, or returns undefined where there is no such file.
- * Throws InputError when it is not JSON or holds anything else.
- */
-export async function readJsonObject(path: string): Promise<Record<string, unknown> | undefined> {
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw error;
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new InputError(`File "${path}" is not valid JSON; download it again or mend it.`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new InputError(
-      `File "${path}" holds ${describe(value)} where a JSON object is needed; download it again.`,
-    );
-  }
-  return value as Record<string, unknown>;
 }
 
 /**
@@ -325,10 +300,4 @@ function refusal(file: JsonFile, field: string, value: unknown, rule: string): I
     ? `is missing from file "${file.path}"`
     : `in file "${file.path}" is ${describe(value)}`;
   return new InputError(`Field "${field}" ${found}; it must be ${rule}.`);
-}
-
-/** A value as JSON, cut short so that a message stays readable. */
-function describe(value: unknown): string {
-  const json = JSON.stringify(value);
-  return json.length > 60 ? `${json.slice(0, 60)}…` : json;
 }

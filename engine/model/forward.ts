@@ -13,7 +13,7 @@ import { linear } from "../ops/matmul.ts";
 import { rmsNorm } from "../ops/norm.ts";
 import type { ModelConfig } from "./architecture.ts";
 import type { TokenBatch } from "./batch.ts";
-import type { Model } from "./model.ts";
+import type { Decoder } from "./decoder.ts";
 import { type SiteKind, siteWidth, type Tap } from "./sites.ts";
 
 /** Per layer, the K/V cache [rows, 2, K, C]; may be one tensor repeated where nothing is kept between layers. */
@@ -109,7 +109,7 @@ export function maskSlices(config: ModelConfig, layer: number, mask: Tensor) {
 }
 
 /** Embeds a batch: [N, D]. */
-export function recordEmbedding(plan: Plan, model: Model, batch: TokenBatch): Tensor {
+export function recordEmbedding(plan: Plan, model: Decoder, batch: TokenBatch): Tensor {
   const { config, weights } = model;
   const x = plan.temp([batch.count, config.hiddenSize], "residual stream");
   embed(
@@ -125,7 +125,7 @@ export function recordEmbedding(plan: Plan, model: Model, batch: TokenBatch): Te
 /** The part of a layer up to its keys and values in the cache: all a prefill needs of the last layer. */
 function recordProjections(
   plan: Plan,
-  model: Model,
+  model: Decoder,
   l: number,
   batch: TokenBatch,
   x: Tensor,
@@ -173,7 +173,7 @@ function recordProjections(
 /** Records one layer, with `last` only for the last tokens beyond keys and values; no activations are recycled. */
 export function recordLayer(
   plan: Plan,
-  model: Model,
+  model: Decoder,
   l: number,
   batch: TokenBatch,
   x: Tensor,
@@ -264,7 +264,7 @@ export function recycleActivations(plan: Plan, activations: LayerActivations, ..
 /** Records embedding and all layers, keeping nothing but the result: the residual stream [N, D]. */
 export function recordForward(
   plan: Plan,
-  model: Model,
+  model: Decoder,
   batch: TokenBatch,
   caches: LayerCaches,
   options: ForwardOptions = {},
@@ -282,7 +282,7 @@ export function recordForward(
 }
 
 /** Records just what fills the caches: the last layer ends at its keys and values. */
-export function recordPrefill(plan: Plan, model: Model, batch: TokenBatch, caches: LayerCaches) {
+export function recordPrefill(plan: Plan, model: Decoder, batch: TokenBatch, caches: LayerCaches) {
   let x = recordEmbedding(plan, model, batch);
   let attentionInput: Tensor | undefined;
   const last = model.config.layers - 1;
@@ -296,7 +296,7 @@ export function recordPrefill(plan: Plan, model: Model, batch: TokenBatch, cache
 }
 
 /** Records the final norm and the logits [P, V] of the rows of x [P, D]. Soft-capped. */
-export function recordLogits(plan: Plan, model: Model, x: Tensor): { normed: Tensor; logits: Tensor } {
+export function recordLogits(plan: Plan, model: Decoder, x: Tensor): { normed: Tensor; logits: Tensor } {
   const { config, weights } = model;
   const rows = x.shape[0]!;
   const normed = plan.temp([rows, config.hiddenSize], "final norm");

@@ -37,7 +37,7 @@ export interface GenerationOptions {
   /** Rows of K/V cache that the prompts of one wave may take, default by adapter. */
   readonly cacheRows?: number;
   /** Beginning that prompts share, computed already; by default one is computed where there are several waves. */
-  readonly head?: SharedPrefix;
+  readonly sharedPrefix?: SharedPrefix;
   /** Called as requests finish. */
   readonly onProgress?: (finished: number, total: number) => void;
 }
@@ -124,8 +124,8 @@ export async function generate(
     }
     const wave = order.slice(done, end).map((i) => ({ stream: i, ...requests[i]! }));
     const finished = done;
-    const head = options.head ?? (wave.length < order.length ? own : undefined);
-    const layout = layOutPrefixes(wave.map(({ ids }) => ids.slice(0, -1)), head);
+    const sharedPrefix = options.sharedPrefix ?? (wave.length < order.length ? own : undefined);
+    const layout = layOutPrefixes(wave.map(({ ids }) => ids.slice(0, -1)), sharedPrefix);
     const extraRows = Math.min(slots, wave.length) * options.maxNewTokens;
     using cache = fillPrefixCache(model, layout, extraRows);
     const generated = await decode(model, cache, wave, layout.offsets, {
@@ -140,7 +140,9 @@ export async function generate(
 
 /**
  * Continues requests whose ids, apart from the last one, are in a cache: request r's from table offset offsets[r] on.
- * The cache's extra rows bound the number decoded at once.
+ * The cache's extra rows bound the number decoded at once. A request that reaches the end of the context ends there.
+ *
+ * @throws {InputError} for an unknown id or a sequence that fills the context already.
  */
 export async function decode(
   model: Model,
@@ -152,13 +154,15 @@ export async function decode(
   const { gpu } = model;
   const { maxNewTokens } = options;
   if (maxNewTokens === 0 || requests.length === 0) return requests.map(() => []);
+  for (const { ids } of requests) model.checkSequence(ids, 1);
   const rowsPerSlot = maxNewTokens;
   const slots = Math.min(Math.floor(cache.extraRows / rowsPerSlot), requests.length);
   const stops = options.stopTokens ?? model.config.eosTokens;
   const stride = maxNewTokens + 1;
   const image = new DataView(new ArrayBuffer(requests.length * 32));
   requests.forEach(({ ids, temperature = 0, topK = 0, topP = 1, stream }, r) => {
-    const words = [ids.at(-1)!, ids.length - 1, offsets[r]!, maxNewTokens, stream ?? r];
+    const limit = Math.min(maxNewTokens, model.contextLength - ids.length); // positions beyond have no rotary angles
+    const words = [ids.at(-1)!, ids.length - 1, offsets[r]!, limit, stream ?? r];
     words.forEach((word, w) => image.setUint32(r * 32 + w * 4, word, true));
     image.setFloat32(r * 32 + 20, temperature, true);
     image.setUint32(r * 32 + 24, topK, true);
@@ -245,6 +249,7 @@ class SlotGroup implements Disposable {
     private readonly seed: number,
   ) {
     const { gpu } = model;
+    using attempt = gpu.attempt();
     this.batch = TokenBatch.empty(gpu, slots, slots, cache.table);
     gpu.write(this.batch.sequences, new Uint32Array(slots * sequenceWords));
     this.own = { sampling: gpu.tensor([slots, 8], "sampling"), slots: gpu.tensor([slots, 2], "slots") };
@@ -255,6 +260,7 @@ class SlotGroup implements Disposable {
     const next = this.step.temp([slots], "next ids");
     sample(this.step, logits, this.own.sampling, next, seed);
     advance(this.step, this.state, sizes, next);
+    attempt.succeeded();
   }
 
   /** Gives every slot its first request. */

@@ -18,7 +18,7 @@ import {
   recordLogits,
   recycleActivations,
 } from "./forward.ts";
-import type { Model } from "./model.ts";
+import type { Decoder } from "./decoder.ts";
 
 /** What to record. */
 export interface LanguagePass {
@@ -35,7 +35,7 @@ export interface LanguagePass {
 }
 
 /** Records the pass; returns the weighted losses [N]. All activations are kept, about 11·D + 3·F floats a token and layer. */
-export function recordLanguagePass(plan: Plan, model: Model, pass: LanguagePass): Tensor {
+export function recordLanguagePass(plan: Plan, model: Decoder, pass: LanguagePass): Tensor {
   const { batch, sinks } = pass;
   const { config, weights } = model;
   const { hiddenSize: D, keyValueHeads, headWidth } = config;

@@ -7,6 +7,7 @@ import { freeOverlay, freeWeight } from "../ops/weight.ts";
 import { type ModelConfig, ropeOf } from "./architecture.ts";
 import { TokenBatch } from "./batch.ts";
 import { readConfig } from "./config.ts";
+import type { Decoder } from "./decoder.ts";
 import { componentsPerLayer, recordForward, recordGather, recordLogits } from "./forward.ts";
 import { resolveModel, type SourceOptions } from "../checkpoint/hub.ts";
 import { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -45,11 +46,13 @@ export interface ActivationPatch {
 }
 
 /** See file comment. Free it with `using` or dispose. */
-export class Model implements Disposable {
+export class Model implements Decoder, Disposable {
   /** So far: tokens computed ahead of decoding, tokens decoded, and steps of slots that had nothing left to decode. */
   prefillTokens = 0;
   decodedTokens = 0;
   idleTokens = 0;
+  private changes = 0;
+  private disposed = false;
 
   private constructor(
     readonly gpu: Gpu,
@@ -144,13 +147,30 @@ export class Model implements Disposable {
 
   /** One single-layer cache [rows, 2, K, C] per layer, or one for all where nothing is kept between layers. */
   cache(rows: number, label: string): Tensor {
+    this.checkUsable();
     return this.gpu.tensor([rows, 2, this.config.keyValueHeads * this.config.headWidth], label, {
       part: "cache",
     });
   }
 
+  /** Counts changes of the weights, so that what was computed with others can be told. */
+  get weightsVersion(): number {
+    return this.changes;
+  }
+
+  /** Notes that rows of a matrix changed; whoever writes an overlay says so. */
+  weightsChanged() {
+    this.changes++;
+  }
+
+  /** Throws InputError once the model was disposed of. */
+  checkUsable() {
+    if (this.disposed) throw new InputError("This model was disposed of; load it again.");
+  }
+
   /** Throws InputError for a sequence that is empty, too long, or holds an id outside the vocabulary. */
   checkSequence(ids: readonly number[], newTokens = 0) {
+    this.checkUsable();
     if (ids.length === 0) throw new InputError("A sequence holds no tokens; give at least one.");
     if (ids.length + newTokens > this.contextLength) {
       throw new InputError(
@@ -206,6 +226,9 @@ export class Model implements Disposable {
         const buffer = own(gpu.upload(values, [rows.length, width], name));
         taps.push({ site, action: "patch", index: pairs(rows, true), buffer });
       }
+      const sites = (options.capture ?? []).map(({ site }) => site);
+      const twice = sites.find((site, i) => sites.indexOf(site) !== i);
+      if (twice) throw new InputError(`${twice} is captured twice; name all its positions in one capture.`);
       const captures = (options.capture ?? []).map(({ site: name, positions: rows = all }) => {
         const site = parseSite(name, config);
         const buffer = own(gpu.tensor([rows.length, siteWidth(site.kind, config)], name));
@@ -251,10 +274,16 @@ export class Model implements Disposable {
 
   /** Drops every overlay: the model is the checkpoint again, bit for bit. */
   revert() {
-    for (const weight of allParameters(this.weights).matrices) freeOverlay(this.gpu, weight);
+    this.checkUsable();
+    const overlaid = allParameters(this.weights).matrices.filter(({ overlay }) => overlay);
+    if (overlaid.length === 0) return;
+    overlaid.forEach((weight) => freeOverlay(this.gpu, weight));
+    this.weightsChanged();
   }
 
   [Symbol.dispose]() {
+    if (this.disposed) return;
+    this.disposed = true;
     const { matrices, norms, biases } = allParameters(this.weights);
     matrices.forEach((weight) => freeWeight(this.gpu, weight));
     norms.forEach((norm) => this.gpu.free(norm.weight));

@@ -11,14 +11,20 @@ import { sample } from "../ops/sampling.ts";
 import { recordForward, recordLogits, recordPrefill } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { logitRows, passTokens } from "./capacity.ts";
-import type { SharedPrefix } from "./shared_prefix.ts";
+
+/** A beginning whose keys and values are computed already (SharedPrefix). */
+export interface ComputedPrefix {
+  readonly ids: readonly number[];
+  /** Per layer [rows, 2, K·C]; row p holds position p. */
+  readonly layers: readonly Tensor[];
+}
 
 /** How a set of prefixes lies in the cache, before anything is computed. */
 export interface PrefixLayout {
   /** Distinct positions: cache rows 0 … rows - 1. */
   readonly rows: number;
   /** Whose positions are the first of those rows, if there is one. */
-  readonly head: SharedPrefix | undefined;
+  readonly sharedPrefix: ComputedPrefix | undefined;
   /** Cache row of every position of every distinct prefix, concatenated. */
   readonly table: Uint32Array;
   /** Offset into `table` per prefix, in the order given. */
@@ -36,19 +42,22 @@ export interface PrefixLayout {
  * Lays prefixes out. Sorted, each shares with its predecessor the longest beginning it shares with any before it, but for
  * `head`, which comes first.
  */
-export function layOutPrefixes(prefixes: readonly (readonly number[])[], head?: SharedPrefix): PrefixLayout {
+export function layOutPrefixes(
+  prefixes: readonly (readonly number[])[],
+  sharedPrefix?: ComputedPrefix,
+): PrefixLayout {
   const order = prefixes.map((_, i) => i).sort((a, b) => compare(prefixes[a]!, prefixes[b]!));
   const offsets = new Array<number>(prefixes.length);
-  const headIds = head?.ids ?? [];
-  const table = headIds.map((_, row) => row);
+  const sharedIds = sharedPrefix?.ids ?? [];
+  const table = sharedIds.map((_, row) => row);
   const pieces: PrefixLayout["pieces"][number][] = [];
-  let rows = headIds.length;
-  let previous = headIds;
+  let rows = sharedIds.length;
+  let previous = sharedIds;
   let offset = 0;
   for (const i of order) {
     const ids = prefixes[i]!;
-    const [withPrevious, withHead] = [commonLength(ids, previous), commonLength(ids, headIds)];
-    const shared = Math.max(withPrevious, withHead);
+    const [withPrevious, withShared] = [commonLength(ids, previous), commonLength(ids, sharedIds)];
+    const shared = Math.max(withPrevious, withShared);
     const from = withPrevious === shared ? offset : 0;
     if (shared === ids.length) {
       offsets[i] = from; // all of it is the beginning of another
@@ -62,7 +71,7 @@ export function layOutPrefixes(prefixes: readonly (readonly number[])[], head?: 
     offsets[i] = offset = start;
     previous = ids;
   }
-  return { rows, table: Uint32Array.from(table.length ? table : [0]), head, offsets, pieces };
+  return { rows, table: Uint32Array.from(table.length ? table : [0]), sharedPrefix, offsets, pieces };
 }
 
 /** The computed cache of a set of prefixes. */
@@ -89,6 +98,8 @@ export function fillPrefixCache(
   { withNext = false, extraTable = 0 } = {},
 ): PrefixCache {
   const { gpu, config } = model;
+  const sharedLayers = layout.sharedPrefix?.layers; // may refuse, so it is asked before anything is made
+  using attempt = gpu.attempt();
   const rows = layout.rows + extraRows + 1; // the last is where padding tokens write
   const layers = Array.from({ length: config.layers }, (_, l) => model.cache(rows, `cache of layer ${l}`));
   const table = gpu.upload(layout.table, [layout.table.length + extraTable], "cache table", {
@@ -107,12 +118,13 @@ export function fillPrefixCache(
       if (next) gpu.free(next);
     },
   };
-  const headRows = layout.head?.ids.length ?? 0;
-  if (headRows > 0) {
-    const elements = headRows * 2 * config.keyValueHeads * config.headWidth;
-    layout.head!.layers.forEach((layer, l) => gpu.copy(layer, layers[l]!, 0, elements));
+  const sharedRows = layout.sharedPrefix?.ids.length ?? 0;
+  if (sharedRows > 0) {
+    const elements = sharedRows * 2 * config.keyValueHeads * config.headWidth;
+    sharedLayers!.forEach((layer, l) => gpu.copy(layer, layers[l]!, 0, elements));
   }
-  prefill(model, cache, layout.pieces, next && { ids: next, firstRow: headRows });
+  prefill(model, cache, layout.pieces, next && { ids: next, firstRow: sharedRows });
+  attempt.succeeded();
   return cache;
 }
 

@@ -4,7 +4,7 @@ import { Tokenizer as HuggingFaceTokenizer } from "npm:@huggingface/tokenizers@0
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { type ChatMessage, ChatTemplate, requireChatTemplate } from "./chat_template.ts";
-import { readJsonObject } from "./config.ts";
+import { readJsonObject } from "../json_objects.ts";
 
 /** The library insists on finding every part, if only as null. */
 const part = z.unknown().default(null);

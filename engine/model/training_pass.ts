@@ -19,7 +19,7 @@ import {
   recordLayer,
   recycleActivations,
 } from "./forward.ts";
-import type { Model } from "./model.ts";
+import type { Decoder } from "./decoder.ts";
 
 /** Pairs of (desired, undesired) token ids at each of P positions. */
 export interface PairTensors {
@@ -53,7 +53,7 @@ export interface PairPass {
 }
 
 /** Records the pass; returns results [P, J, 2] of (weighted loss, logit difference). */
-export function recordPairPass(plan: Plan, model: Model, pass: PairPass): Tensor {
+export function recordPairPass(plan: Plan, model: Decoder, pass: PairPass): Tensor {
   const { batch, caches, pairs, sinks } = pass;
   const { config, weights } = model;
   const mask = sinks.mask && { mask: sinks.mask.values };
@@ -139,7 +139,7 @@ export function recordPairPass(plan: Plan, model: Model, pass: PairPass): Tensor
 }
 
 /** Index tensors for the last token of each sequence of a batch given the sequences' lengths. */
-export function lastTokens(model: Model, lengths: readonly number[]): ChosenTokens & Disposable {
+export function lastTokens(model: Decoder, lengths: readonly number[]): ChosenTokens & Disposable {
   let end = 0;
   const last = lengths.map((length) => (end += length) - 1);
   const upload = (pairs: number[][], label: string) =>

@@ -30,16 +30,39 @@ export interface PatchTensor {
   readonly columns: number;
 }
 
+/** Formats of patch files: the second hashes base rows by sorted names, the first in the order of the file. */
+export const patchFormats = ["circuit-amp-patch-1", "circuit-amp-patch-2"] as const;
+
 /** A patch and the fingerprint of the rows it was made for. */
 export interface Patch {
   /** Per changed matrix. */
   readonly tensors: readonly PatchTensor[];
-  /** SHA-256 of the base values of all changed rows, in order. */
+  /** SHA-256 of the base values of all changed rows (baseFingerprint). */
   readonly base_sha256: string;
+  /** What `base_sha256` follows; default the newest. */
+  readonly format?: typeof patchFormats[number];
 }
 
 const fileName = "patch.safetensors";
-const format = "circuit-amp-patch-1";
+
+/** The tensors of a patch in the order in which their base rows are hashed. */
+export function inHashOrder({ tensors, format }: Pick<Patch, "tensors" | "format">): readonly PatchTensor[] {
+  if (format === "circuit-amp-patch-1") return tensors;
+  return [...tensors].sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+/** SHA-256 in hexadecimal of the base values of a patch's rows: [R, I] in float32 per tensor, in `inHashOrder`. */
+export function baseFingerprint(
+  patch: Pick<Patch, "tensors" | "format">,
+  baseOf: (tensor: PatchTensor) => Float32Array<ArrayBuffer>,
+): string {
+  const hash = createHash("sha256");
+  for (const tensor of inHashOrder(patch)) {
+    const base = baseOf(tensor);
+    hash.update(new Uint8Array(base.buffer, base.byteOffset, base.byteLength));
+  }
+  return hash.digest("hex");
+}
 
 /** Base and delta [R, I] of some rows to the values that take their place. */
 export type RowChange = (tensor: PatchTensor, base: Float32Array<ArrayBuffer>) => Float32Array<ArrayBuffer>;
@@ -62,7 +85,7 @@ function patchable(model: Model): { weight: Weight; parts: ReturnType<typeof par
  */
 export async function extractPatch(model: Model): Promise<Patch> {
   const tensors: PatchTensor[] = [];
-  const bases = new Fingerprint();
+  const bases = new Map<string, Float32Array<ArrayBuffer>>();
   for (const { weight, parts } of patchable(model)) {
     if (!weight.overlay) continue;
     const { rows, chunks } = weight.overlay;
@@ -71,6 +94,7 @@ export async function extractPatch(model: Model): Promise<Patch> {
     const now = await readRows(model.gpu, chunks);
     const delta = now.map((value, i) => value - base[i]!);
     writeRows(model.gpu, chunks, base.map((value, i) => value + delta[i]!));
+    model.weightsChanged();
     for (const { name, firstRow, rows: count } of parts) {
       const inside = [...rows.keys()].filter((r) => rows[r]! >= firstRow && rows[r]! < firstRow + count);
       if (inside.length === 0) continue;
@@ -82,10 +106,10 @@ export async function extractPatch(model: Model): Promise<Patch> {
         delta: delta.slice(from, to),
         columns,
       });
-      bases.add(base.subarray(from, to));
+      bases.set(name, base.subarray(from, to));
     }
   }
-  return { tensors, base_sha256: bases.digest() };
+  return { tensors, base_sha256: baseFingerprint({ tensors }, ({ name }) => bases.get(name)!) };
 }
 
 /**
@@ -99,7 +123,7 @@ export async function applyPatch(model: Model, patch: Patch, change: RowChange =
     throw new InputError(`The patch changes ${stranger.name}, which ${model.directory} does not have.`);
   }
   const planned: { weight: Weight; rows: Uint32Array; values: Float32Array }[] = [];
-  const bases = new Fingerprint();
+  const bases = new Map<string, Float32Array<ArrayBuffer>>();
   for (const { weight, parts } of patchable(model)) {
     const own = parts.flatMap((part) => {
       const tensor = patch.tensors.find(({ name }) => name === part.name);
@@ -124,13 +148,13 @@ export async function applyPatch(model: Model, patch: Patch, change: RowChange =
     let at = 0;
     for (const { tensor } of own) {
       const before = base.subarray(at, at + tensor.delta.length);
-      bases.add(before);
+      bases.set(tensor.name, before);
       values.set(change(tensor, before), at);
       at += tensor.delta.length;
     }
     planned.push({ weight, rows, values });
   }
-  if (bases.digest() !== patch.base_sha256) {
+  if (baseFingerprint(patch, ({ name }) => bases.get(name)!) !== patch.base_sha256) {
     throw new InputError(
       `The patch was made for other weights than those in ${model.directory}; use its own model.`,
     );
@@ -150,6 +174,7 @@ export async function writePatch(
     tensors[`${name}.rows`] = { dtype: "I32", shape: [rows.length], data: rows };
     tensors[`${name}.delta`] = { dtype: "F32", shape: [rows.length, columns], data: delta };
   }
+  const format = patch.format ?? patchFormats.at(-1)!;
   await writeSafetensors(join(directory, fileName), tensors, { format, base_sha256: patch.base_sha256 });
   const json = {
     format,
@@ -161,7 +186,7 @@ export async function writePatch(
   await writeJson(join(directory, "patch.json"), json);
 }
 
-const metadataSchema = z.object({ format: z.literal(format), base_sha256: z.string() });
+const metadataSchema = z.object({ format: z.enum(patchFormats), base_sha256: z.string() });
 
 /** Reads a patch from its folder or its safetensors file. Throws InputError for anything else. */
 export async function readPatch(path: string): Promise<Patch> {
@@ -172,7 +197,9 @@ export async function readPatch(path: string): Promise<Patch> {
     return metadataSchema.safeParse(opened.metadata);
   })();
   if (!metadata.success) {
-    throw new InputError(`${file} is no patch of this program (its metadata lacks "${format}").`);
+    throw new InputError(
+      `${file} is no patch of this program (its metadata lacks "${patchFormats.at(-1)}").`,
+    );
   }
   const stored = await readTensors(file);
   const tensors = [...stored.keys()].filter((key) => key.endsWith(".rows")).map((key): PatchTensor => {
@@ -190,19 +217,5 @@ export async function readPatch(path: string): Promise<Patch> {
     }
     return { name, rows, delta: delta.data, columns: delta.shape[1] ?? 0 };
   });
-  return { tensors, base_sha256: metadata.data.base_sha256 };
-}
-
-/** SHA-256 of the base values of a patch's rows, fed matrix by matrix in the patch's order. */
-export class Fingerprint {
-  readonly #hash = createHash("sha256");
-
-  add(base: Float32Array<ArrayBuffer>) {
-    this.#hash.update(new Uint8Array(base.buffer, base.byteOffset, base.byteLength));
-  }
-
-  /** In hexadecimal; the end of it. */
-  digest(): string {
-    return this.#hash.digest("hex");
-  }
+  return { tensors, ...metadata.data };
 }

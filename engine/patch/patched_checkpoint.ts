@@ -6,7 +6,8 @@
 import { basename, join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { Fusion, type MatrixSurvival, type Survival } from "./fusion.ts";
-import { addDelta, Fingerprint, type Patch, type PatchTensor } from "./patch.ts";
+import { createHash } from "node:crypto";
+import { addDelta, inHashOrder, type Patch, type PatchTensor } from "./patch.ts";
 import { InputError } from "../errors.ts";
 import {
   readHeaderText,
@@ -151,8 +152,8 @@ async function forEachBase(
   patch: Patch,
   use: (tensor: PatchTensor, base: Float32Array<ArrayBuffer>, info: TensorInfo) => void,
 ) {
-  const bases = new Fingerprint();
-  for (const tensor of patch.tensors) {
+  const hash = createHash("sha256"); // as baseFingerprint, but with one matrix in memory at a time
+  for (const tensor of inHashOrder(patch)) {
     const info = checkFit(checkpoint, tensor);
     const { rows, columns } = tensor;
     const base = new Float32Array(rows.length * columns);
@@ -160,10 +161,10 @@ async function forEachBase(
       const raw = await checkpoint.readRaw(info, first * columns, count * columns);
       base.set(widenToFloat32(raw, info.dtype as FloatType), at * columns);
     }
-    bases.add(base);
+    hash.update(new Uint8Array(base.buffer));
     use(tensor, base, info);
   }
-  if (bases.digest() !== patch.base_sha256) {
+  if (hash.digest("hex") !== patch.base_sha256) {
     throw new InputError(
       `The patch was made for other weights than those in ${checkpoint.dir}; use its own model.`,
     );

@@ -78,6 +78,7 @@ export class LanguageTraining implements Disposable {
         `${unfit.name} cannot be trained: it must be f32 and fit one buffer of this adapter.`,
       );
     }
+    using attempt = gpu.attempt();
     const table = this.own(gpu.upload(Uint32Array.of(0), [1], "empty cache table"));
     const sequences = this.own(gpu.tensor([shape.sequences + 1, sequenceWords], "sequences"));
     this.batch = TokenBatch.empty(gpu, shape.tokens, sequences, table);
@@ -100,6 +101,7 @@ export class LanguageTraining implements Disposable {
     };
     this.plan = new Plan(gpu, "training step");
     this.record(model, sinks);
+    attempt.succeeded();
   }
 
   private own(tensor: Tensor): Tensor {

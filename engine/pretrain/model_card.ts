@@ -1,7 +1,6 @@
 /** The README.md of a trained model: what it is, how it was made, how well it does. */
 import { kinds } from "./exercises.ts";
-import type { PretrainSettings } from "./pretrain.ts";
-import { trainingOptions } from "./recipe.ts";
+import { type PretrainSettings, trainingOptions } from "./recipe.ts";
 import type { TrainingFolder } from "./training_folder.ts";
 
 const titles = { gemma2: "Gemma-2", olmo2: "OLMo-2" } as const;

@@ -23,24 +23,12 @@ import {
 } from "./exercises.ts";
 import { initialWeights } from "./initial_weights.ts";
 import { LanguageTraining, stepsPerReadback } from "./language_training.ts";
+import type { PretrainSettings } from "./recipe.ts";
 import { modelCard, modelTitle } from "./model_card.ts";
 import { learningRate, modelJson, type Shape, type Sizes, trainingOptions } from "./recipe.ts";
 import type { LossRow, TrainingFolder } from "./training_folder.ts";
 import { bosToken, eosToken, makeVocabulary, tokenizerConfig, tokenizerJson } from "./vocabulary.ts";
 import denoConfig from "../../deno.json" with { type: "json" };
-
-/** Everything that decides what is trained. Equal settings and adapter give equal weights, bit for bit. */
-export interface PretrainSettings {
-  readonly shape: Shape;
-  readonly sizes: Sizes;
-  readonly steps: number;
-  /** Sequences a step. */
-  readonly batch: number;
-  /** Of initial weights and of training exercises. */
-  readonly seed: number;
-  /** Of the data sets, whose questions are kept out of training. */
-  readonly dataSeed: number;
-}
 
 /** Greedy accuracy of the saved model on each data set, as fractions; math is the mean over its templates. */
 export interface Measured {

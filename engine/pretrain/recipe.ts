@@ -93,3 +93,16 @@ function architectureJson(shape: Shape, { headWidth, window }: Sizes): Record<st
     sliding_window: window,
   };
 }
+
+/** Everything that decides what is trained. Equal settings and adapter give equal weights, bit for bit. */
+export interface PretrainSettings {
+  readonly shape: Shape;
+  readonly sizes: Sizes;
+  readonly steps: number;
+  /** Sequences a step. */
+  readonly batch: number;
+  /** Of initial weights and of training exercises. */
+  readonly seed: number;
+  /** Of the data sets, whose questions are kept out of training. */
+  readonly dataSeed: number;
+}

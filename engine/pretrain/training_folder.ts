@@ -8,7 +8,7 @@ import { FolderLock } from "../folder_lock.ts";
 import { withSnakeCaseKeys } from "../json_keys.ts";
 import { requireWritable, writeAtomically, writeJson } from "../files.ts";
 import type { ModelConfig } from "../model/architecture.ts";
-import { readJsonObject } from "../model/config.ts";
+import { readJsonObject } from "../json_objects.ts";
 import { parameterShapes } from "../model/parameters.ts";
 import {
   readTensors,

@@ -3,7 +3,6 @@
  * memory; a model of real size is streamed (streamed_matrices.ts). Weight names are Hugging Face's.
  * Legend: T tokens, I inputs, O outputs, R rows.
  */
-import { accumulate } from "./objectives.ts";
 import { matmulNN, matmulNT, matmulTN } from "./ops.ts";
 
 /** The weights of one model, as the reference model uses them. Methods but `has` throw for a name without a weight. */
@@ -129,4 +128,14 @@ export class RowGradients implements GradientSink {
     }
     return gradient;
   }
+}
+
+/** Adds a gradient to the one already held under its name, or starts it. */
+export function accumulate(
+  gradients: Map<string, Float64Array>,
+  name: string,
+  gradient: Float64Array,
+): void {
+  const held = gradients.get(name);
+  gradients.set(name, held ? held.map((value, i) => value + gradient[i]!) : gradient);
 }

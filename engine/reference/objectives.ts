@@ -86,13 +86,3 @@ export function greedyTokens(model: ReferenceModel, prompt: readonly number[], n
   }
   return ids.slice(prompt.length);
 }
-
-/** Adds a gradient to the one already held under its name, or starts it. */
-export function accumulate(
-  gradients: Map<string, Float64Array>,
-  name: string,
-  gradient: Float64Array,
-): void {
-  const held = gradients.get(name);
-  gradients.set(name, held ? held.map((value, i) => value + gradient[i]!) : gradient);
-}

@@ -7,10 +7,17 @@
 
 import type { Activation } from "../model/architecture.ts";
 
-export * from "./attention.ts";
-export * from "./losses.ts";
-export * from "./optimizers.ts";
-export * from "./sampling.ts";
+export { attention, attentionBackward, type AttentionShape } from "./attention.ts";
+export { crossEntropy, pairLoss, type PairObjective, softplus } from "./losses.ts";
+export { type AdamConstants, adamwStep, maskAdamStep, sgdStep, type Writable } from "./optimizers.ts";
+export {
+  argmax,
+  filterLogits,
+  philox4x32,
+  sampleIndex,
+  type SamplingFilter,
+  uniformFromBits,
+} from "./sampling.ts";
 
 /** Any array of numbers: Float32Array, Float64Array, Uint32Array or a plain array. */
 export type Numbers = ArrayLike<number>;

@@ -34,9 +34,14 @@ import { atPosition, type LayerMask, splitMask } from "./masking.ts";
 import { type GradientSink, type Matrices, WholeGradients, WholeMatrices } from "./matrices.ts";
 import { pairFrequency } from "./rope.ts";
 
-export * from "./activations.ts";
-export * from "./masking.ts";
-export * from "./objectives.ts";
+export {
+  type BackwardResult,
+  type ForwardOptions,
+  type ForwardResult,
+  type HiddenResult,
+  type LayerActivations,
+} from "./activations.ts";
+export { atPosition, componentsOf, type LayerMask, type ReferenceMask, splitMask } from "./masking.ts";
 
 const EMBEDDING = "model.embed_tokens.weight";
 const FINAL_NORM = "model.norm";

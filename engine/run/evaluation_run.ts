@@ -4,7 +4,7 @@ import type { Rounding } from "../checkpoint/rounding.ts";
 import { roundings } from "../checkpoint/rounding.ts";
 import { InputError } from "../errors.ts";
 import { loadProblems, requireNumericAnswers, splitProblems } from "../evaluation/data.ts";
-import { promptHead } from "../evaluation/prompt.ts";
+import { promptPrefix } from "../evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import { requireWritable, writeJson } from "../files.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -149,7 +149,7 @@ export async function runEvaluate(
   await prepareGpu(gpu, options);
   using model = await loadModel(gpu, { ...settings.model, source }, options);
   const fusion = path === undefined ? undefined : await apply(model, path, rounding, settings.seed);
-  using head = promptHead(model, prompt);
+  using sharedPrefix = promptPrefix(model, prompt);
   const { referenceCompat } = settings;
   const accuracy: Record<string, number> = {};
   let perTemplate: Record<string, number> = {};
@@ -157,7 +157,7 @@ export async function runEvaluate(
     const result = await evaluateTask(
       model,
       task,
-      { ...promptOptions({ prompt, referenceCompat }), head },
+      { ...promptOptions({ prompt, referenceCompat }), sharedPrefix },
       (done, total) => options.progress?.(task.name, done, total),
     );
     accuracy[task.name] = result.accuracy;

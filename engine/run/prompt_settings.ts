@@ -9,7 +9,7 @@ import { chainOfThoughtTemplate, chatMessages, nextExample, requireQuestion } fr
 import { readShots, type Shots } from "../evaluation/shots.ts";
 import type { PromptOptions } from "../evaluation/tasks.ts";
 import { ChatTemplate, requireChatTemplate } from "../model/chat_template.ts";
-import { readJsonObject } from "../model/config.ts";
+import { readJsonObject } from "../json_objects.ts";
 import type { PromptChoices, PromptSettings, ShotsChoice } from "./settings/prompt.ts";
 
 /** Room for a worked solution of a grade-school problem. */

@@ -10,7 +10,7 @@ import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
 import { addContrast, greedyTraces, type ProblemTraces } from "../circuit/traces.ts";
 import { InputError } from "../errors.ts";
 import { loadProblems, requireNumericAnswers, type Split, splitProblems } from "../evaluation/data.ts";
-import { promptHead } from "../evaluation/prompt.ts";
+import { promptPrefix } from "../evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import type { Model } from "../model/model.ts";
 import { Checkpoint, readTensors, writeSafetensors } from "../checkpoint/checkpoint.ts";
@@ -74,18 +74,18 @@ async function timed<T>({ folder }: RunContext, stage: string, work: () => Promi
 export async function localize(
   context: RunContext,
 ): Promise<{ examples: LocalizationExample[]; selection: Selection }> {
-  using head = promptHead(context.model, promptOptions(context.settings));
-  const examples = await identify(context, head);
-  return { examples, selection: await findCircuit(context, examples, head) };
+  using sharedPrefix = promptPrefix(context.model, promptOptions(context.settings));
+  const examples = await identify(context, sharedPrefix);
+  return { examples, selection: await findCircuit(context, examples, sharedPrefix) };
 }
 
 /** Stage 1: traces and localization examples. Leaves traces.jsonl and localization.json. */
-async function identify(context: RunContext, head: SharedPrefix): Promise<LocalizationExample[]> {
+async function identify(context: RunContext, sharedPrefix: SharedPrefix): Promise<LocalizationExample[]> {
   const { model, settings, folder, split, progress } = context;
   const stored = await folder.read("localization.json", localizationSchema);
   if (stored) return stored;
   return await timed(context, "identify", async () => {
-    const options = { ...promptOptions(settings), ...settings.traces, head, seed: settings.seed };
+    const options = { ...promptOptions(settings), ...settings.traces, sharedPrefix, seed: settings.seed };
     const greedy = await greedyTraces(model, split.train, options, progress);
     const traces = await addContrast(model, greedy, options, progress);
     await folder.writeLines("traces.jsonl", traces.flatMap(traceRows));
@@ -131,7 +131,7 @@ function traceRows({ problem, greedy, contrast }: ProblemTraces) {
 async function findCircuit(
   context: RunContext,
   examples: readonly LocalizationExample[],
-  head: SharedPrefix,
+  sharedPrefix: SharedPrefix,
 ): Promise<Selection> {
   const { model, settings, folder, progress } = context;
   const path = join(folder.path, "mask.safetensors");
@@ -154,7 +154,7 @@ async function findCircuit(
       ...settings.mask,
       seed: settings.seed,
       crossPairs: settings.referenceCompat,
-      head,
+      sharedPrefix,
     }, (done, total, selected) => progress("component mask", done, total, `${selected} selected`));
     const selection = selectComponents(learned.mask);
     await writeSafetensors(
@@ -237,8 +237,8 @@ export async function evaluateModel(
 ): Promise<EvaluationRecord> {
   const { model, settings, split, progress } = context;
   const test: Task = { name: "test", problems: split.test, scoring: "number" };
-  using head = promptHead(model, promptOptions(settings));
-  const options = { ...promptOptions(settings), head };
+  using sharedPrefix = promptPrefix(model, promptOptions(settings));
+  const options = { ...promptOptions(settings), sharedPrefix };
   const report = (task: string) => (done: number, total: number) =>
     progress(`evaluate ${name}: ${task}`, done, total);
   const result = await evaluateTask(model, test, options, report("test"));

@@ -14,9 +14,9 @@ import { assertClose, gpuTest } from "../ops/gpu_fixture.ts";
 function examplesOf(shared: number): TokenPair[] {
   const random = seededRandom(`prefixes ${shared}`);
   const token = () => 3 + Math.floor(random() * 60);
-  const head = Array.from({ length: shared }, token);
+  const sharedPrefix = Array.from({ length: shared }, token);
   return Array.from({ length: 12 }, (_, e) => ({
-    prefix_ids: [...head, ...Array.from({ length: 6 + (e * 7) % 23 }, token)],
+    prefix_ids: [...sharedPrefix, ...Array.from({ length: 6 + (e * 7) % 23 }, token)],
     desired_token: token(),
     undesired_token: token(),
   }));
@@ -35,14 +35,14 @@ for (const name of goldenArchitectures) {
         using model = await Model.load(gpu, dir);
         const examples = examplesOf(shared);
         const prefixes = examples.map(({ prefix_ids }) => prefix_ids.slice(0, -1));
-        const learn = (model: Model, head?: SharedPrefix) =>
+        const learn = (model: Model, sharedPrefix?: SharedPrefix) =>
           learnMask(model, examples, {
             epochs: 3,
             batch: 4,
             rate: 0.05,
             strength: 0.02,
             patience: 0,
-            ...(head && { head }),
+            ...(sharedPrefix && { sharedPrefix }),
           });
         const whole = await learn(model);
         const counts: number[] = [];
@@ -56,11 +56,11 @@ for (const name of goldenArchitectures) {
           }
           const computed = small.prefillTokens;
           // Computed already: less, or more, than all prefixes have in common.
-          using head = new SharedPrefix(
+          using sharedPrefix = new SharedPrefix(
             small,
             examples[0]!.prefix_ids.slice(0, shared + (rows === 1 ? 2 : -2)),
           );
-          const learned = await learn(small, shared > 0 ? head : undefined);
+          const learned = await learn(small, shared > 0 ? sharedPrefix : undefined);
           if (rows < 400) assertGreater(small.prefillTokens - computed, model.prefillTokens);
           assertEquals(learned.selected, whole.selected);
           assertClose(`losses with ${rows} rows`, learned.losses, whole.losses, 1e-5);

@@ -72,11 +72,11 @@ gpuTest("the plan of every stage is within 10 % of what the stage takes on this 
     desired_token: 5,
     undesired_token: 6,
   }));
-  const answer = (head?: SharedPrefix) =>
+  const answer = (sharedPrefix?: SharedPrefix) =>
     generate(model, prompts.map((ids) => ({ ids })), {
       maxNewTokens: work.newTokens,
       stopTokens: [],
-      ...(head && { head }),
+      ...(sharedPrefix && { sharedPrefix }),
     });
   const selection = Array.from(
     { length: config.layers * model.componentsPerLayer },
@@ -90,15 +90,15 @@ gpuTest("the plan of every stage is within 10 % of what the stage takes on this 
     steps: 1,
     validateEvery: 1,
   } as const;
-  using head = new SharedPrefix(model, shared);
+  using sharedPrefix = new SharedPrefix(model, shared);
   const stages = {
-    generate: () => answer(head),
-    mask: () => learnMask(model, examples, { epochs: 1, batch: work.maskBatch, head }),
+    generate: () => answer(sharedPrefix),
+    mask: () => learnMask(model, examples, { epochs: 1, batch: work.maskBatch, sharedPrefix }),
     update: () => amplify(model, selection, examples, options, async () => (await answer()).length),
   };
   const held = gpu.memory.liveBytes;
   for (const stage of memoryStages) {
-    if (stage === "update") head[Symbol.dispose]();
+    if (stage === "update") sharedPrefix[Symbol.dispose]();
     gpu.memory.peakBytes = gpu.memory.liveBytes;
     await stages[stage]();
     const measured = gpu.memory.peakBytes;

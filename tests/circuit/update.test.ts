@@ -11,14 +11,17 @@ import {
   assertThrows,
 } from "@std/assert";
 import { readBaseRows } from "../../engine/circuit/overlay.ts";
+import { OneTokenMaskPass } from "../../engine/circuit/mask_pass.ts";
 import { PairPasses } from "../../engine/circuit/pair_passes.ts";
+import { DeviceError } from "../../engine/errors.ts";
+import { fillPrefixCache, layOutPrefixes } from "../../engine/model/prefix_cache.ts";
 import { SparseUpdate, type UpdateOptions } from "../../engine/circuit/update.ts";
 import { InputError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model/model.ts";
 import { allParameters } from "../../engine/model/weights.ts";
 import { embeddedModel, goldenArchitectures, loadTwins } from "../model/model_fixture.ts";
 import { assertClose, gpuTest } from "../ops/gpu_fixture.ts";
-import { updateLossAndGradients } from "../../engine/reference/transformer.ts";
+import { updateLossAndGradients } from "../../engine/reference/objectives.ts";
 import { flatten, goldenSelection, pickRows, plain, selectionOf, updateTwin } from "./update_fixture.ts";
 
 for (const name of goldenArchitectures) {
@@ -185,6 +188,53 @@ gpuTest("a rate that blows the weights up is named", async ({ gpu }) => {
   await assertRejects(steps, InputError, "diverged at rate 1e+30");
 });
 
+gpuTest("nothing moves where the loss or its gradient is not finite", async ({ gpu }) => {
+  using twins = await loadTwins(gpu, "llama-tiny");
+  const { model } = twins;
+  using update = new SparseUpdate(model, goldenSelection(twins), twins.examples, { ...plain, rate: 1 });
+  // A value so large that the loss stays finite (its logits saturate or cancel) or not: whichever, nothing may move.
+  for (const value of [NaN, Infinity, 1e38]) {
+    const [weight, values] = [...await update.values()].map(([key, data]) =>
+      [key, data.slice()] as const
+    )[0]!;
+    const broken = values.slice();
+    broken[0] = value;
+    update.restore(new Map([[weight, broken]]));
+    const before = flatten(update, await update.values());
+    await assertRejects(() => update.step(), InputError, "diverged");
+    assertEquals(flatten(update, await update.values()), before);
+    update.restore(new Map([[weight, values]]));
+  }
+  const results = await update.step(1e-6);
+  assert(results.squaredGradient > 0 && Number.isFinite(results.squaredGradient));
+});
+
+gpuTest(
+  "a step reports the norm of the gradient it followed, in one submission of its passes",
+  async ({ gpu }) => {
+    using twins = await loadTwins(gpu, "olmo2-tiny");
+    using update = new SparseUpdate(twins.model, goldenSelection(twins), twins.examples, {
+      ...plain,
+      tokensPerPass: 16,
+    });
+    const { gradients, squaredGradient } = await update.gradient();
+    const expected = flatten(update, gradients).reduce((sum, value) => sum + value * value, 0);
+    assertAlmostEquals(squaredGradient / expected, 1, 1e-4);
+    const { submit } = gpu.device.queue;
+    let submits = 0;
+    gpu.device.queue.submit = (buffers) => {
+      submits++;
+      return submit.call(gpu.device.queue, buffers);
+    };
+    try {
+      await update.step(1e-6);
+    } finally {
+      gpu.device.queue.submit = submit;
+    }
+    assertEquals(submits, 3); // the passes, what is read of them, and the optimizer
+  },
+);
+
 gpuTest("memory is flat over 20 updates", async ({ gpu }) => {
   using twins = await loadTwins(gpu, "olmo2-tiny");
   const { model, examples } = twins;
@@ -230,5 +280,39 @@ gpuTest("memory is proportional to the rows selected", async ({ gpu }) => {
     const moments = held(rows, "adamw") - held(rows, "sgd");
     assertGreaterOrEqual(moments, 2 * rows * rowBytes);
     assertLessOrEqual(moments, 2 * rows * rowBytes * 1.125);
+  }
+});
+
+gpuTest("what a constructor made is freed when it refuses half-way", async ({ gpu }) => {
+  using twins = await loadTwins(gpu, "llama-tiny");
+  const { model, examples } = twins;
+  const { tensor } = gpu;
+  const all = selectionOf(twins, () => true);
+  const makers: (() => Disposable)[] = [
+    () => new SparseUpdate(model, all, examples, { ...plain, optimizer: "adamw" }),
+    () => new PairPasses(model, examples, "preference", {}),
+    () => new OneTokenMaskPass(model, examples, 2),
+    () => fillPrefixCache(model, layOutPrefixes([[1, 2, 3]]), 4),
+  ];
+  for (const make of makers) {
+    const { liveBuffers } = gpu.memory;
+    for (let allowed = 1, refused = true; refused; allowed += 3) {
+      let left = allowed;
+      gpu.tensor = (...given) => {
+        if (left-- <= 0) throw new DeviceError("out of memory, says the test");
+        return tensor.apply(gpu, given);
+      };
+      try {
+        make()[Symbol.dispose]();
+        refused = false;
+      } catch (error) {
+        assert(error instanceof DeviceError, String(error));
+      } finally {
+        gpu.tensor = tensor;
+      }
+      if (!refused) model.revert(); // a finished update leaves its overlays
+      assertEquals(gpu.memory.liveBuffers, liveBuffers, `${make} after ${allowed} buffers`);
+      assert(allowed < 1000);
+    }
   }
 });

@@ -4,7 +4,8 @@ import type { RowValues, SparseUpdate, UpdateOptions } from "../../engine/circui
 import { partsOf } from "../../engine/model/weights.ts";
 import type { Twins } from "../model/model_fixture.ts";
 import { adamwStep, sgdStep } from "../../engine/reference/optimizers.ts";
-import { ReferenceModel, updateLossAndGradients } from "../../engine/reference/transformer.ts";
+import { ReferenceModel } from "../../engine/reference/transformer.ts";
+import { updateLossAndGradients } from "../../engine/reference/objectives.ts";
 
 /** Plain settings that a test overrides. */
 export const plain: UpdateOptions = {

@@ -12,7 +12,7 @@ import {
   greedyTokens,
   maskLossAndGradient,
   updateLossAndGradients,
-} from "../../engine/reference/transformer.ts";
+} from "../../engine/reference/objectives.ts";
 import { randomModel, smallSizes } from "./random_model.ts";
 
 const llama3 = {

@@ -5,7 +5,8 @@ import type { TokenPair } from "../../engine/circuit/localization.ts";
 import type { Gpu } from "../../engine/gpu/gpu.ts";
 import { type LoadOptions, Model } from "../../engine/model/model.ts";
 import { examplesOf, type Golden, loadGolden } from "../reference/golden.ts";
-import { type ReferenceExample, ReferenceModel } from "../../engine/reference/transformer.ts";
+import { ReferenceModel } from "../../engine/reference/transformer.ts";
+import { type ReferenceExample } from "../../engine/reference/objectives.ts";
 
 /** The folder of the tasks that the embedded models half-know. */
 export const taskData = fileURLToPath(new URL("../../fixtures/tasks", import.meta.url));

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import { loadProblems } from "../../engine/evaluation/data.ts";
-import { encodePrompt, plainTemplate, promptHead } from "../../engine/evaluation/prompt.ts";
+import { encodePrompt, plainTemplate, promptPrefix } from "../../engine/evaluation/prompt.ts";
 import { evaluateTask, type PromptOptions } from "../../engine/evaluation/tasks.ts";
 import { generate } from "../../engine/model/generate.ts";
 import { Model } from "../../engine/model/model.ts";
@@ -29,14 +29,14 @@ async function prefilled<T>(model: Model, work: () => Promise<T>): Promise<{ res
 gpuTest("many waves compute the beginning of their prompts once", async ({ gpu }) => {
   using model = await Model.load(gpu, embeddedModel);
   const requests = some(12).map(({ question }) => ({ ids: encodePrompt(model, question, prompt) }));
-  const common = promptHead(model, prompt).ids.length;
+  const common = promptPrefix(model, prompt).ids.length;
   assertGreater(common, 80);
   const longest = Math.max(...requests.map(({ ids }) => ids.length));
   const options = { maxNewTokens: 12 };
   const waves = { ...options, cacheRows: longest + 40 }; // room for two prompts or so
   const whole = await prefilled(model, () => generate(model, requests, options));
   using nothing = new SharedPrefix(model, []);
-  const anew = await prefilled(model, () => generate(model, requests, { ...waves, head: nothing }));
+  const anew = await prefilled(model, () => generate(model, requests, { ...waves, sharedPrefix: nothing }));
   const once = await prefilled(model, () => generate(model, requests, waves));
   assertEquals(anew.result, whole.result);
   assertEquals(once.result, whole.result);
@@ -45,12 +45,15 @@ gpuTest("many waves compute the beginning of their prompts once", async ({ gpu }
   assert(once.tokens >= whole.tokens && once.tokens < whole.tokens + common / 2, `${once.tokens}`);
 
   // A head made beforehand serves calls one after another, from the second on for nothing.
-  using head = promptHead(model, prompt);
-  const first = await prefilled(model, () => generate(model, requests, { ...waves, head }));
-  const second = await prefilled(model, () => generate(model, requests.toReversed(), { ...waves, head }));
+  using sharedPrefix = promptPrefix(model, prompt);
+  const first = await prefilled(model, () => generate(model, requests, { ...waves, sharedPrefix }));
+  const second = await prefilled(
+    model,
+    () => generate(model, requests.toReversed(), { ...waves, sharedPrefix }),
+  );
   assertEquals(first.result, whole.result);
   assertEquals(second.result.toReversed(), whole.result);
-  assertEquals(second.tokens, first.tokens - head.ids.length);
+  assertEquals(second.tokens, first.tokens - sharedPrefix.ids.length);
 });
 
 gpuTest(
@@ -66,41 +69,47 @@ gpuTest(
       return results;
     };
     const without = await prefilled(model, () => evaluate(prompt));
-    using head = promptHead(model, prompt);
-    const withHead = await prefilled(model, () => evaluate({ ...prompt, head }));
-    assertEquals(withHead.result, without.result);
-    assertEquals(without.tokens - withHead.tokens, head.ids.length);
+    using sharedPrefix = promptPrefix(model, prompt);
+    const withShared = await prefilled(model, () => evaluate({ ...prompt, sharedPrefix }));
+    assertEquals(withShared.result, without.result);
+    assertEquals(without.tokens - withShared.tokens, sharedPrefix.ids.length);
   },
 );
 
-gpuTest("prefixes that leave the head early, or end inside it, still get their own rows", async ({ gpu }) => {
-  using model = await Model.load(gpu, embeddedModel);
-  const { ids } = promptHead(model, prompt);
-  using head = new SharedPrefix(model, ids.slice(0, 40));
-  const prefixes = [
-    [...ids.slice(0, 40), 11, 12],
-    ids.slice(0, 25),
-    [...ids.slice(0, 30), 9, 8, 7],
-    [1, 5, 9],
-    [...ids.slice(0, 40), 11, 13],
-    [...ids.slice(0, 30), 9, 8],
-  ];
-  const layout = layOutPrefixes(prefixes, head);
-  assertEquals(layout.rows, 40 + 3 + 3 + 2);
-  assertLess(layout.pieces.length, prefixes.length);
-  using cache = fillPrefixCache(model, layout, 0);
-  const width = 2 * model.config.keyValueHeads * model.config.headWidth;
-  const shared = await Promise.all(cache.layers.map((layer) => gpu.read(layer)));
-  for (const [p, prefix] of prefixes.entries()) {
-    using alone = fillPrefixCache(model, layOutPrefixes([prefix]), 0);
-    for (const [l, layer] of alone.layers.entries()) {
-      const own = await gpu.read(layer);
-      for (const position of prefix.keys()) {
-        const row = layout.table[layout.offsets[p]! + position]!;
-        const [a, b] = [shared[l]!.subarray(row * width, (row + 1) * width), own.subarray(position * width)];
-        const error = Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
-        assert(error < 1e-4, `prefix ${p}, layer ${l}, position ${position}: off by ${error}`);
+gpuTest(
+  "prefixes that leave the shared prefix early, or end inside it, still get their own rows",
+  async ({ gpu }) => {
+    using model = await Model.load(gpu, embeddedModel);
+    const { ids } = promptPrefix(model, prompt);
+    using sharedPrefix = new SharedPrefix(model, ids.slice(0, 40));
+    const prefixes = [
+      [...ids.slice(0, 40), 11, 12],
+      ids.slice(0, 25),
+      [...ids.slice(0, 30), 9, 8, 7],
+      [1, 5, 9],
+      [...ids.slice(0, 40), 11, 13],
+      [...ids.slice(0, 30), 9, 8],
+    ];
+    const layout = layOutPrefixes(prefixes, sharedPrefix);
+    assertEquals(layout.rows, 40 + 3 + 3 + 2);
+    assertLess(layout.pieces.length, prefixes.length);
+    using cache = fillPrefixCache(model, layout, 0);
+    const width = 2 * model.config.keyValueHeads * model.config.headWidth;
+    const shared = await Promise.all(cache.layers.map((layer) => gpu.read(layer)));
+    for (const [p, prefix] of prefixes.entries()) {
+      using alone = fillPrefixCache(model, layOutPrefixes([prefix]), 0);
+      for (const [l, layer] of alone.layers.entries()) {
+        const own = await gpu.read(layer);
+        for (const position of prefix.keys()) {
+          const row = layout.table[layout.offsets[p]! + position]!;
+          const [a, b] = [
+            shared[l]!.subarray(row * width, (row + 1) * width),
+            own.subarray(position * width),
+          ];
+          const error = Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
+          assert(error < 1e-4, `prefix ${p}, layer ${l}, position ${position}: off by ${error}`);
+        }
       }
     }
-  }
-});
+  },
+);

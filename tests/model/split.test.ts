@@ -9,7 +9,7 @@ import { logitRows } from "../../engine/model/capacity.ts";
 import { allParameters } from "../../engine/model/weights.ts";
 import { readRows } from "../../engine/ops/weight.ts";
 import { type Check, verifyGolden } from "../../engine/verify/golden.ts";
-import { updateLossAndGradients } from "../../engine/reference/transformer.ts";
+import { updateLossAndGradients } from "../../engine/reference/objectives.ts";
 import { flatten, pickRows, plain, selectionOf } from "../circuit/update_fixture.ts";
 import { assertClose } from "../ops/gpu_fixture.ts";
 import { golden, goldenArchitectures, loadTwins } from "./model_fixture.ts";

@@ -47,7 +47,7 @@ for (const name of ["llama-tiny", "gemma2-bf16-sharded"]) {
           twins.model.revert();
           assertEquals(await logitsOf(twins), base);
           assertNotEquals(amplified, base);
-          assertEquals(await readPatch(folder.path), patch);
+          assertEquals(await readPatch(folder.path), { ...patch, format: "circuit-amp-patch-2" });
         }
         using twins = await loadTwins(gpu, name, { storage });
         const base = await logitsOf(twins);
@@ -154,7 +154,7 @@ gpuTest("files that are no patch, or a damaged one, are refused", async ({ gpu }
 
 gpuTest("a patch whose rows or columns do not fit is refused", async ({ gpu }) => {
   await using patch = await writtenPatch(gpu);
-  const metadata = { format: "circuit-amp-patch-1", base_sha256: (await readPatch(patch.path)).base_sha256 };
+  const metadata = { format: "circuit-amp-patch-2", base_sha256: (await readPatch(patch.path)).base_sha256 };
   const tensors = await readTensors(patch.file);
   const [name] = [...tensors.keys()].filter((key) => key.endsWith(".rows"));
   const delta = name!.replace(".rows", ".delta");

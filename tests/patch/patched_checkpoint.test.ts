@@ -9,7 +9,7 @@ import {
   assertRejects,
 } from "@std/assert";
 import { Fusion } from "../../engine/patch/fusion.ts";
-import { applyPatch, Fingerprint, readPatch, writePatch } from "../../engine/patch/patch.ts";
+import { applyPatch, baseFingerprint, readPatch, writePatch } from "../../engine/patch/patch.ts";
 import { InputError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model/model.ts";
 import { roundToType } from "../../engine/checkpoint/rounding.ts";
@@ -263,8 +263,19 @@ Deno.test("tensor order and metadata of a file survive a change of type in the m
 async function madePatchOf(model: string, name: string) {
   using checkpoint = await Checkpoint.open(model);
   const base = (await checkpoint.readFloat32(name)).slice(4, 8);
-  const bases = new Fingerprint();
-  bases.add(base);
   const tensor = { name, rows: Int32Array.of(1), delta: Float32Array.of(1e-6, 0.5, 0, -1), columns: 4 };
-  return { tensors: [tensor], base_sha256: bases.digest() };
+  return { tensors: [tensor], base_sha256: baseFingerprint({ tensors: [tensor] }, () => base) };
 }
+
+Deno.test("base rows are hashed by sorted names, however the patch lists its matrices; old files keep their order", async () => {
+  const patch = await madePatch((await golden("llama-tiny")).dir, 0.01);
+  const reversed = { ...patch, tensors: patch.tensors.toReversed() };
+  const base = ({ rows }: { rows: Int32Array }) => new Float32Array(rows.length).fill(rows[0]! + 1);
+  const named = ({ name, rows }: { name: string; rows: Int32Array }) => base({ rows }).fill(name.length);
+  assertEquals(baseFingerprint(patch, named), baseFingerprint(reversed, named));
+  const old = { format: "circuit-amp-patch-1" } as const;
+  assertNotEquals(
+    baseFingerprint({ ...patch, ...old }, named),
+    baseFingerprint({ ...reversed, ...old }, named),
+  );
+});

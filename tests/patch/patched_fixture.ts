@@ -1,7 +1,7 @@
 /** Patches made without a GPU, and comparing folders byte by byte. R rows, I columns. */
 import { join } from "node:path";
 import { assertEquals } from "@std/assert";
-import { Fingerprint, type Patch, type PatchTensor } from "../../engine/patch/patch.ts";
+import { baseFingerprint, type Patch, type PatchTensor } from "../../engine/patch/patch.ts";
 import { Checkpoint } from "../../engine/checkpoint/checkpoint.ts";
 import { seededRandom } from "../../engine/random.ts";
 
@@ -10,7 +10,7 @@ export async function madePatch(model: string, size: number): Promise<Patch> {
   using checkpoint = await Checkpoint.open(model);
   const random = seededRandom("made patch");
   const tensors: PatchTensor[] = [];
-  const bases = new Fingerprint();
+  const bases = new Map<string, Float32Array<ArrayBuffer>>();
   const layers = checkpoint.names().filter((name) => name.endsWith("q_proj.weight")).length;
   for (let l = 0; l < layers; l++) {
     for (const matrix of ["self_attn.q_proj", "self_attn.v_proj", "mlp.up_proj"]) {
@@ -21,11 +21,13 @@ export async function madePatch(model: string, size: number): Promise<Patch> {
         i % 5 ? size * (2 * random() - 1) : 0
       );
       const data = await checkpoint.readFloat32(name);
-      for (const row of chosen) bases.add(data.subarray(row * columns, (row + 1) * columns));
+      const base = new Float32Array(chosen.length * columns);
+      chosen.forEach((row, r) => base.set(data.subarray(row * columns, (row + 1) * columns), r * columns));
+      bases.set(name, base);
       tensors.push({ name, rows: chosen, delta, columns });
     }
   }
-  return { tensors, base_sha256: bases.digest() };
+  return { tensors, base_sha256: baseFingerprint({ tensors }, ({ name }) => bases.get(name)!) };
 }
 
 /** The same patch with a fingerprint for other weights. */

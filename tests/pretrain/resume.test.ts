@@ -4,7 +4,8 @@ import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/asser
 import { InputError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model/model.ts";
 import { readTensors } from "../../engine/checkpoint/checkpoint.ts";
-import { type PretrainSettings, train } from "../../engine/pretrain/pretrain.ts";
+import { train } from "../../engine/pretrain/pretrain.ts";
+import type { PretrainSettings } from "../../engine/pretrain/recipe.ts";
 import { shapes } from "../../engine/pretrain/recipe.ts";
 import { TrainingFolder } from "../../engine/pretrain/training_folder.ts";
 import { jsonLines, temporaryFolder } from "../model/model_fixture.ts";

@@ -1,5 +1,5 @@
 /** What tests of training share: a very small configuration and trainings of it. */
-import type { PretrainSettings } from "../../engine/pretrain/pretrain.ts";
+import type { PretrainSettings } from "../../engine/pretrain/recipe.ts";
 import type { Shape } from "../../engine/pretrain/recipe.ts";
 
 /** Two layers of width 16 with a window that every word problem exceeds. */

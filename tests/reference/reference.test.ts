@@ -1,13 +1,13 @@
 import { assertAlmostEquals, assertEquals, assertLess } from "@std/assert";
 import { examplesOf, type Golden, goldenNames, loadGolden, relativeError } from "./golden.ts";
 import { adamwStep, maskAdamStep, pairLoss, sgdStep } from "../../engine/reference/ops.ts";
+import { ReferenceModel } from "../../engine/reference/transformer.ts";
 import {
   greedyTokens,
   maskLossAndGradient,
   type ReferenceExample,
-  ReferenceModel,
   updateLossAndGradients,
-} from "../../engine/reference/transformer.ts";
+} from "../../engine/reference/objectives.ts";
 
 /** Limit on the error against golden tensors, which were computed in float32. */
 const LIMIT = 1e-4;

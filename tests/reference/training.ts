@@ -3,7 +3,8 @@
  * AdamW on every parameter. Legend: T tokens, V vocabulary.
  */
 import { adamwStep, crossEntropy } from "../../engine/reference/ops.ts";
-import { accumulate, type ReferenceModel } from "../../engine/reference/transformer.ts";
+import { accumulate } from "../../engine/reference/matrices.ts";
+import type { ReferenceModel } from "../../engine/reference/transformer.ts";
 
 /** One sequence and the number of its first tokens that are the prompt. */
 export interface TwinSequence {

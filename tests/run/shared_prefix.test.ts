@@ -6,7 +6,7 @@ import { learnMask } from "../../engine/circuit/mask_training.ts";
 import { branchingPivots } from "../../engine/circuit/pivots.ts";
 import { addContrast, greedyTraces } from "../../engine/circuit/traces.ts";
 import { loadProblems } from "../../engine/evaluation/data.ts";
-import { promptHead } from "../../engine/evaluation/prompt.ts";
+import { promptPrefix } from "../../engine/evaluation/prompt.ts";
 import { openRun } from "../../engine/run/amplify_run.ts";
 import { promptOptions } from "../../engine/run/prompt_settings.ts";
 import { localize } from "../../engine/run/stages.ts";
@@ -59,8 +59,8 @@ gpuTest(
     // Without the head there is one in the cache of each of: greedy traces, every round of samples, branches, the mask.
     const caches = stages.size;
     assertGreater(caches, 4);
-    using head = promptHead(model, promptOptions(settings));
-    assertGreater(head.ids.length, 80);
-    assertEquals(model.prefillTokens - tokens - tokens, (caches - 1) * head.ids.length);
+    using sharedPrefix = promptPrefix(model, promptOptions(settings));
+    assertGreater(sharedPrefix.ids.length, 80);
+    assertEquals(model.prefillTokens - tokens - tokens, (caches - 1) * sharedPrefix.ids.length);
   },
 );
