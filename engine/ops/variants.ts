@@ -1,6 +1,6 @@
 /** Which kernel variant and tile an adapter and shape class get. Tests force every one of them. */
 import { int64Feature } from "../gpu/device.ts";
-import { type Gpu } from "../gpu/gpu.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 
 /**
  * `parallel`: one workgroup a row, for GPUs. `serial`: one thread a row, registers only, for software Vulkan.

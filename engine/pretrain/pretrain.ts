@@ -25,7 +25,7 @@ import { initialWeights } from "./initial_weights.ts";
 import { LanguageTraining, stepsPerReadback } from "./language_training.ts";
 import type { PretrainSettings } from "./recipe.ts";
 import { modelCard, modelTitle } from "./model_card.ts";
-import { learningRate, modelJson, type Shape, type Sizes, trainingOptions } from "./recipe.ts";
+import { learningRate, modelJson, trainingOptions } from "./recipe.ts";
 import type { LossRow, TrainingFolder } from "./training_folder.ts";
 import { bosToken, eosToken, makeVocabulary, tokenizerConfig, tokenizerJson } from "./vocabulary.ts";
 import denoConfig from "../../deno.json" with { type: "json" };

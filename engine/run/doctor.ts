@@ -11,7 +11,7 @@ import {
 } from "../circuit/memory_plan.ts";
 import { InputError } from "../errors.ts";
 import { adapterRemedy } from "../gpu/device.ts";
-import { type Gpu } from "../gpu/gpu.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import { Plan } from "../gpu/plan.ts";
 import { withSnakeCaseKeys } from "../json_keys.ts";
 import { modelConfig, readConfig } from "../model/config.ts";

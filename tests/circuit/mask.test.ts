@@ -25,7 +25,7 @@ import {
 } from "../model/model_fixture.ts";
 import { assertClose, gpuTest } from "../ops/gpu_fixture.ts";
 import { maskAdamStep } from "../../engine/reference/optimizers.ts";
-import { type ReferenceModel } from "../../engine/reference/transformer.ts";
+import type { ReferenceModel } from "../../engine/reference/transformer.ts";
 import { maskLossAndGradient, type ReferenceExample } from "../../engine/reference/objectives.ts";
 
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };

@@ -6,7 +6,7 @@ import type { Gpu } from "../../engine/gpu/gpu.ts";
 import { type LoadOptions, Model } from "../../engine/model/model.ts";
 import { examplesOf, type Golden, loadGolden } from "../reference/golden.ts";
 import { ReferenceModel } from "../../engine/reference/transformer.ts";
-import { type ReferenceExample } from "../../engine/reference/objectives.ts";
+import type { ReferenceExample } from "../../engine/reference/objectives.ts";
 
 /** The folder of the tasks that the embedded models half-know. */
 export const taskData = fileURLToPath(new URL("../../fixtures/tasks", import.meta.url));
