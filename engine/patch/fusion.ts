@@ -99,9 +99,17 @@ export class Fusion {
     return rounded;
   };
 
+  /** What was found, in the patch's order, so that sums have the same bits whoever asked for the rows in which order. */
+  #inOrder() {
+    return [...this.#dtypes.keys()].flatMap((name) => {
+      const found = this.#found.get(name);
+      return found ? [[name, found] as const] : [];
+    });
+  }
+
   /** What is left of the rows asked for so far, matrix by matrix. */
   get matrices(): MatrixSurvival[] {
-    return [...this.#found].map(([name, { dtype, rows, sums }]) => ({
+    return this.#inOrder().map(([name, { dtype, rows, sums }]) => ({
       name,
       dtype,
       rows,
@@ -113,7 +121,7 @@ export class Fusion {
   /** What is left of them together. */
   get survives(): Survival {
     const total: Sums = { values: 0, kept: 0, exact: 0, rounded: 0, product: 0 };
-    for (const { sums } of this.#found.values()) {
+    for (const [, { sums }] of this.#inOrder()) {
       for (const key of Object.keys(total) as (keyof Sums)[]) total[key] += sums[key];
     }
     return toSurvival(total);
