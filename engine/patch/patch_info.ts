@@ -17,7 +17,7 @@ export interface PatchedMatrix {
 
 /** What a patch changes. */
 export interface PatchInfo {
-  /** SHA-256 of the base values of all changed rows, in order. */
+  /** SHA-256 of the base values of all changed rows (baseFingerprint). */
   readonly base_sha256: string;
   /** Number of values in all changed rows. */
   readonly values: number;
