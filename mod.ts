@@ -76,7 +76,7 @@ export { SparseUpdate } from "./engine/circuit/update.ts";
 export type { OptimizerName, UpdateOptions } from "./engine/circuit/update.ts";
 export type { Objective } from "./engine/ops/loss.ts";
 export { fullGradient } from "./engine/circuit/full_gradient.ts";
-export { applyPatch, extractPatch, readPatch, writePatch } from "./engine/patch/patch.ts";
+export { applyPatch, extractPatch, patchFormats, readPatch, writePatch } from "./engine/patch/patch.ts";
 export type { Patch, PatchTensor, RowChange } from "./engine/patch/patch.ts";
 export { applyRounded, Fusion } from "./engine/patch/fusion.ts";
 export { exportPatch, patchInfo } from "./engine/patch/patch_info.ts";
