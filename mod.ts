@@ -46,6 +46,8 @@ export { SharedPrefix } from "./engine/model/shared_prefix.ts";
 export { Tokenizer } from "./engine/model/tokenizer.ts";
 export { generate } from "./engine/model/generate.ts";
 export type { GenerationOptions, GenerationRequest } from "./engine/model/generate.ts";
+export { score } from "./engine/model/score.ts";
+export type { ContinuationScore, ScoreOptions, ScoreRequest } from "./engine/model/score.ts";
 export { parameterShapes, readParameters } from "./engine/model/parameters.ts";
 export type { ParameterShape } from "./engine/model/parameters.ts";
 export { Checkpoint, readTensors, writeSafetensors } from "./engine/checkpoint/checkpoint.ts";

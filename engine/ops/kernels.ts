@@ -28,6 +28,7 @@ import fill from "../../shaders/fill.wgsl" with { type: "text" };
 import gatedMlp from "../../shaders/gated_mlp.wgsl" with { type: "text" };
 import gatedMlpBackward from "../../shaders/gated_mlp_backward.wgsl" with { type: "text" };
 import gradientStep from "../../shaders/gradient_step.wgsl" with { type: "text" };
+import logProbability from "../../shaders/log_probability.wgsl" with { type: "text" };
 import maskNorm from "../../shaders/mask_norm.wgsl" with { type: "text" };
 import maskState from "../../shaders/mask_state.wgsl" with { type: "text" };
 import maskStep from "../../shaders/mask_step.wgsl" with { type: "text" };
@@ -86,6 +87,7 @@ export const shaders = {
   gated_mlp: gatedMlp,
   gated_mlp_backward: gatedMlpBackward,
   gradient_step: gradientStep,
+  log_probability: logProbability,
   mask_norm: maskNorm,
   mask_state: maskState,
   mask_step: maskStep,

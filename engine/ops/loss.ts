@@ -2,6 +2,7 @@
 import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { kernel } from "./kernels.ts";
+import { variantFor } from "./variants.ts";
 import type { Weight } from "./weight.ts";
 
 /** `logit-difference`: -(desired - undesired), the paper's. `preference`: softplus of it, bounded below. */
@@ -77,6 +78,22 @@ export function crossEntropy(
     kernel("cross_entropy", { WG: 64, SOFT_CAP: finalSoftCap > 0 }),
     { targets, row_weights: rowWeights, logits, losses },
     { rows, width, soft_cap: finalSoftCap },
+    { workgroups: rows },
+  );
+}
+
+/**
+ * picked[P, 2]: the log-probability of targets u32 [P] under softmax(logits[P, V]), and 1 where the target is the largest
+ * logit, the lowest id among equals, else 0.
+ */
+export function logProbability(plan: Plan, logits: Tensor, targets: Tensor, picked: Tensor) {
+  const [rows, width] = [logits.shape[0]!, logits.shape[1]!];
+  // llvmpipe ends all loops of an invocation after 65,535 iterations; 16 threads reach vocabularies of 524,280.
+  const WG = variantFor(plan.gpu) === "parallel" ? 256 : 16;
+  plan.dispatch(
+    kernel("log_probability", { WG }),
+    { logits, targets, picked },
+    { rows, width },
     { workgroups: rows },
   );
 }

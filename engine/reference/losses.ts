@@ -75,3 +75,17 @@ export function pairLoss(
   }
   return { loss, differences, dlogits };
 }
+
+/**
+ * Picked values of logits [N,V] at targets [N]: [N,2] of the target's log-probability, and 1 where it is the largest logit (the
+ * lowest id among equals), else 0.
+ */
+export function logProbability(logits: Numbers, targets: Numbers, vocabulary: number): Float64Array {
+  const picked = new Float64Array(2 * targets.length);
+  for (let n = 0; n < targets.length; n++) {
+    const row = Array.from({ length: vocabulary }, (_, v) => logits[n * vocabulary + v]!);
+    picked[2 * n] = row[targets[n]!]! - logSumExpOf(logits, n, vocabulary);
+    picked[2 * n + 1] = row.indexOf(Math.max(...row)) === targets[n] ? 1 : 0;
+  }
+  return picked;
+}
