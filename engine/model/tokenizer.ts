@@ -77,9 +77,12 @@ export class Tokenizer {
    * Throws InputError for a model without a chat template, and for a template that fails.
    */
   encodeChat(messages: readonly ChatMessage[]): number[] {
-    return this.encode(requireChatTemplate(this.chatTemplate, this.directory).render(messages), {
-      addSpecialTokens: false,
-    });
+    return this.encode(this.chatText(messages), { addSpecialTokens: false });
+  }
+
+  /** The text of a conversation, special tokens written out; see encodeChat. Throws InputError like it. */
+  chatText(messages: readonly ChatMessage[]): string {
+    return requireChatTemplate(this.chatTemplate, this.directory).render(messages);
   }
 
   /**

@@ -29,7 +29,7 @@ export async function fingerprintInputs(settings: RunSettings, folder: string): 
 const modelFiles =
   /^((config|generation_config|tokenizer|tokenizer_config|special_tokens_map|chat_template|model\.safetensors\.index)\.json|chat_template\.jinja)$/;
 
-async function fingerprintModel(folder: string): Promise<Record<string, string>> {
+export async function fingerprintModel(folder: string): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
   const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
   for (const name of names) {

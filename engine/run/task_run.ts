@@ -1,0 +1,245 @@
+/** Running tasks by name: results.json and samples_TASK.jsonl in the fields of lm-evaluation-harness, resumed row by row. */
+import { join } from "node:path";
+import { InputError } from "../errors.ts";
+import { complete, scorePairs } from "../evaluation/harness/answers.ts";
+import { tasksOf } from "../evaluation/harness/catalog.ts";
+import { type Prompted, promptsOf, shotCount, type TaskRows } from "../evaluation/harness/prompts.ts";
+import { type HarnessResults, type Measured, summarize } from "../evaluation/harness/results.ts";
+import { expectedFile, loadRows } from "../evaluation/harness/rows.ts";
+import {
+  choiceSample,
+  contextOf,
+  filterNames,
+  generationSamples,
+  type Sample,
+} from "../evaluation/harness/samples.ts";
+import type { AnyTask } from "../evaluation/harness/task.ts";
+import { requireWritable, writeAtomically, writeJson } from "../files.ts";
+import type { Model } from "../model/model.ts";
+import type { Progress } from "../progress.ts";
+import { readJsonObject } from "../json_objects.ts";
+import { fingerprintModel } from "./inputs.ts";
+
+/** Which tasks are run and how. */
+export interface TaskChoices {
+  /** Names of tasks and groups; see tasksOf. */
+  readonly tasks: readonly string[];
+  /** Folder with the tasks' rows; see loadRows. */
+  readonly data: string;
+  /** Worked examples, default each task's own number. */
+  readonly shots?: number | undefined;
+  /** Rows of each task, default all; below 1 a share of them. */
+  readonly limit?: number | undefined;
+  /** Ask through the model's chat template, worked examples as earlier turns. Default false. */
+  readonly chat?: boolean | undefined;
+  /** Most tokens of a completion, default 256. */
+  readonly maxNewTokens?: number | undefined;
+  /** Seed of the choice of worked examples, default the harness's 1234. */
+  readonly seed?: number | undefined;
+}
+
+/** Where results go, and who is told of what. */
+export interface TaskRunOptions {
+  /** Folder for results.json and samples; what it holds of the same run is not computed again. */
+  readonly out?: string | undefined;
+  /** Identifies what was put into the model, if anything was: results of other models are not taken over. */
+  readonly patch?: string | undefined;
+  /** Rows between writes of samples, default 64. */
+  readonly block?: number | undefined;
+  readonly progress?: Progress | undefined;
+  readonly notice?: ((text: string) => void) | undefined;
+}
+
+/** What results.json holds. */
+export interface TaskResults extends HarnessResults {
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly model_source: string;
+  readonly model_name: string;
+  readonly max_length: number;
+  readonly date: number;
+  readonly total_evaluation_time_seconds: string;
+}
+
+/**
+ * Runs tasks on the model as it is, overlays included.
+ * @throws InputError for unknown tasks, missing or wrong data, and a folder that holds another run.
+ */
+export async function runTasks(
+  model: Model,
+  choices: TaskChoices,
+  options: TaskRunOptions = {},
+): Promise<TaskResults> {
+  const started = Date.now();
+  const { maxNewTokens = 256, chat = false, seed = 1234 } = choices;
+  const parts = await loadTasks(choices, options.notice);
+  const config = {
+    model: "circuit-amp",
+    model_args: { pretrained: model.directory },
+    model_num_parameters: model.parameters,
+    limit: choices.limit ?? null,
+    gen_kwargs: { max_gen_toks: maxNewTokens },
+    fewshot_seed: seed,
+  };
+  if (options.out !== undefined) {
+    await claimFolder(options.out, {
+      model: await fingerprintModel(model.directory),
+      patch: options.patch ?? null,
+      chat,
+      max_new_tokens: maxNewTokens,
+    });
+  }
+  const measured: Measured[] = [];
+  for (const { task, data, shots } of parts) {
+    const form = { shots, seed, ...(chat && { chat: model.tokenizer.chatText }) };
+    const prompts = promptsOf(task, data, form, rowLimit(choices.limit, data.docs.length));
+    const samples = await answerAll(model, task, prompts, { chat, maxNewTokens }, options);
+    measured.push({ task, samples, rows: data.docs.length, shots });
+  }
+  const results: TaskResults = {
+    ...summarize(measured, choices.tasks),
+    config,
+    model_source: "circuit-amp",
+    model_name: model.directory,
+    max_length: model.contextLength,
+    date: started / 1000,
+    total_evaluation_time_seconds: `${(Date.now() - started) / 1000}`,
+  };
+  if (options.out !== undefined) await writeJson(join(options.out, "results.json"), results);
+  return results;
+}
+
+interface TaskPart {
+  readonly task: AnyTask;
+  readonly data: TaskRows;
+  readonly shots: number;
+}
+
+/** Rows of all tasks; of a group those whose data is there. */
+async function loadTasks(
+  { tasks, data, shots }: TaskChoices,
+  notice?: (text: string) => void,
+): Promise<TaskPart[]> {
+  const parts: TaskPart[] = [];
+  const missing: AnyTask[] = [];
+  for (const task of tasksOf(tasks)) {
+    const count = shotCount(task, shots);
+    const rows = await loadRows(task, data, count);
+    if (rows) parts.push({ task, data: rows, shots: count });
+    else missing.push(task);
+  }
+  const needed = missing.find(({ name }) => tasks.includes(name)) ?? (parts.length === 0 && missing[0]);
+  if (needed) {
+    throw new InputError(
+      `Task ${needed.name} needs "${expectedFile(needed)}" (or .json, .csv, .parquet) in "${data}".`,
+      "task-data",
+    );
+  }
+  if (missing.length > 0) notice?.(`No data for ${missing.map(({ name }) => name).join(", ")}: left out.`);
+  return parts;
+}
+
+function rowLimit(limit: number | undefined, rows: number): number {
+  if (limit === undefined) return rows;
+  return limit < 1 ? Math.ceil(limit * rows) : Math.min(rows, limit);
+}
+
+/** Samples of all prompts in order; what the folder holds of them is taken from there. */
+async function answerAll(
+  model: Model,
+  task: AnyTask,
+  prompts: readonly Prompted[],
+  form: { readonly chat: boolean; readonly maxNewTokens: number },
+  { out, block = 64, progress }: TaskRunOptions,
+): Promise<Sample[]> {
+  const path = out === undefined ? undefined : join(out, `samples_${task.name}.jsonl`);
+  const perRow = filterNames(task).length;
+  const samples: Sample[] = path === undefined ? [] : await earlier(path, task, prompts, perRow);
+  for (let done = samples.length / perRow; done < prompts.length; done = samples.length / perRow) {
+    const part = prompts.slice(done, done + block);
+    const onProgress = () => progress?.(task.name, done, prompts.length);
+    onProgress();
+    samples.push(...await answer(model, task, part, form));
+    if (path) await writeAtomically(path, samples.map((sample) => JSON.stringify(sample) + "\n").join(""));
+  }
+  progress?.(task.name, prompts.length, prompts.length);
+  return samples;
+}
+
+async function answer(
+  model: Model,
+  task: AnyTask,
+  prompts: readonly Prompted[],
+  form: { readonly chat: boolean; readonly maxNewTokens: number },
+): Promise<Sample[]> {
+  if (task.kind === "generation") {
+    const written = await complete(model, prompts.map((prompt) => contextOf(prompt, 0)), task.until, form);
+    return prompts.flatMap((prompt, p) => generationSamples(task, prompt, written[p]!, form.maxNewTokens));
+  }
+  const pairs = prompts.flatMap((prompt) =>
+    prompt.continuations.map((continuation, i) => [contextOf(prompt, i), continuation] as const)
+  );
+  const results = await scorePairs(model, pairs, form);
+  let first = 0;
+  return prompts.map((prompt) =>
+    choiceSample(task, prompt, results.slice(first, first += prompt.continuations.length))
+  );
+}
+
+/** Notes in the folder what answers depend on besides their prompts. Throws InputError if it holds answers of something else. */
+async function claimFolder(folder: string, key: Readonly<Record<string, unknown>>) {
+  await requireWritable(folder);
+  const path = join(folder, "tasks.json");
+  const held = await readJsonObject(path);
+  if (held && JSON.stringify(held) !== JSON.stringify(key)) {
+    const names = Object.keys(key).filter((name) => JSON.stringify(held[name]) !== JSON.stringify(key[name]));
+    throw new InputError(
+      `Folder "${folder}" holds answers under another ${
+        names.join(" and ").replaceAll("_", " ")
+      }; choose another.`,
+      "out",
+    );
+  }
+  await writeJson(path, key);
+}
+
+/** The samples that a file already holds of these prompts: from the first row to the first that differs or is not whole. */
+async function earlier(
+  path: string,
+  task: AnyTask,
+  prompts: readonly Prompted[],
+  perRow: number,
+): Promise<Sample[]> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+  const lines = text.trimEnd().split("\n");
+  const samples: Sample[] = [];
+  for (const prompt of prompts) {
+    const own = lines.slice(samples.length, samples.length + perRow).flatMap(parsed);
+    if (own.length < perRow || !own.every((sample) => answers(sample, task, prompt))) break;
+    samples.push(...own);
+  }
+  return samples;
+}
+
+function parsed(line: string): Sample[] {
+  try {
+    return [JSON.parse(line)];
+  } catch {
+    return []; // such a row is computed again
+  }
+}
+
+/** Whether a sample is of this prompt, to the letter. */
+function answers(sample: Sample, task: AnyTask, prompt: Prompted): boolean {
+  const asked = Object.values(sample.arguments ?? {}).map(({ arg_0, arg_1 }) => [arg_0, arg_1]);
+  const expected = task.kind === "choice"
+    ? prompt.continuations.map((continuation, i) => [contextOf(prompt, i), continuation])
+    : [[contextOf(prompt, 0), asked[0]?.[1]]];
+  return sample.doc_id === prompt.docId && JSON.stringify(asked) === JSON.stringify(expected) &&
+    JSON.stringify(sample.doc) === JSON.stringify(prompt.row);
+}
