@@ -130,6 +130,8 @@ export { runAmplify, runIdentify } from "./engine/run/amplify_run.ts";
 export type { RunOptions } from "./engine/run/amplify_run.ts";
 export { promptOptions, promptSettings } from "./engine/run/prompt_settings.ts";
 export { runEvaluate } from "./engine/run/evaluation_run.ts";
+export { runTasks } from "./engine/run/task_run.ts";
+export type { TaskChoices, TaskResults, TaskRunOptions } from "./engine/run/task_run.ts";
 export type { EvaluationChoices, EvaluationReport } from "./engine/run/evaluation_run.ts";
 export { runGenerate } from "./engine/run/generation_run.ts";
 export type {

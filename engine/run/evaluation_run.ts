@@ -148,7 +148,7 @@ export async function runEvaluate(
   const tasks = await loadTasks(file, abilities, split, settings.seed);
   await prepareGpu(gpu, options);
   using model = await loadModel(gpu, { ...settings.model, source }, options);
-  const fusion = path === undefined ? undefined : await apply(model, path, rounding, settings.seed);
+  const fusion = path === undefined ? undefined : await applyPatchTo(model, path, rounding, settings.seed);
   using sharedPrefix = promptPrefix(model, prompt);
   const { referenceCompat } = settings;
   const accuracy: Record<string, number> = {};
@@ -206,7 +206,7 @@ async function loadTasks(
 }
 
 /** Puts a patch into the model, rounded unless `rounding` is none; tells then what rounding left of it. */
-async function apply(
+export async function applyPatchTo(
   model: Model,
   path: string,
   rounding: Rounding | "none",
