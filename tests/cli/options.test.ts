@@ -65,6 +65,10 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "examples": number("0", "an integer ≥ 1"),
   "selected": number("0", "a number in (0, 1]"),
   "filter": text,
+  "tasks": text,
+  "task-data": text,
+  "num-fewshot": number("-1", "an integer ≥ 0"),
+  "evaluate limit": number("-1", "a number > 0"),
 };
 
 const commands = await loadCommands();
