@@ -29,9 +29,6 @@ export async function runTaskEvaluation(
   const settings = checkSettings({ ...evaluationRunDefinitions, tasks: taskDefinitions }, given);
   const { tasks: { names, data, shots, limit }, prompt, patch: { path, rounding = "none" } } = settings;
   if (!names?.length) throw new InputError("No task is named; name one or several.", "tasks");
-  if (data === undefined) {
-    throw new InputError("Tasks need the folder that holds their rows; name it.", "task-data");
-  }
   if (limit !== undefined && limit > 1 && !Number.isInteger(limit)) {
     throw new InputError(`A limit of ${limit} is neither a number of rows nor a share below 1.`, "limit");
   }

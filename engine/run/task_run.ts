@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { InputError } from "../errors.ts";
 import { complete, scorePairs } from "../evaluation/harness/answers.ts";
 import { tasksOf } from "../evaluation/harness/catalog.ts";
+import { isTaskFile, readTaskFile } from "../evaluation/harness/own_task.ts";
 import { type Prompted, promptsOf, shotCount, type TaskRows } from "../evaluation/harness/prompts.ts";
 import { type HarnessResults, type Measured, summarize } from "../evaluation/harness/results.ts";
 import { expectedFile, loadRows } from "../evaluation/harness/rows.ts";
@@ -15,6 +16,7 @@ import {
 } from "../evaluation/harness/samples.ts";
 import type { AnyTask } from "../evaluation/harness/task.ts";
 import { requireWritable, writeAtomically, writeJson } from "../files.ts";
+import type { ChatMessage } from "../model/chat_template.ts";
 import type { Model } from "../model/model.ts";
 import type { Progress } from "../progress.ts";
 import { readJsonObject } from "../json_objects.ts";
@@ -22,10 +24,10 @@ import { fingerprintModel } from "./inputs.ts";
 
 /** Which tasks are run and how. */
 export interface TaskChoices {
-  /** Names of tasks and groups; see tasksOf. */
+  /** Names of tasks and groups (see tasksOf), and files that describe one (see readTaskFile). */
   readonly tasks: readonly string[];
-  /** Folder with the tasks' rows; see loadRows. */
-  readonly data: string;
+  /** Folder with the rows of named tasks; see loadRows. */
+  readonly data?: string | undefined;
   /** Worked examples, default each task's own number. */
   readonly shots?: number | undefined;
   /** Rows of each task, default all; below 1 a share of them. */
@@ -90,7 +92,11 @@ export async function runTasks(
   }
   const measured: Measured[] = [];
   for (const { task, data, shots } of parts) {
-    const form = { shots, seed, ...(chat && { chat: model.tokenizer.chatText }) };
+    const form = {
+      shots,
+      seed,
+      ...(chat && { chat: (messages: readonly ChatMessage[]) => model.tokenizer.chatText(messages) }),
+    };
     const prompts = promptsOf(task, data, form, rowLimit(choices.limit, data.docs.length));
     const samples = await answerAll(model, task, prompts, { chat, maxNewTokens }, options);
     measured.push({ task, samples, rows: data.docs.length, shots });
@@ -121,12 +127,24 @@ async function loadTasks(
 ): Promise<TaskPart[]> {
   const parts: TaskPart[] = [];
   const missing: AnyTask[] = [];
-  for (const task of tasksOf(tasks)) {
+  for (const file of tasks.filter(isTaskFile)) {
+    const { task, rows, said } = await readTaskFile(file);
+    if (said !== undefined) notice?.(said);
+    parts.push({ task, data: rows, shots: shotCount(task, shots) });
+  }
+  const named = tasksOf(tasks.filter((name) => !isTaskFile(name)));
+  if (data === undefined && named.length > 0) {
+    throw new InputError("Tasks need the folder that holds their rows; name it.", "task-data");
+  }
+  for (const task of named) {
     const count = shotCount(task, shots);
-    const rows = await loadRows(task, data, count);
+    const rows = await loadRows(task, data!, count);
     if (rows) parts.push({ task, data: rows, shots: count });
     else missing.push(task);
   }
+  const names = parts.map(({ task }) => task.name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new InputError(`Two tasks are called "${twice}"; rename one.`, "tasks");
   const needed = missing.find(({ name }) => tasks.includes(name)) ?? (parts.length === 0 && missing[0]);
   if (needed) {
     throw new InputError(

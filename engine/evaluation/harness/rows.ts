@@ -11,7 +11,7 @@ const endings = ["jsonl", "json", "csv", "parquet"] as const;
 
 /**
  * Rows of a task from `folder`, where a part is `NAME_SPLIT` with the ending of its format, in the folder itself or in one called
- * SPLIT; undefined if no file holds the part that is asked.
+ * SPLIT, or `SPLIT` in one called NAME; the part that is asked may be just `NAME`. Undefined if no file holds the part that is asked.
  * @throws InputError for a file that cannot be read, a row that lacks something, and missing worked examples.
  */
 export async function loadRows(task: AnyTask, folder: string, shots: number): Promise<TaskRows | undefined> {
@@ -43,7 +43,9 @@ export function expectedFile(task: AnyTask): string {
 
 async function findPart(task: AnyTask, folder: string, split: SplitName): Promise<string | undefined> {
   for (const name of task.files) {
-    for (const stem of [`${name}_${split}`, join(split, `${name}_${split}`), join(split, name)]) {
+    const stems = [`${name}_${split}`, join(split, `${name}_${split}`), join(split, name), join(name, split)];
+    if (split === task.split) stems.push(name);
+    for (const stem of stems) {
       for (const ending of endings) {
         const path = join(folder, `${stem}.${ending}`);
         if (await Deno.stat(path).then(({ isFile }) => isFile, () => false)) return path;

@@ -4,7 +4,7 @@ import { integer, listOf, positive, text } from "./value_types.ts";
 
 /** Which tasks, on what. */
 export interface TaskSettings {
-  /** Names of tasks and groups. */
+  /** Names of tasks and groups, and files of one's own tasks. */
   readonly names: readonly string[];
   /** Folder of their rows. */
   readonly data: string;
@@ -21,7 +21,7 @@ export const taskDefinitions = {
     type: listOf(text("LIST"), { commas: true }),
     otherwise: "measure the data file",
     help:
-      "tasks as lm-evaluation-harness defines them, with commas: gsm8k, gsm8k_cot, gsm_symbolic (_p1, _p2), mmlu (or a group or mmlu_SUBJECT), triviaqa, truthfulqa_mc1, truthfulqa_mc2, arc_easy, arc_challenge, hellaswag, winogrande; up to 256 new tokens",
+      "tasks as lm-evaluation-harness defines them, with commas: gsm8k, gsm8k_cot, gsm_symbolic (_p1, _p2), mmlu (or a group or mmlu_SUBJECT), triviaqa, truthfulqa_mc1, truthfulqa_mc2, arc_easy, arc_challenge, hellaswag, winogrande, or a YAML or JSON file that describes one; up to 256 new tokens",
     example: "gsm8k,mmlu",
   }),
   data: setting({

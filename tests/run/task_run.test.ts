@@ -1,0 +1,97 @@
+/** Runs of tasks: resumed row by row, the same whatever the block, and refused where they make no sense. */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { InputError } from "../../engine/errors.ts";
+import { Model } from "../../engine/model/model.ts";
+import { runTaskEvaluation, type TaskEvaluationChoices } from "../../engine/run/task_evaluation.ts";
+import { runTasks } from "../../engine/run/task_run.ts";
+import { temporaryFolder } from "../model/model_fixture.ts";
+import { gpuTest } from "../ops/gpu_fixture.ts";
+
+const golden = fileURLToPath(new URL("../evaluation/harness/golden", import.meta.url));
+const data = join(golden, "data");
+const source = join(golden, "model");
+
+gpuTest("an interrupted run goes on at the first row that is missing or damaged", async ({ gpu }) => {
+  await using folder = await temporaryFolder();
+  using model = await Model.load(gpu, source);
+  const choices = { tasks: ["arc_easy", "gsm8k"], data, maxNewTokens: 16 };
+  const [whole, out] = [join(folder.path, "whole"), join(folder.path, "out")];
+  const { results } = await runTasks(model, choices, { out: whole });
+  const read = (dir: string, task: string) => Deno.readTextFile(join(dir, `samples_${task}.jsonl`));
+  await runTasks(model, { ...choices, limit: 2 }, { out, block: 1 });
+  const [arc, gsm8k] = [await read(whole, "arc_easy"), await read(whole, "gsm8k")];
+  await Deno.writeTextFile(
+    join(out, "samples_arc_easy.jsonl"),
+    arc.split("\n").slice(0, 2).join("\n") + '\n{"doc',
+  );
+  const seen: Record<string, number[]> = {};
+  const again = await runTasks(model, choices, {
+    out,
+    block: 3,
+    progress: (task, done) => void (seen[task] ??= []).push(done),
+  });
+  assertEquals(again.results, results);
+  assertEquals(seen, { arc_easy: [2, 5, 6], gsm8k: [2, 5, 6] });
+  assertEquals([await read(out, "arc_easy"), await read(out, "gsm8k")], [arc, gsm8k]);
+  const { prefillTokens } = model;
+  await runTasks(model, choices, { out });
+  assertEquals(model.prefillTokens, prefillTokens); // nothing was left to compute
+  await assertRejects(
+    () => runTasks(model, { ...choices, maxNewTokens: 17 }, { out }),
+    InputError,
+    "holds answers under another max new tokens",
+  );
+});
+
+gpuTest(
+  "a limit below 1 is a share, and groups are weighted by size over the subjects there are",
+  async ({ gpu }) => {
+    using model = await Model.load(gpu, source);
+    const said: string[] = [];
+    const { results, groups, "n-samples": counts } = await runTasks(
+      model,
+      { tasks: ["mmlu", "arc_easy"], data, limit: 0.5 },
+      { notice: (text) => void said.push(text) },
+    );
+    assertEquals(counts.arc_easy, { original: 6, effective: 3 });
+    assertEquals([counts.mmlu_anatomy, counts.mmlu_abstract_algebra, counts.mmlu_world_religions], [
+      { original: 4, effective: 2 },
+      { original: 3, effective: 2 },
+      { original: 2, effective: 1 },
+    ]);
+    const of = (name: string) => results[name]!["acc,none"] as number;
+    assertEquals(
+      of("mmlu"),
+      (2 * of("mmlu_anatomy") + 2 * of("mmlu_abstract_algebra") + of("mmlu_world_religions")) / 5,
+    );
+    assertEquals(Object.keys(groups!), ["mmlu", "mmlu_stem", "mmlu_humanities"]);
+    assert(said[0]!.includes("mmlu_astronomy"));
+  },
+);
+
+gpuTest("tasks that cannot be run are refused in a sentence", async ({ gpu }) => {
+  const refused = async (given: Partial<TaskEvaluationChoices>, message: string, setting: string) => {
+    const choices = { model: { source }, ...given, tasks: { names: ["arc_easy"], data, ...given.tasks } };
+    const error = await assertRejects(
+      () => runTaskEvaluation(gpu, choices, { tune: false }),
+      InputError,
+      message,
+    );
+    assertEquals(error.settings, [setting]);
+  };
+  await refused({ tasks: { names: ["arc"] } }, 'Task "arc" is not known', "tasks");
+  await refused({ tasks: { names: [] } }, "No task is named", "tasks");
+  await refused({ tasks: { data: undefined } }, "need the folder", "task-data");
+  await refused({ tasks: { data: golden } }, 'needs "arc_test.jsonl"', "task-data");
+  await refused({ tasks: { names: ["arc_easy"], shots: 9 } }, "has 4 rows", "num-fewshot");
+  await refused({ tasks: { limit: 1.5 } }, "neither a number of rows", "limit");
+  await refused({ prompt: { template: "{question}" } }, "defines its own data", "prompt-template");
+  await refused({ prompt: { chat: true } }, "no chat template", "chat");
+  await refused(
+    { tasks: { names: ["gsm8k"] }, prompt: { maxNewTokens: 512 } },
+    "leave no room",
+    "max-new-tokens",
+  );
+});
