@@ -27,7 +27,8 @@ export async function runTaskEvaluation(
   options: StartOptions & { readonly out?: string | undefined } = {},
 ): Promise<TaskResults> {
   const settings = checkSettings({ ...evaluationRunDefinitions, tasks: taskDefinitions }, given);
-  const { tasks: { names, data, shots, limit }, prompt, patch: { path, rounding = "none" } } = settings;
+  const { tasks: { names, data, shots, limit, scorer }, prompt, patch: { path, rounding = "none" } } =
+    settings;
   if (!names?.length) throw new InputError("No task is named; name one or several.", "tasks");
   if (limit !== undefined && limit > 1 && !Number.isInteger(limit)) {
     throw new InputError(`A limit of ${limit} is neither a number of rows nor a share below 1.`, "limit");
@@ -59,7 +60,7 @@ export async function runTaskEvaluation(
     await applyPatchTo(model, path, rounding, settings.seed);
   }
   const { chat, maxNewTokens } = prompt;
-  return await runTasks(model, { tasks: names, data, shots, limit, chat, maxNewTokens }, {
+  return await runTasks(model, { tasks: names, data, shots, limit, scorer, chat, maxNewTokens }, {
     out: options.out,
     patch,
     progress: options.progress,

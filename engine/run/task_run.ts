@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { InputError } from "../errors.ts";
 import { complete, scorePairs } from "../evaluation/harness/answers.ts";
+import { CustomScorer } from "../evaluation/harness/custom_scorer.ts";
 import { tasksOf } from "../evaluation/harness/catalog.ts";
 import { isTaskFile, readTaskFile } from "../evaluation/harness/own_task.ts";
 import { type Prompted, promptsOf, shotCount, type TaskRows } from "../evaluation/harness/prompts.ts";
@@ -13,6 +14,7 @@ import {
   filterNames,
   generationSamples,
   type Sample,
+  sha256,
 } from "../evaluation/harness/samples.ts";
 import type { AnyTask } from "../evaluation/harness/task.ts";
 import { requireWritable, writeAtomically, writeJson } from "../files.ts";
@@ -36,6 +38,8 @@ export interface TaskChoices {
   readonly chat?: boolean | undefined;
   /** Most tokens of a completion, default 256. */
   readonly maxNewTokens?: number | undefined;
+  /** A file whose default export judges completions instead of the task's own rule; see CustomScorer. */
+  readonly scorer?: string | undefined;
   /** Seed of the choice of worked examples, default the harness's 1234. */
   readonly seed?: number | undefined;
 }
@@ -73,7 +77,11 @@ export async function runTasks(
 ): Promise<TaskResults> {
   const started = Date.now();
   const { maxNewTokens = 256, chat = false, seed = 1234 } = choices;
-  const parts = await loadTasks(choices, options.notice);
+  const parts = (await loadTasks(choices, options.notice)).map(({ task, ...rest }) => ({
+    task: choices.scorer === undefined ? task : judgedByFile(task),
+    ...rest,
+  }));
+  using scorer = choices.scorer === undefined ? undefined : new CustomScorer(choices.scorer);
   const config = {
     model: "circuit-amp",
     model_args: { pretrained: model.directory },
@@ -88,6 +96,7 @@ export async function runTasks(
       patch: options.patch ?? null,
       chat,
       max_new_tokens: maxNewTokens,
+      scorer: choices.scorer === undefined ? null : await sha256OfFile(choices.scorer),
     });
   }
   const measured: Measured[] = [];
@@ -98,7 +107,7 @@ export async function runTasks(
       ...(chat && { chat: (messages: readonly ChatMessage[]) => model.tokenizer.chatText(messages) }),
     };
     const prompts = promptsOf(task, data, form, rowLimit(choices.limit, data.docs.length));
-    const samples = await answerAll(model, task, prompts, { chat, maxNewTokens }, options);
+    const samples = await answerAll(model, task, prompts, { chat, maxNewTokens, scorer }, options);
     measured.push({ task, samples, rows: data.docs.length, shots });
   }
   const results: TaskResults = {
@@ -112,6 +121,30 @@ export async function runTasks(
   };
   if (options.out !== undefined) await writeJson(join(options.out, "results.json"), results);
   return results;
+}
+
+/** A task whose completions a file judges. Throws InputError for one that writes none. */
+function judgedByFile(task: AnyTask): AnyTask {
+  if (task.kind === "generation") return { ...task, filters: { scorer: (completion: string) => completion } };
+  throw new InputError(`Task ${task.name} compares choices and has no completion to judge.`, "scorer");
+}
+
+async function sha256OfFile(path: string): Promise<string> {
+  try {
+    return sha256(await Deno.readTextFile(path));
+  } catch {
+    throw new InputError(
+      `Scorer "${path}" cannot be read; give a file with a function as its default export.`,
+      "scorer",
+    );
+  }
+}
+
+/** How rows are answered. */
+interface AnswerForm {
+  readonly chat: boolean;
+  readonly maxNewTokens: number;
+  readonly scorer: CustomScorer | undefined;
 }
 
 interface TaskPart {
@@ -166,7 +199,7 @@ async function answerAll(
   model: Model,
   task: AnyTask,
   prompts: readonly Prompted[],
-  form: { readonly chat: boolean; readonly maxNewTokens: number },
+  form: AnswerForm,
   { out, block = 64, progress }: TaskRunOptions,
 ): Promise<Sample[]> {
   const path = out === undefined ? undefined : join(out, `samples_${task.name}.jsonl`);
@@ -187,11 +220,16 @@ async function answer(
   model: Model,
   task: AnyTask,
   prompts: readonly Prompted[],
-  form: { readonly chat: boolean; readonly maxNewTokens: number },
+  form: AnswerForm,
 ): Promise<Sample[]> {
   if (task.kind === "generation") {
     const written = await complete(model, prompts.map((prompt) => contextOf(prompt, 0)), task.until, form);
-    return prompts.flatMap((prompt, p) => generationSamples(task, prompt, written[p]!, form.maxNewTokens));
+    const samples: Sample[] = [];
+    for (const [p, prompt] of prompts.entries()) {
+      const outcome = await form.scorer?.score({ completion: written[p]!, row: prompt.row });
+      samples.push(...generationSamples(task, prompt, written[p]!, form.maxNewTokens, outcome));
+    }
+    return samples;
   }
   const pairs = prompts.flatMap((prompt) =>
     prompt.continuations.map((continuation, i) => [contextOf(prompt, i), continuation] as const)

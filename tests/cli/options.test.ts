@@ -67,6 +67,7 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "filter": text,
   "tasks": text,
   "task-data": text,
+  "scorer": text,
   "num-fewshot": number("-1", "an integer ≥ 0"),
   "evaluate limit": number("-1", "a number > 0"),
 };

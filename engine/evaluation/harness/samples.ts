@@ -46,12 +46,13 @@ export function choiceSample(
   };
 }
 
-/** A row's samples for a generation task, one for each filter. */
+/** A row's samples for a generation task, one for each filter; with `outcome` all of them score that. */
 export function generationSamples(
   task: AnyTask & { kind: "generation" },
   prompt: Prompted,
   completion: string,
   maxNewTokens: number,
+  outcome?: number,
 ): Sample[] {
   const settings = { until: task.until, do_sample: false, temperature: 0, max_gen_toks: maxNewTokens };
   return Object.entries(task.filters).map(([filter, read]) => {
@@ -61,7 +62,7 @@ export function generationSamples(
       resps: [[completion]],
       filtered_resps: [answer],
       filter,
-      ...measured(task, prompt, { exact_match: task.matches(answer, prompt.doc) ? 1 : 0 }),
+      ...measured(task, prompt, { exact_match: outcome ?? (task.matches(answer, prompt.doc) ? 1 : 0) }),
     };
   });
 }
