@@ -12,6 +12,7 @@ import { runKernel } from "./kernels.ts";
 import { fullPrefixStage, oneTokenStage } from "./mask_stages.ts";
 import { matmulCases } from "./matmul_cases.ts";
 import { decodeStage, prefillStage } from "./model_stages.ts";
+import { scoreByRunStage, scoreStage } from "./score_stages.ts";
 import type { Peer } from "./peers.ts";
 import type { BenchResult } from "./result.ts";
 import { rowCases } from "./row_cases.ts";
@@ -116,6 +117,8 @@ function stageList({ all, filter, out }: BenchmarkOptions, progress: Progress): 
     prefillStage(8, 128, true),
     decodeStage(64, true),
     decodeStage(256),
+    scoreByRunStage,
+    scoreStage,
     ...[64, 256, 512, 1024].flatMap((length) => [
       fullPrefixStage(length, length === 64),
       oneTokenStage(length, length === 64),
