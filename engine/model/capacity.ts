@@ -46,9 +46,10 @@ export function passTokens({ gpu, config }: CapacityOf): number {
  * sequence in one loop, and software Vulkan ends loops after 65,535 turns.
  */
 export function longestContext(gpu: Gpu, config: ModelConfig): number {
-  const fits = Math.floor(gpu.bindingBytes / rowBytes(config)) - 1;
-  return gpu.isSoftware ? Math.min(fits, 65535) : fits;
+  return Math.min(bufferContext(gpu, config), gpu.isSoftware ? 65535 : Infinity);
 }
+
+const bufferContext = (gpu: Gpu, config: ModelConfig) => Math.floor(gpu.bindingBytes / rowBytes(config)) - 1;
 
 /**
  * The context to load a model with: `wanted`, or the model's own limit up to 8,192 and up to what fits.
@@ -58,13 +59,12 @@ export function fittingContext(gpu: Gpu, config: ModelConfig, wanted: number | u
   const most = longestContext(gpu, config);
   if (most < 1 || (wanted ?? 0) > most) {
     const tokens = wanted ?? 1;
-    throw new InputError(
-      `A context of ${tokens} tokens needs ${
-        mebibytes((tokens + 1) * rowBytes(config))
-      } of keys and values a layer in one buffer, and ${gpu.adapterName} allows ${
-        mebibytes(gpu.bindingBytes)
-      }; ${most < 1 ? "use another adapter" : `shorten it to ${most} or use another adapter`}.`,
-    );
+    const cause = tokens > bufferContext(gpu, config)
+      ? `needs ${mebibytes((tokens + 1) * rowBytes(config))} of keys and values a layer in one buffer, and ` +
+        `${gpu.adapterName} allows ${mebibytes(gpu.bindingBytes)}`
+      : `is more than ${gpu.adapterName} can attend to in one loop`;
+    const remedy = most < 1 ? "use another adapter" : `shorten it to ${most} or use another adapter`;
+    throw new InputError(`A context of ${tokens} tokens ${cause}; ${remedy}.`);
   }
   return wanted ?? Math.min(config.maxPositions, 8192, most);
 }

@@ -1,5 +1,6 @@
 /** Continuous batching: requests wait for slots, and what a request yields depends on nothing but itself. */
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { InputError } from "../../engine/errors.ts";
 import { generate, type GenerationRequest } from "../../engine/model/generate.ts";
 import { Model } from "../../engine/model/model.ts";
 import { advance, type DecodingState } from "../../engine/ops/sampling.ts";
@@ -142,7 +143,11 @@ gpuTest("generation ends at the first stop id, with it, or at the limit", async 
     }
     const short = await generate(model, requests, { maxNewTokens: 5, stopTokens: [], batch: 2 });
     assertEquals(short, free.map((ids) => ids.slice(0, 5)));
-    assertEquals(await generate(model, requests, { maxNewTokens: 0 }), bodies.map(() => []));
+    await assertRejects(
+      () => generate(model, requests, { maxNewTokens: 0 }),
+      InputError,
+      "A number of new tokens of 0 is not an integer ≥ 1.",
+    );
   });
 });
 

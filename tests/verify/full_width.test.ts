@@ -127,7 +127,7 @@ const sabotages: readonly Sabotage[] = [
   {
     what: "attention scores without their soft cap",
     kernel: /^attention(_parallel)?$/,
-    line: /params\.soft_cap \* tanh\(clamp\((score\S*|\S+) \/ params\.soft_cap, -20\.0, 20\.0\)\)/,
+    line: /params\.soft_cap \* bounded_tanh\((\S+) \/ params\.soft_cap\)/,
     wrong: "$1",
     shape: "gemma-2-9b",
     noticed: /^logit differences under a random mask$/,
