@@ -96,8 +96,10 @@ export type {
 } from "./engine/circuit/memory_plan.ts";
 
 // Evaluation
-export { loadProblems, requireNumericAnswers, splitProblems } from "./engine/evaluation/data.ts";
-export type { Problem, Split } from "./engine/evaluation/data.ts";
+export { loadProblems, requireNumericAnswers } from "./engine/evaluation/data.ts";
+export type { Problem } from "./engine/evaluation/data.ts";
+export { splitProblems } from "./engine/evaluation/split.ts";
+export type { Split } from "./engine/evaluation/split.ts";
 export {
   cutAtStop,
   cutTrace,

@@ -1,5 +1,5 @@
 /** Pivotal tokens (method section 1): where a right and a wrong trace of one problem part. */
-import { endOfAnswer } from "../evaluation/tasks.ts";
+import { endOfAnswer, withThinking } from "../evaluation/tasks.ts";
 import { decode, decodingCapacity } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import { commonLength, fillPrefixCache, layOutPrefixes } from "../model/prefix_cache.ts";
@@ -41,9 +41,10 @@ export function prefixPivots(model: Model, traces: readonly ProblemTraces[]): Pi
 export async function branchingPivots(
   model: Model,
   traces: readonly ProblemTraces[],
-  options: TraceOptions,
+  given: TraceOptions,
   onProgress?: TraceProgress,
 ): Promise<Pivots> {
+  const options = withThinking(model, given);
   const before = model.prefillTokens + model.decodedTokens;
   const walked = traces.flatMap((entry) => entry.contrast ? [{ entry, contrast: entry.contrast }] : []);
   const along: number[][] = [];

@@ -1,7 +1,13 @@
 /** Traces (method section 1): a greedy one per problem, and a sampled one whose outcome is the opposite. */
 import type { Problem } from "../evaluation/data.ts";
 import { encodePrompt } from "../evaluation/prompt.ts";
-import { completionText, endOfAnswer, isCorrect, type PromptOptions } from "../evaluation/tasks.ts";
+import {
+  completionText,
+  endOfAnswer,
+  isCorrect,
+  type PromptOptions,
+  withThinking,
+} from "../evaluation/tasks.ts";
 import { generate } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 
@@ -39,9 +45,10 @@ export type TraceProgress = (stage: string, done: number, total: number) => void
 export async function greedyTraces(
   model: Model,
   problems: readonly Problem[],
-  options: TraceOptions,
+  given: TraceOptions,
   onProgress?: TraceProgress,
 ): Promise<ProblemTraces[]> {
+  const options = withThinking(model, given);
   const prompts = problems.map(({ question }) => encodePrompt(model, question, options));
   const generated = await generate(model, prompts.map((ids) => ({ ids })), {
     maxNewTokens: options.maxNewTokens,
@@ -64,9 +71,10 @@ export async function greedyTraces(
 export async function addContrast(
   model: Model,
   traces: readonly ProblemTraces[],
-  options: TraceOptions,
+  given: TraceOptions,
   onProgress?: TraceProgress,
 ): Promise<ProblemTraces[]> {
+  const options = withThinking(model, given);
   const result = [...traces];
   let open = result.map((_, i) => i);
   for (let first = 0; first < options.samples && open.length > 0;) {

@@ -1,12 +1,11 @@
 /**
- * Problems: read from JSONL or parquet in GSM-Symbolic's fields, checked at the border, and split per template.
+ * Problems: read from JSONL or parquet in GSM-Symbolic's fields, and checked at the border.
  */
 import { parquetReadObjects } from "npm:hyparquet@1.31.5";
 import { compressors } from "npm:hyparquet-compressors@1.1.2";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
-import { seededRandom, shuffled } from "../random.ts";
-import { goldNumber } from "./scoring.ts";
+import { referenceNumber } from "./answer.ts";
 
 /** One question with its reference answer. */
 export interface Problem {
@@ -15,7 +14,7 @@ export interface Problem {
   readonly question: string;
   /** The reference answer; in GSM-Symbolic a worked solution that ends `#### N`. */
   readonly answer: string;
-  /** Which template the problem was made from (`original_id`); "all" in files that name none. */
+  /** Which template the problem was made from (`original_id`); noTemplate in files that name none. */
   readonly templateId: string;
   /** Which instance of its template it is (`instance`); the row's number from 0 where the file names none. */
   readonly instanceId: string;
@@ -23,15 +22,8 @@ export interface Problem {
   readonly line?: number;
 }
 
-/** A partition of problems: updates learn from `train`, steps are chosen on `validation`, claims rest on `test`. */
-export interface Split {
-  readonly train: Problem[];
-  readonly validation: Problem[];
-  readonly test: Problem[];
-}
-
-/** Shares of train, validation and test. */
-export type SplitFractions = readonly [train: number, validation: number, test: number];
+/** The template of problems whose rows name none. */
+export const noTemplate = "all";
 
 /** A row as found, with its line or row number from 1. */
 interface Found {
@@ -70,83 +62,32 @@ export async function loadProblems(file: string): Promise<Problem[]> {
     id: idsAreKeys ? plainId(row.id)! : index,
     question: row.question,
     answer: row.answer,
-    templateId: String(row.original_id ?? "all"),
+    templateId: String(row.original_id ?? noTemplate),
     instanceId: String(row.instance ?? index),
     line: row.line,
   }));
 }
 
+const answerFaults = {
+  none: "states no number",
+  several: "states several numbers",
+  unreadable: "states a number that cannot be read for certain",
+} as const;
+
 /**
- * Makes sure that every answer can be scored as a number.
- * @throws InputError naming the first answer that holds none.
+ * Makes sure that every answer can be scored as a number, and that the number is beyond doubt.
+ * @throws InputError naming the first answer that states none, several, or one that cannot be read.
  */
 export function requireNumericAnswers(problems: readonly Problem[], file: string): void {
   problems.forEach(({ answer, line }, index) => {
-    if (goldNumber(answer) !== undefined) return;
+    const read = referenceNumber(answer);
+    if ("value" in read) return;
     throw new InputError(
-      `${place(file, line ?? index + 1)} has ${
-        quoted(answer)
-      } as "answer", which states no number: end it with "#### N".`,
+      `${place(file, line ?? index + 1)} has ${quoted(answer)} as "answer", which ${
+        answerFaults[read.fault]
+      }: end it with "#### N".`,
     );
   });
-}
-
-/**
- * Splits each template's own instances, so that every part holds every template in the same proportion.
- * With the default shares, 100 instances become exactly 52, 8 and 40. Parts keep the order of `problems`; which
- * part a problem falls into depends only on the seed and its template's instances, not on their order or on
- * other templates. Shares are rounded by largest remainder, then each part gets at least one instance.
- * Templates with fewer than 3 instances cannot fill three parts: they are pooled and split as one template.
- * @throws InputError if the fractions are negative or do not add up to 1.
- */
-export function splitProblems(
-  problems: readonly Problem[],
-  seed: number,
-  fractions: SplitFractions = [0.52, 0.08, 0.40],
-): Split {
-  const sum = fractions[0] + fractions[1] + fractions[2];
-  if (!(Math.abs(sum - 1) < 1e-9) || fractions.some((fraction) => fraction < 0)) {
-    throw new InputError(
-      `Split fractions ${fractions.join(", ")} must not be negative and must add up to 1.`,
-    );
-  }
-  const templates = Map.groupBy(problems, (problem) => problem.templateId);
-  const groups = Map.groupBy(
-    problems,
-    ({ templateId }) => templates.get(templateId)!.length < 3 ? "small templates" : `template ${templateId}`,
-  );
-  const partOf = new Map<Problem, keyof Split>();
-  for (const [name, group] of groups) {
-    const [train, validation] = partSizes(group.length, fractions);
-    const order = shuffled(group.toSorted(byTemplateAndInstance), seededRandom(`${seed}/split/${name}`));
-    order.forEach((problem, index) => {
-      partOf.set(problem, index < train ? "train" : index < train + validation ? "validation" : "test");
-    });
-  }
-  const part = (name: keyof Split) => problems.filter((problem) => partOf.get(problem) === name);
-  return { train: part("train"), validation: part("validation"), test: part("test") };
-}
-
-/** How many of `count` items each part gets: largest remainder, then none left empty if `count` allows. */
-function partSizes(count: number, fractions: SplitFractions): [number, number, number] {
-  const exact = fractions.map((fraction) => fraction * count);
-  const sizes = exact.map(Math.floor) as [number, number, number];
-  const byRemainder = [0, 1, 2].toSorted((i, j) => (exact[j]! - sizes[j]!) - (exact[i]! - sizes[i]!));
-  const left = count - sizes[0] - sizes[1] - sizes[2];
-  for (const index of byRemainder.slice(0, left)) sizes[index]! += 1;
-  if (count < 3) return sizes;
-  for (const index of [0, 1, 2]) {
-    if (sizes[index] !== 0 || fractions[index] === 0) continue;
-    sizes[sizes.indexOf(Math.max(...sizes))]! -= 1;
-    sizes[index] = 1;
-  }
-  return sizes;
-}
-
-function byTemplateAndInstance(a: Problem, b: Problem): number {
-  const [x, y] = a.templateId === b.templateId ? [a.instanceId, b.instanceId] : [a.templateId, b.templateId];
-  // By code unit and not by locale, which would make the split depend on the machine.
-  return x < y ? -1 : x > y ? 1 : 0;
 }
 
 async function readBytes(file: string): Promise<Uint8Array<ArrayBuffer>> {
@@ -174,7 +115,7 @@ function jsonLines(bytes: Uint8Array, file: string): Found[] {
   return text.split("\n").flatMap((content, index) => {
     if (content.trim() === "") return [];
     try {
-      return { line: index + 1, row: JSON.parse(content) };
+      return { line: index + 1, row: JSON.parse(content, exactAnswer) };
     } catch {
       throw new InputError(
         `${
@@ -184,6 +125,10 @@ function jsonLines(bytes: Uint8Array, file: string): Found[] {
     }
   });
 }
+
+/** A numeric answer as it is written: 12345678901234567890 and 1e-7 would not survive as doubles. */
+const exactAnswer = (key: string, value: unknown, context?: { readonly source?: string }): unknown =>
+  key === "answer" && typeof value === "number" ? context?.source ?? String(value) : value;
 
 async function parquetRows(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<Found[]> {
   try {
@@ -196,9 +141,40 @@ async function parquetRows(bytes: Uint8Array<ArrayBuffer>, file: string): Promis
   }
 }
 
+/** Where other data sets (SVAMP, ASDiv) tell what their question is about. */
+const stories = ["Body", "body", "passage", "context"];
+/** What other data sets (SVAMP, MAWPS, MATH, …) call the fields that problems need. */
+const otherNames: Readonly<Record<string, readonly string[]>> = {
+  question: [
+    ...["question_concat", "full_question", "Question", "original_question", "sQuestion"],
+    ...["problem", "Problem", "query", "prompt", "input", "instruction"],
+  ],
+  answer: [
+    ...[
+      "Answer",
+      "final_answer",
+      "lSolutions",
+      "numerical_answer",
+      "expected_answer",
+      "solution",
+      "Solution",
+    ],
+    ...["target", "label", "output", "response"],
+  ],
+};
+const isFilled = (value: unknown) => typeof value === "string" && value.trim() !== "";
+
 function checkedRow(row: unknown, line: number, file: string): z.infer<typeof rowSchema> {
   const result = rowSchema.safeParse(row);
-  if (result.success) return result.data;
+  if (result.success) {
+    const story = stories.find((name) => isFilled((row as Record<string, unknown>)[name]));
+    if (story === undefined) return result.data;
+    throw new InputError(
+      `${
+        place(file, line)
+      } tells its problem in "${story}" beside "question": write both together as "question".`,
+    );
+  }
   const issue = result.error.issues[0]!;
   const field = issue.path[0];
   if (field === undefined) {
@@ -207,7 +183,20 @@ function checkedRow(row: unknown, line: number, file: string): z.infer<typeof ro
   const value = (row as Record<PropertyKey, unknown>)[field];
   const absent = value === undefined || value === null || (typeof value === "string" && value.trim() === "");
   const fault = absent ? `has no "${String(field)}"` : `has ${quoted(value)} as "${String(field)}"`;
-  throw new InputError(`${place(file, line)} ${fault}: ${issue.message}.`);
+  const remedy = (absent && otherName(row as object, String(field))) || issue.message;
+  throw new InputError(`${place(file, line)} ${fault}: ${remedy}.`);
+}
+
+/** What to do about a field that stands under another data set's name; undefined where none does. */
+function otherName(row: object, field: string): string | undefined {
+  const has = (names: readonly string[]) => names.find((name) => Object.hasOwn(row, name));
+  const story = has(stories);
+  const other = has(otherNames[field] ?? []);
+  if (field === "question" && story !== undefined && other !== undefined && !/concat|full/.test(other)) {
+    return `write its "${story}" and "${other}" together as "question"`;
+  }
+  const name = other ?? (field === "question" ? story : undefined);
+  return name && `rename its "${name}" to "${field}"`;
 }
 
 /** Parquet's 64-bit integers as plain numbers, which JSON can hold. */

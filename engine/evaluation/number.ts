@@ -41,14 +41,15 @@ const negated = ({ numerator, denominator }: ExactNumber): ExactNumber => ({
   denominator,
 });
 
-/** The value as a double. */
+/** The value as a double; infinite or 0 beyond its range. */
 export function toDouble({ numerator, denominator }: ExactNumber): number {
   const quotient = Number(numerator) / Number(denominator);
   if (Number.isFinite(quotient) && (quotient !== 0 || numerator === 0n)) return quotient;
-  // One of the two exceeds a double: shift both until they fit.
-  const bits = Math.max(numerator.toString(2).length, denominator.toString(2).length) - 1000;
-  const shift = BigInt(Math.max(0, bits));
-  return Number(numerator >> shift) / Number((denominator >> shift) || 1n);
+  // One of the two exceeds a double: divide to 64 bits, and scale what comes out.
+  const size = numerator < 0n ? -numerator : numerator;
+  const shift = BigInt(64 - size.toString(2).length + denominator.toString(2).length);
+  const scaled = shift > 0n ? (size << shift) / denominator : size / (denominator << -shift);
+  return Number(scaled) * 2 ** -Number(shift) * (numerator < 0n ? -1 : 1);
 }
 
 /**
@@ -116,6 +117,7 @@ function plainText(text: string): string {
     .replace(/\\[dtc]frac(?![A-Za-z])/g, "\\frac")
     .replace(/\\(?:text|mathrm|textbf|mathbf|mbox|boxed|fbox|textrm|operatorname)\s*\{/g, " {")
     .replace(/\^\s*\{?\s*\\circ\s*\}?|\\degree|°/g, " degrees")
+    .replace(/(?<=[A-Za-z])\^(?:\{-?\d+\}|-?\d+)/g, "") // the square of square metres
     .replace(/\\([$%#&_])/g, "$1")
     .replace(/\\(?:times|cdot)(?![A-Za-z])|[×·⋅∙]/g, " * ");
 }
@@ -215,7 +217,7 @@ function mixedPart(scanner: Scanner): ReadNumber | null {
 
 /** What multiplies a value: an exponent, a power of ten, a word. */
 function multiplied(scanner: Scanner, value: ExactNumber): ReadNumber {
-  const exponent = scanner.take(/[eE]([+-]?\d+)(?![\w.])/y);
+  const exponent = scanner.take(/[eE]([+-]?\d+)(?!\w|\.\d)/y);
   if (exponent) {
     const factor = power(whole(10n), Number(exponent[1]));
     return factor && times(value, factor);
@@ -243,19 +245,17 @@ const currency = "(?:[$€£¥₹₩₽¢]|\\b(?:USD|EUR|GBP|INR|CAD|AUD|JPY|CNY
 const signBefore = new RegExp(`([-+])( *)(?:${currency})?$`);
 
 /** Numbers of plain text in order, where each begins, and unreadable ones among them. */
-function scan(plain: string): { readonly value: ReadNumber; readonly start: number; readonly end: number }[] {
-  const found: { value: ReadNumber; start: number; end: number }[] = [];
+function scan(plain: string): FoundNumber[] {
+  const found: FoundNumber[] = [];
   const scanner = new Scanner(plain);
-  const begin = /\\frac(?![A-Za-z])|\\sqrt|√|[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]|(?<![A-Za-z_\d^]|\d[.,:])\.?\d/g;
+  const begin =
+    /\\frac(?![A-Za-z])|\\sqrt|√|[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]|(?<![A-Za-z_\d^]|\d[.,:])\.?\d|(?<=\b(?:USD|EUR|GBP|INR|CAD|AUD|JPY|CNY|CHF|Rs))\d/g;
   for (let match = begin.exec(plain); match; match = begin.exec(plain)) {
     const start = scanner.at = match.index;
-    if (
-      /(?:USD|EUR|GBP|INR|CAD|AUD|JPY|CNY|CHF|Rs)$/.test(plain.slice(0, start))
-    ) { /* a currency code may touch its number */ }
     let value = readAt(scanner, plain, start);
     const signs = signBefore.exec(plain.slice(Math.max(0, start - 24), start));
     if (value && signs?.[1] === "-") {
-      const head = plain.slice(0, start - signs[0].length);
+      const head = plain.slice(Math.max(0, start - signs[0].length - 40), start - signs[0].length);
       if (isSign(head, signs[2] !== "")) value = negated(value);
     }
     if (scanner.at <= start) scanner.at = start + 1;
@@ -301,9 +301,24 @@ function readAt(scanner: Scanner, plain: string, start: number): ReadNumber {
   return value;
 }
 
+/** A number of a text, and where it stands in the plain form of that text. */
+export interface FoundNumber {
+  readonly value: ReadNumber;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The numbers of a text in order, and its plain form, in which dashes, digits and LaTeX are made one. */
+export function findNumbers(
+  text: string,
+): { readonly plain: string; readonly numbers: readonly FoundNumber[] } {
+  const plain = plainText(text);
+  return { plain, numbers: scan(plain) };
+}
+
 /** All numbers of a text in order; undefined for what looks like one and is unreadable. */
 export function readNumbers(text: string): ReadNumber[] {
-  return scan(plainText(text)).map(({ value }) => value);
+  return findNumbers(text).numbers.map(({ value }) => value);
 }
 
 /** The last number of a text: undefined where there is none, or where the last is unreadable. */

@@ -2,30 +2,27 @@
  * Scoring of completions: where a solution ends, which number it states, and whether that is the right one.
  * Conventions of GSM8K and GSM-Symbolic; source: arXiv 2512.16914 and its reference implementation.
  */
+import { referenceNumber, statedNumber, statementEnd } from "./answer.ts";
+import { lastNumber, sameNumber, toDouble } from "./number.ts";
+import * as reference from "./reference_scoring.ts";
+import { answerSpan, type ThinkingOptions } from "./thinking.ts";
 
 /** Choices of scoring. */
-export interface ScoringOptions {
-  /** Cut traces as the reference implementation does, decimals too: "12.5" scores as 12. Default false. */
+export interface ScoringOptions extends ThinkingOptions {
+  /** Read traces and answers as the reference implementation does, thinking and all: "12.5" scores as 12. Default false. */
   readonly referenceCompat?: boolean;
 }
 
-// The sentence runs to a period that no digit follows or, once it holds a digit, to the end of its line:
-// a solution that forgets its period must not swallow the next question and that question's numbers.
-const answerSentence = /answer is(?:[^.\d]|\.(?=\d))*(?:[^.\n]|\.(?=\d))*\.?/;
-const referenceAnswerSentence = /answer is[^.]*\./;
-
-// A minus is a sign only where nothing before it could be subtracted from: in "-5" and "= -5", not in "7-5",
-// "x-5" or "7 - 5". Group 1 is the sign, group 2 the digits, with or without thousands separators.
-const number =
-  /((?<![\w)\]%])[-\u2212][$€£]?)?(\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<![\w.])\.\d+)/g;
-
 /**
- * The trace up to and with its first sentence of the form `answer is … .`; all of it where there is none.
- * Nothing else changes, so the result is always a prefix of `text`.
+ * The trace up to and with the first statement of its answer, outside of thinking: a sentence of the form `answer is … .`
+ * that holds a number, or a line `#### N`; all of it where there is none. Nothing else changes, so the result is always a
+ * prefix of `text`.
  */
 export function cutTrace(text: string, options: ScoringOptions = {}): string {
-  const sentence = (options.referenceCompat ? referenceAnswerSentence : answerSentence).exec(text);
-  return sentence ? text.slice(0, sentence.index + sentence[0].length) : text;
+  if (options.referenceCompat) return reference.cutTrace(text);
+  const { start, end } = answerSpan(text, options);
+  const length = statementEnd(text.slice(start, end));
+  return start + length < end ? text.slice(0, start + length) : text;
 }
 
 /** The text before the first of the `stop` texts; all of it where there is none. */
@@ -34,39 +31,35 @@ export function cutAtStop(text: string, stop: readonly string[] = []): string {
   return text.slice(0, Math.min(text.length, ...found));
 }
 
-/** The last number in `text`, reading "1,234", "-5", "$3.50" and "12." as people do; undefined if none. */
+/** The last number in `text`, as number.ts reads it; undefined if there is none or it cannot be read. */
 export function finalNumber(text: string): number | undefined {
-  const last = [...text.matchAll(number)].at(-1);
-  if (!last) return undefined;
-  const size = Number(last[2]!.replaceAll(",", ""));
-  // `0 - size`, so that "-0" is plain 0.
-  return last[1] ? 0 - size : size;
-}
-
-/** The number a reference answer states: the last one after `####` where that mark stands, else the last. */
-export function goldNumber(answer: string): number | undefined {
-  return finalNumber(answer.split("####").at(-1)!);
+  const last = lastNumber(text);
+  return last && toDouble(last);
 }
 
 /**
- * Whether a completion, cut after its answer sentence, ends on the answer's number.
+ * Whether the number that a completion states, its thinking aside, is the answer's (answer.ts says which number that is).
  * Whole numbers must be equal; others may differ by 1e-6 of their size, for the sake of rounding.
  */
 export function isCorrectNumber(completion: string, answer: string, options: ScoringOptions = {}): boolean {
-  const stated = finalNumber(cutTrace(completion, options));
-  const gold = goldNumber(answer);
-  if (stated === undefined || gold === undefined) return false;
-  if (Number.isInteger(stated) && Number.isInteger(gold)) return stated === gold;
-  return Math.abs(stated - gold) <= 1e-6 * Math.max(Math.abs(stated), Math.abs(gold));
+  if (options.referenceCompat) return reference.isCorrectNumber(completion, answer);
+  const { start, end } = answerSpan(completion, options);
+  const stated = statedNumber(completion.slice(start, end));
+  const gold = referenceNumber(answer);
+  return stated !== undefined && "value" in gold && sameNumber(stated, gold.value);
 }
 
 /**
- * Whether a completion, or what its first `answer is …` states up to the end of the line, agrees with the answer but for
- * case, runs of white space and a period at the end (` Pens.` is `pens`).
+ * Whether a completion, its thinking aside, or what its first `answer is …` states up to the end of the line, agrees with
+ * the answer but for case, runs of white space and a period at the end (` Pens.` is `pens`).
  */
-export function isExactMatch(completion: string, answer: string): boolean {
-  const stated = /answer is:?(.*)/.exec(completion)?.[1];
-  return [completion, stated].some((text) => text !== undefined && plain(text) === plain(answer));
+export function isExactMatch(completion: string, answer: string, options: ScoringOptions = {}): boolean {
+  const { start, end } = options.referenceCompat
+    ? { start: 0, end: completion.length }
+    : answerSpan(completion, options);
+  const given = completion.slice(start, end);
+  const stated = /answer is:?(.*)/.exec(given)?.[1];
+  return [given, stated].some((text) => text !== undefined && plain(text) === plain(answer));
 }
 
 function plain(text: string): string {

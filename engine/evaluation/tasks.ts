@@ -4,9 +4,10 @@ import { generate } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import type { Problem } from "./data.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
-import { encodePrompt, type PromptFormat } from "./prompt.ts";
+import { chatMessages, encodePrompt, type PromptFormat, promptText } from "./prompt.ts";
 import { cutAtStop, cutTrace, isCorrectNumber, isExactMatch, type ScoringOptions } from "./scoring.ts";
 import { macroAccuracy } from "./statistics.ts";
+import { endsThinking, knownTags, type ThinkingOptions } from "./thinking.ts";
 
 /** `number`: the last number of the trace. `exact`: the whole completion, ignoring case, spaces and a final period. */
 export type Scoring = "number" | "exact";
@@ -33,13 +34,39 @@ export interface TaskResult {
   readonly perTemplate: Record<string, number>;
 }
 
-/** The text of a completion: up to its first stop text, without special tokens. */
+/** The text of a completion: up to its first stop text, without special tokens other than tags of thinking. */
 export function completionText(
   model: Model,
   ids: readonly number[],
-  { stop }: Pick<PromptFormat, "stop">,
+  options: Pick<PromptFormat, "stop"> & ThinkingOptions,
 ): string {
-  return cutAtStop(model.tokenizer.decode(ids, { skipSpecialTokens: true }), stop);
+  return cutAtStop(readable(model, ids, options), options.stop);
+}
+
+/** Text without special tokens, tags of thinking excepted: without them thinking could not be told from the answer. */
+function readable({ tokenizer }: Model, ids: readonly number[], options: ThinkingOptions): string {
+  const plain = tokenizer.decode(ids, { skipSpecialTokens: true });
+  const whole = tokenizer.decode(ids);
+  if (plain === whole) return plain;
+  const tags = knownTags(options).flat().filter((tag) => whole.includes(tag) && !plain.includes(tag));
+  if (tags.length === 0) return plain;
+  let [text, from] = ["", 0];
+  ids.forEach((id, i) => {
+    const tag = tokenizer.decode([id]);
+    if (!tags.includes(tag)) return;
+    text += tokenizer.decode(ids.slice(from, i), { skipSpecialTokens: true }) + tag;
+    from = i + 1;
+  });
+  return text + tokenizer.decode(ids.slice(from), { skipSpecialTokens: true });
+}
+
+/** Options that say whether completions begin inside of thinking, by how a prompt ends. */
+export function withThinking<T extends PromptOptions>(model: Model, options: T): T {
+  if (options.beginsThinking !== undefined) return options;
+  const prompt = options.chat
+    ? model.tokenizer.chatText(chatMessages("?", options))
+    : promptText("?", options);
+  return { ...options, beginsThinking: endsThinking(prompt, options) };
 }
 
 /** Whether a completion answers its problem. */
@@ -51,7 +78,7 @@ export function isCorrect(
 ): boolean {
   return scoring === "number"
     ? isCorrectNumber(completion, problem.answer, options)
-    : isExactMatch(completion, problem.answer);
+    : isExactMatch(completion, problem.answer, options);
 }
 
 /** How many of these generated tokens to keep; undefined where they go on. GenerationOptions.stopAt. */
@@ -62,17 +89,17 @@ export function endOfAnswer(
   model: Model,
   options: ScoringOptions & Pick<PromptFormat, "stop">,
 ): EndOfCompletion {
-  return endAfter(model, (text) => cutTrace(cutAtStop(text, options.stop), options));
+  return endAfter(model, options, (text) => cutTrace(cutAtStop(text, options.stop), options));
 }
 
 /** Where any completion ends: before a stop text. */
 export function endAtStop(model: Model, stop: readonly string[]): EndOfCompletion {
-  return endAfter(model, (text) => cutAtStop(text, stop));
+  return endAfter(model, {}, (text) => cutAtStop(text, stop));
 }
 
 /** The fewest tokens that hold what `cut` leaves of their text; undefined where it leaves all of it. */
-function endAfter(model: Model, cut: (text: string) => string): EndOfCompletion {
-  const read = (ids: readonly number[]) => model.tokenizer.decode(ids, { skipSpecialTokens: true });
+function endAfter(model: Model, options: ThinkingOptions, cut: (text: string) => string): EndOfCompletion {
+  const read = (ids: readonly number[]) => readable(model, ids, options);
   return (ids) => {
     const text = read(ids);
     const { length } = cut(text);
@@ -88,12 +115,13 @@ function endAfter(model: Model, cut: (text: string) => string): EndOfCompletion 
 export async function evaluateTask(
   model: Model,
   task: Task,
-  options: PromptOptions,
+  given: PromptOptions,
   onProgress?: (done: number, total: number) => void,
 ): Promise<TaskResult> {
   if (task.problems.length === 0) {
     throw new InputError(`Task ${task.name} has no problems to evaluate; use more data.`);
   }
+  const options = withThinking(model, given);
   const requests = task.problems.map(({ question }) => ({
     ids: encodePrompt(model, question, options),
   }));

@@ -41,7 +41,7 @@ export async function openRun(
 ): Promise<RunContext & Disposable> {
   const { shots: _, ...prompt } = settings.prompt; // whatever shots there are, they are resolved already
   checkSettings(runDefinitions, { ...settings, prompt });
-  const { split, abilities } = await loadData(settings);
+  const { split, abilities } = await loadData(settings, options.notice);
   using stack = new DisposableStack();
   const folder = stack.use(await RunFolder.open(options.out, runSettingsRecord(settings), options.fresh));
   // A resumed run goes on with the weights and kernels it began with, so that its numbers stay comparable.

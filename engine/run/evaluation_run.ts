@@ -3,8 +3,9 @@ import { join } from "node:path";
 import type { Rounding } from "../checkpoint/rounding.ts";
 import { roundings } from "../checkpoint/rounding.ts";
 import { InputError } from "../errors.ts";
-import { loadProblems, requireNumericAnswers, splitProblems } from "../evaluation/data.ts";
+import { loadProblems, requireNumericAnswers } from "../evaluation/data.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
+import { splitNotices, splitProblems } from "../evaluation/split.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import { requireWritable, writeJson } from "../files.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -145,7 +146,7 @@ export async function runEvaluate(
   const file = settings.data.file ?? embeddedTask();
   const prompt = await promptSettings(source, settings.prompt);
   const { split, abilities = await abilitiesBeside(file) } = settings.evaluation;
-  const tasks = await loadTasks(file, abilities, split, settings.seed);
+  const tasks = await loadTasks(file, abilities, split, settings.seed, options.notice);
   await prepareGpu(gpu, options);
   using model = await loadModel(gpu, { ...settings.model, source }, options);
   const fusion = path === undefined ? undefined : await applyPatchTo(model, path, rounding, settings.seed);
@@ -191,9 +192,11 @@ async function loadTasks(
   abilities: Readonly<Record<string, string>>,
   split: EvaluationReport["split"],
   seed: number,
+  notice?: (sentence: string) => void,
 ): Promise<Task[]> {
   const problems = await loadProblems(file);
   requireNumericAnswers(problems, file);
+  splitNotices(problems, file).forEach((sentence) => notice?.(sentence));
   const part = split === "all" ? problems : splitProblems(problems, seed)[split];
   if (part.length === 0) {
     throw new InputError(`The ${split} part of ${file} is empty; measure all of it.`, "split");

@@ -15,6 +15,9 @@ import { checkSettings, setting, type Some, type Values } from "./settings/setti
 import { fraction, integer, lines, nonNegative, seed } from "./settings/value_types.ts";
 import { prepareGpu, type StartOptions } from "./start_options.ts";
 
+// Nothing is scored here, so it does not matter what is thinking.
+const { thinkingTags: _, ...asked } = promptDefinitions;
+
 /** Settings of a generation, grouped as the engine takes them. */
 export const generationRunDefinitions = {
   model: modelDefinitions,
@@ -62,7 +65,7 @@ export const generationRunDefinitions = {
       example: "3",
     }),
   },
-  prompt: promptDefinitions,
+  prompt: asked,
   seed: setting({ name: "seed", type: seed, default: 0, help: "seed of the sampling", example: "1" }),
   patch: { path: patchSetting },
 };

@@ -23,6 +23,13 @@ const fileSchema = z.strictObject({
     "give a list of texts",
   )
     .optional(),
+  thinking_tags: z.array(
+    z.string('give a list of texts like "<think> </think>"').regex(
+      /^\S+ \S+$/,
+      "give two tags parted by a space",
+    ),
+    'give a list of texts like "<think> </think>"',
+  ).optional(),
   max_new_tokens: z.int("give a positive integer").positive("give a positive integer").optional(),
 });
 
@@ -37,6 +44,7 @@ export async function promptSettings(folder: string, choices: PromptChoices = {}
   const template = choices.template ?? (chat ? "{question}" : own.template ?? chainOfThoughtTemplate);
   requireQuestion(template);
   const shots = await chosenShots(choices.shots ?? own.shots ?? "default");
+  const thinkingTags = choices.thinkingTags ?? own.thinking_tags;
   const settings: PromptSettings = {
     template,
     shots,
@@ -44,6 +52,7 @@ export async function promptSettings(folder: string, choices: PromptChoices = {}
     stop: choices.stop ?? own.stop ??
       (chat || shots.length === 0 ? [] : [nextExample(template) ?? []].flat()),
     maxNewTokens: choices.maxNewTokens ?? own.max_new_tokens ?? reasoningTokens,
+    ...(thinkingTags && { thinkingTags }),
   };
   // A template that fails should do so before gigabytes of weights are loaded; a missing folder is for that to report.
   if (chat && await Deno.stat(folder).then(({ isDirectory }) => isDirectory, () => false)) {

@@ -9,7 +9,8 @@ import { applyPatch, extractPatch, readPatch, writePatch } from "../patch/patch.
 import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
 import { addContrast, greedyTraces, type ProblemTraces } from "../circuit/traces.ts";
 import { InputError } from "../errors.ts";
-import { loadProblems, requireNumericAnswers, type Split, splitProblems } from "../evaluation/data.ts";
+import { loadProblems, requireNumericAnswers } from "../evaluation/data.ts";
+import { type Split, splitNotices, splitProblems } from "../evaluation/split.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import type { Model } from "../model/model.ts";
@@ -42,10 +43,14 @@ export interface RunContext {
 }
 
 /** Loads and checks all data of a run: the split of the main task, and the other abilities. */
-export async function loadData(settings: RunSettings): Promise<{ split: Split; abilities: Task[] }> {
+export async function loadData(
+  settings: RunSettings,
+  notice?: (sentence: string) => void,
+): Promise<{ split: Split; abilities: Task[] }> {
   const { file } = settings.data;
   const problems = await loadProblems(file);
   requireNumericAnswers(problems, file);
+  splitNotices(problems, file).forEach((sentence) => notice?.(sentence));
   const split = splitProblems(problems, settings.seed);
   for (const part of ["train", "validation", "test"] as const) {
     if (split[part].length === 0) {

@@ -7,12 +7,8 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
-import {
-  loadProblems,
-  type Problem,
-  requireNumericAnswers,
-  splitProblems,
-} from "../../engine/evaluation/data.ts";
+import { loadProblems, type Problem, requireNumericAnswers } from "../../engine/evaluation/data.ts";
+import { splitNotices, splitProblems } from "../../engine/evaluation/split.ts";
 import { seededRandom, shuffled } from "../../engine/random.ts";
 import { InputError } from "../../engine/errors.ts";
 
@@ -53,7 +49,7 @@ function problems(templates: Record<string, number>): Problem[] {
   return Object.entries(templates).flatMap(([templateId, count]) =>
     Array.from({ length: count }, (_, instance) => ({
       id: `${templateId}-${instance}`,
-      question: "How many?",
+      question: `How many of ${templateId} ${instance}?`,
       answer: "#### 1",
       templateId,
       instanceId: String(instance),
@@ -147,6 +143,33 @@ Deno.test("a faulty row is refused with its line, its field and the remedy", asy
   );
 });
 
+Deno.test("fields that other data sets name otherwise are named with the remedy", async () => {
+  const story = await refusal("x.jsonl", '{"Body":"Tom has 3 pens.","Question":"How many?","Answer":3}');
+  assertMatch(story, /has no "question": write its "Body" and "Question" together as "question"\.$/);
+  assertMatch(
+    await refusal("x.jsonl", '{"body":"Tom has 3 pens.","question":"How many?","answer":"3"}'),
+    /tells its problem in "body" beside "question": write both together as "question"\.$/,
+  );
+  assertMatch(
+    await refusal("x.jsonl", '{"problem":"1 + 1?","solution":"2"}'),
+    /rename its "problem" to "question"\.$/,
+  );
+  assertMatch(
+    await refusal("x.jsonl", '{"question":"1 + 1?","final_answer":"2"}'),
+    /rename its "final_answer" to "answer"\.$/,
+  );
+});
+
+Deno.test("a numeric answer keeps every digit", async () => {
+  await withFile(
+    "x.jsonl",
+    '{"question":"a?","answer":12345678901234567890}\n{"question":"b?","answer":1e-7}',
+    async (file) => {
+      assertEquals((await loadProblems(file)).map(({ answer }) => answer), ["12345678901234567890", "1e-7"]);
+    },
+  );
+});
+
 Deno.test("an answer without a number is refused with its line", async () => {
   await withFile(
     "x.jsonl",
@@ -209,6 +232,37 @@ Deno.test("templates of one or two instances are pooled, so that none of the par
   const singles = problems(Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`t${index}`, 1])));
   const { train, validation, test } = splitProblems(singles, 0);
   assertEquals([train.length, validation.length, test.length], [52, 8, 40]);
+});
+
+Deno.test("a question that stands twice, but for white space, stays in one part, counted and said", async () => {
+  const all = problems({ a: 40, b: 40 });
+  const again = all.map((problem) => ({
+    ...problem,
+    id: `${problem.id} again`,
+    question: ` ${problem.question.replaceAll(" ", "  ")}`,
+    instanceId: `${problem.instanceId} again`,
+  }));
+  const split = splitProblems([...all, ...again], 3);
+  const parts = [split.train, split.validation, split.test];
+  const questions = parts.map((part) =>
+    new Set(part.map(({ question }) => question.trim().replace(/\s+/g, " ")))
+  );
+  assertEquals(parts.map((part) => part.length), [42 * 2, 6 * 2, 32 * 2]);
+  assertEquals(questions.map((set) => set.size), [42, 6, 32]);
+  assertEquals(new Set(questions.flatMap((set) => [...set])).size, 80);
+  assertEquals(splitNotices([...all, ...again], "x.jsonl"), [
+    "80 of 160 problems in x.jsonl repeat the question of another one; repetitions stay in one part of the split.",
+  ]);
+  assertEquals(splitNotices(all, "x.jsonl"), []);
+  await withFile(
+    "x.jsonl",
+    '{"question":"a?","answer":"1"}\n{"question":"b?","answer":"2"}',
+    async (file) => {
+      assertEquals(splitNotices(await loadProblems(file), "x.jsonl"), [
+        'x.jsonl names no "original_id", so its 2 problems count as one template.',
+      ]);
+    },
+  );
 });
 
 Deno.test("split fractions that do not add up to 1 are refused", () => {

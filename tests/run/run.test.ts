@@ -12,7 +12,8 @@ import {
 import { componentKinds } from "../../engine/circuit/components.ts";
 import { applyPatch, readPatch } from "../../engine/patch/patch.ts";
 import { InputError } from "../../engine/errors.ts";
-import { loadProblems, splitProblems } from "../../engine/evaluation/data.ts";
+import { loadProblems } from "../../engine/evaluation/data.ts";
+import { splitProblems } from "../../engine/evaluation/split.ts";
 import { evaluateTask } from "../../engine/evaluation/tasks.ts";
 import { Model } from "../../engine/model/model.ts";
 import { fuseCheckpoint } from "../../engine/patch/patched_checkpoint.ts";

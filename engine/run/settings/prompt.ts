@@ -23,6 +23,8 @@ export interface PromptSettings {
   readonly chat: boolean;
   /** Texts before which a completion ends. */
   readonly stop: readonly string[];
+  /** What opens and closes thinking, parted by a space, beside the tags of published models. */
+  readonly thinkingTags?: readonly string[];
   /** Most tokens to generate. */
   readonly maxNewTokens: number;
 }
@@ -37,6 +39,8 @@ export interface PromptChoices {
   readonly chat?: boolean | undefined;
   /** Texts before which a completion ends. */
   readonly stop?: readonly string[] | undefined;
+  /** What opens and closes thinking, parted by a space, beside the tags of published models. */
+  readonly thinkingTags?: readonly string[] | undefined;
   /** Most tokens to generate. */
   readonly maxNewTokens?: number | undefined;
 }
@@ -71,6 +75,13 @@ export const promptDefinitions = {
     otherwise: "the model's own, else the next example's beginning",
     help: "end before this text",
     example: "\\n\\n",
+  }),
+  thinkingTags: setting({
+    name: "thinking-tags",
+    type: listOf(ofSchema(z.string().regex(/^\S+ \S+$/), '"OPEN CLOSE"', "two tags parted by a space")),
+    otherwise: "those of published models, such as <think> </think>",
+    help: "tags around thinking, which is no part of the answer",
+    example: "<work> </work>",
   }),
   maxNewTokens: setting({
     name: "max-new-tokens",
