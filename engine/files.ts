@@ -32,6 +32,11 @@ export async function requireWritable(folder: string): Promise<void> {
   }
 }
 
+/** Where a symbolic link leads, as it is written; undefined for anything that is none. */
+export async function linkTarget(path: string): Promise<string | undefined> {
+  return await Deno.readLink(path).catch(() => undefined);
+}
+
 const unfinished = ".unfinished";
 
 /**

@@ -1,23 +1,53 @@
 /** JSON files that hold one object. */
 import { InputError } from "./errors.ts";
+import { mistakenContents } from "./file_contents.ts";
+import { linkTarget } from "./files.ts";
+
+/**
+ * The text of a file, or undefined where there is none.
+ * @throws {InputError} for a folder, a link to nothing, or a file that may not be read.
+ */
+export async function readTextIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    const missing = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
+    const target = missing ? await linkTarget(path) : undefined;
+    if (target !== undefined) {
+      throw new InputError(
+        `File "${path}" is a link to "${target}", which does not exist; download it again or remove it.`,
+      );
+    }
+    if (missing) return undefined;
+    if (error instanceof Deno.errors.IsADirectory) {
+      throw new InputError(`"${path}" is a folder where a file is needed; remove it or put the file there.`);
+    }
+    if (error instanceof Deno.errors.PermissionDenied) {
+      throw new InputError(`File "${path}" may not be read; change its permissions.`);
+    }
+    throw error;
+  }
+}
 
 /**
  * Reads a JSON file that holds one object, or returns undefined where there is no such file.
- * Throws InputError when it is not JSON or holds anything else.
+ * @throws {InputError} when it is not JSON or holds anything else, saying what it is instead where that can be told.
  */
 export async function readJsonObject(path: string): Promise<Record<string, unknown> | undefined> {
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw error;
-  }
+  const text = await readTextIfThere(path);
+  if (text === undefined) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    throw new InputError(`File "${path}" is not valid JSON; download it again or mend it.`);
+    const mistaken = mistakenContents(new TextEncoder().encode(text.slice(0, 512)));
+    throw new InputError(
+      mistaken
+        ? `File "${path}" is ${mistaken.is}, where JSON is needed; ${mistaken.remedy}.`
+        : text.trim() === ""
+        ? `File "${path}" is empty; download it again.`
+        : `File "${path}" is not valid JSON; download it again or mend it.`,
+    );
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new InputError(

@@ -2,7 +2,7 @@
  * The weights of a model folder, in one safetensors file or in shards. The file format itself lives in
  * safetensors_file.ts and can be imported from here too.
  */
-import { join } from "node:path";
+import { isAbsolute, join, relative } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { readJsonObject } from "../json_objects.ts";
@@ -58,38 +58,47 @@ export class Checkpoint {
 
   /**
    * Opens `model.safetensors` in `dir`, or the shards that `model.safetensors.index.json` lists. Throws
-   * InputError when the folder or a shard is missing, a shard lacks a tensor the index puts there, or a file is
-   * damaged.
+   * InputError when the folder or a shard is missing, a shard lacks a tensor the index puts there, two shards hold one,
+   * or a file is damaged.
    */
   static async open(dir: string): Promise<Checkpoint> {
     const entries = await entriesOf(dir);
     using files = new DisposableStack();
     const byPath = new Map<string, SafetensorsFile>();
-    const openFile = async (name: string) => {
-      const path = join(dir, name);
-      const file = byPath.get(path) ?? files.use(await SafetensorsFile.open(path));
+    const openFile = async (path: string) => {
+      const file = files.use(await SafetensorsFile.open(path));
       byPath.set(path, file);
       return file;
     };
     if (entries.has(singleFile)) {
-      const { tensors } = await openFile(singleFile);
+      const { tensors } = await openFile(join(dir, singleFile));
       return new Checkpoint(dir, files.move(), byPath, tensors);
     }
+    const index = await readIndex(dir, entries);
+    for (const shard of new Set(index.values())) await openFile(await shardPath(dir, shard));
     const tensors = new Map<string, TensorInfo>();
-    for (const [name, shard] of await readIndex(dir, entries)) {
-      if (!entries.has(shard)) {
-        throw new InputError(
-          `Shard "${shard}" named in "${join(dir, indexFile)}" is missing; download the whole model again.`,
-        );
-      }
-      const info = (await openFile(shard)).tensors.get(name);
+    for (const [name, shard] of index) {
+      const path = join(dir, shard);
+      const info = byPath.get(path)!.tensors.get(name);
       if (info === undefined) {
-        const path = join(dir, shard);
         throw new InputError(
           `Tensor "${name}" is not in shard "${path}" where ${indexFile} puts it; download both again.`,
         );
       }
       tensors.set(name, info);
+    }
+    // The index may forget tensors, but shards are read whole everywhere else, so these count too.
+    for (const [path, file] of byPath) {
+      for (const [name, info] of file.tensors) {
+        const other = tensors.get(name) ?? info;
+        if (other.file !== path) {
+          throw new InputError(
+            `Tensor "${name}" is both in shard "${other.file}" and in "${path}", so nobody can tell which is meant; ` +
+              "download the whole model again.",
+          );
+        }
+        tensors.set(name, info);
+      }
     }
     return new Checkpoint(dir, files.move(), byPath, tensors);
   }
@@ -164,6 +173,22 @@ async function entriesOf(dir: string): Promise<Set<string>> {
     const fault = missing ? "does not exist" : "is not a folder";
     throw new InputError(`Model folder "${dir}" ${fault}; pass one in Hugging Face layout.`);
   }
+}
+
+/** The path of a shard that the index names, which may lie in a subfolder. Throws InputError when it is not there. */
+async function shardPath(dir: string, shard: string): Promise<string> {
+  const path = join(dir, shard);
+  const inside = relative(dir, path);
+  if (isAbsolute(shard) || inside.startsWith("..")) {
+    throw new InputError(
+      `Shard "${shard}" named in "${join(dir, indexFile)}" lies outside of the model folder; move it inside.`,
+    );
+  }
+  // A link to nothing is told apart from nothing when it is opened.
+  if (await Deno.lstat(path).then(() => true, () => false)) return path;
+  throw new InputError(
+    `Shard "${shard}" named in "${join(dir, indexFile)}" is missing; download the whole model again.`,
+  );
 }
 
 /** Shards by the names of the tensors in them. */

@@ -1,38 +1,35 @@
 /**
- * One safetensors file (https://huggingface.co/docs/safetensors), read or written: 8 bytes of header length, a
- * JSON header giving dtype, shape and byte range of each tensor by name, then the tensors' bytes, row-major and
- * little-endian like every machine with WebGPU. Tensors are read range by range, never the file whole, so that
+ * One safetensors file (https://huggingface.co/docs/safetensors), read or written: a header (safetensors_header.ts), then
+ * the tensors' bytes, row-major and little-endian like every machine with WebGPU. Tensors are read range by range, never the file whole, so that
  * models larger than memory can be streamed.
  */
 import { basename, dirname, join } from "node:path";
-import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
+import { mistakenContents } from "../file_contents.ts";
+import { linkTarget } from "../files.ts";
+import {
+  bitsOf,
+  type DType,
+  elementCount,
+  type FloatType,
+  type Header,
+  isFloat,
+  mostHeaderBytes,
+  parseHeader,
+  showShape,
+  type TensorInfo,
+  wrongType,
+} from "./safetensors_header.ts";
 
-/** Bytes of one element. */
-// deno-fmt-ignore
-const elementBytes = {
-  BOOL: 1, U8: 1, I8: 1, F8_E4M3: 1, F8_E5M2: 1, U16: 2, I16: 2, F16: 2, BF16: 2,
-  U32: 4, I32: 4, F32: 4, U64: 8, I64: 8, F64: 8,
-} as const;
-
-/** Element type of a stored tensor. */
-export type DType = keyof typeof elementBytes;
-
-/** Element types that weights may have. */
-export type FloatType = "F32" | "F16" | "BF16";
-
-/** Where one tensor lies. */
-export interface TensorInfo {
-  readonly name: string;
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  /** Path of the file that holds it. */
-  readonly file: string;
-  /** First byte of its data, counted from the start of the file. */
-  readonly byteStart: number;
-  /** One past its last byte. */
-  readonly byteEnd: number;
-}
+export {
+  type DType,
+  elementCount,
+  type FloatType,
+  isFloat,
+  showShape,
+  type TensorInfo,
+  wrongType,
+} from "./safetensors_header.ts";
 
 /** A tensor in memory: Int32Array for I32, otherwise float32. */
 export interface LoadedTensor {
@@ -47,14 +44,6 @@ export interface TensorToWrite {
   readonly shape: readonly number[];
   readonly data: Float32Array | Int32Array | Uint16Array;
 }
-
-const natural = z.int().nonnegative();
-const entrySchema = z.object({
-  dtype: z.enum(Object.keys(elementBytes) as DType[]),
-  shape: z.array(natural),
-  data_offsets: z.tuple([natural, natural]),
-});
-const headerSchema = z.looseObject({ __metadata__: z.record(z.string(), z.string()).default({}) });
 
 /** How the data of each type that can be written is held in memory. */
 const arrayTypes = { F32: Float32Array, I32: Int32Array, F16: Uint16Array, BF16: Uint16Array } as const;
@@ -76,7 +65,7 @@ export class SafetensorsFile {
 
   /**
    * Opens a file and checks its header against its size. Throws InputError when the file is missing, truncated
-   * or not safetensors, naming the tensor where one is to blame.
+   * or not safetensors, naming the tensor where one is to blame, or what the file is instead.
    */
   static async open(path: string): Promise<SafetensorsFile> {
     const handle = await openToRead(path);
@@ -93,10 +82,12 @@ export class SafetensorsFile {
 
   /**
    * The stored bytes of `count` elements of a tensor, beginning with element `from` in row-major order.
-   * Throws RangeError when they lie outside of the tensor, InputError when the file has been cut short since.
+   * Throws RangeError when they lie outside of the tensor, InputError when the file has been cut short since or
+   * elements of the tensor's type do not fill whole bytes.
    */
   async read(info: TensorInfo, from: number, count: number): Promise<Uint8Array<ArrayBuffer>> {
-    const size = elementBytes[info.dtype];
+    const size = (bitsOf(info.dtype) ?? 0) / 8;
+    if (size < 1) throw wrongType(info);
     const start = info.byteStart + from * size;
     if (from < 0 || count < 0 || start + count * size > info.byteEnd) {
       throw new RangeError(`Elements ${from} to ${from + count} are outside of tensor "${info.name}"`);
@@ -123,7 +114,7 @@ export async function readTensors(path: string): Promise<Map<string, LoadedTenso
     const { dtype, shape } = info;
     const bytes = await file.read(info, 0, elementCount(shape));
     if (dtype !== "I32" && !isFloat(dtype)) throw wrongType(info);
-    const data = dtype === "I32" ? new Int32Array(bytes.buffer) : widenToFloat32(bytes, dtype);
+    const data = isFloat(dtype) ? widenToFloat32(bytes, dtype) : new Int32Array(bytes.buffer);
     loaded.set(name, { dtype, shape, data });
   }
   return loaded;
@@ -188,78 +179,52 @@ export function encodeHeader(header: Readonly<Record<string, unknown>>): Uint8Ar
   return head;
 }
 
-/** Number of elements of a tensor of this shape. */
-export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
-
-/** Whether a tensor of this type can serve as a weight. */
-export function isFloat(dtype: DType): dtype is FloatType {
-  return dtype === "F32" || dtype === "F16" || dtype === "BF16";
-}
-
 async function openToRead(path: string): Promise<Deno.FsFile> {
   try {
     return await Deno.open(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) throw error;
-    throw new InputError(`File "${path}" does not exist; pass the path of a safetensors file.`);
+    const target = await linkTarget(path);
+    throw new InputError(
+      target === undefined
+        ? `File "${path}" does not exist; pass the path of a safetensors file.`
+        : `File "${path}" is a link to "${target}", which does not exist; download it again.`,
+    );
   }
 }
 
-/** Reads the header and checks that every tensor it lists lies inside of the file and fits its shape. */
-async function readHeader(handle: Deno.FsFile, path: string, size: number) {
+async function readHeader(handle: Deno.FsFile, path: string, size: number): Promise<Header> {
+  /** The refusal of a file that is none of ours: what it is, if that can be told, else `fault`. */
+  const refusal = async (fault: string) => {
+    const mistaken = mistakenContents(await readAt(handle, path, 0, Math.min(size, 512)));
+    return new InputError(
+      mistaken
+        ? `File "${path}" is ${mistaken.is}, where safetensors are needed; ${mistaken.remedy}.`
+        : `File "${path}" ${fault}; download it again.`,
+    );
+  };
   if (size < 8) {
-    throw new InputError(
-      `File "${path}" is only ${size} bytes long, too short for a safetensors file; download it again.`,
+    throw await refusal(
+      size === 0 ? "is empty" : `is only ${size} bytes long, too short for a safetensors file`,
     );
   }
-  const lengthBytes = await readAt(handle, path, 0, 8);
-  const length = Number(new DataView(lengthBytes.buffer).getBigUint64(0, true));
+  const length = Number(new DataView((await readAt(handle, path, 0, 8)).buffer).getBigUint64(0, true));
   if (length > size - 8) {
-    throw new InputError(
-      `File "${path}" announces a header of ${length} bytes but is only ${size} bytes long, ` +
-        "so it is truncated or no safetensors file; download it again.",
+    throw await refusal(
+      `announces a header of ${length} bytes but is only ${size} bytes long, ` +
+        "so it is truncated or no safetensors file",
     );
   }
-  const { __metadata__: metadata, ...entries } = parseHeader(await readAt(handle, path, 8, length), path);
-  const tensors = new Map<string, TensorInfo>();
-  for (const [name, entry] of Object.entries(entries)) {
-    tensors.set(name, checkEntry(name, entry, path, 8 + length, size));
-  }
-  return { tensors, metadata };
-}
-
-function parseHeader(bytes: Uint8Array, path: string): z.infer<typeof headerSchema> {
-  try {
-    return headerSchema.parse(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)));
-  } catch {
-    throw new InputError(
-      `File "${path}" has a header that is not safetensors JSON, so it is damaged or of another format; ` +
-        "download it again.",
+  if (length > mostHeaderBytes) {
+    throw await refusal(
+      `announces a header of ${length} bytes, where safetensors allow ${mostHeaderBytes} at most`,
     );
   }
-}
-
-function checkEntry(name: string, entry: unknown, path: string, dataStart: number, size: number): TensorInfo {
-  const refusal = (fault: string) =>
-    new InputError(`Tensor "${name}" in file "${path}" ${fault}; download it again.`);
-  const { data, error } = entrySchema.safeParse(entry);
-  if (error) {
-    const [field] = error.issues[0]!.path;
-    if (field === undefined) throw refusal(`has ${JSON.stringify(entry)} for an entry`);
-    const value = JSON.stringify((entry as Record<PropertyKey, unknown>)[field]);
-    throw refusal(`has ${value ?? "nothing"} for its ${String(field)}`);
+  const header = parseHeader(await readAt(handle, path, 8, length), path, 8 + length, size);
+  if (header === undefined) {
+    throw await refusal("has a header that is not safetensors JSON, so it is damaged or of another format");
   }
-  const { dtype, shape, data_offsets: [start, end] } = data;
-  if (dataStart + end > size) {
-    throw refusal(`ends at byte ${dataStart + end} but the file has only ${size}, so it is truncated`);
-  }
-  const needed = elementCount(shape) * elementBytes[dtype];
-  if (end - start !== needed) {
-    throw refusal(`spans ${end - start} bytes where shape ${showShape(shape)} of ${dtype} needs ${needed}`);
-  }
-  return { name, dtype, shape, file: path, byteStart: dataStart + start, byteEnd: dataStart + end };
+  return header;
 }
 
 async function readAt(handle: Deno.FsFile, path: string, start: number, length: number) {
@@ -278,17 +243,4 @@ async function readAt(handle: Deno.FsFile, path: string, start: number, length: 
 /** Writes all of `bytes`, however many the system takes at a time. */
 export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
-}
-
-/** A shape as messages show it. */
-export function showShape(shape: readonly number[]): string {
-  return `[${shape.join(", ")}]`;
-}
-
-/** The error for a tensor whose type is of no use where it is wanted. */
-export function wrongType({ name, file, dtype }: TensorInfo): InputError {
-  return new InputError(
-    `Tensor "${name}" in file "${file}" is stored as ${dtype}, but only F32, F16 and BF16 can be used here; ` +
-      "convert it to one of them.",
-  );
 }

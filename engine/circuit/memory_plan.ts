@@ -9,7 +9,7 @@ import { type MemoryPart, memoryParts } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../model/architecture.ts";
 import { generate } from "../model/generate.ts";
 import { Model } from "../model/model.ts";
-import type { DType } from "../checkpoint/checkpoint.ts";
+import type { FloatType } from "../checkpoint/checkpoint.ts";
 import { SharedPrefix } from "../model/shared_prefix.ts";
 import type { StorageChoice, WeightSource } from "../model/weights.ts";
 import type { Selection } from "./components.ts";
@@ -93,7 +93,7 @@ export interface MemoryPlan {
 export interface PlanRequest {
   readonly config: ModelConfig;
   /** A checkpoint, or the format that its weights would have in one. */
-  readonly weights: WeightSource | Extract<DType, "F32" | "F16" | "BF16">;
+  readonly weights: WeightSource | FloatType;
   readonly storage?: StorageChoice;
   readonly contextLength?: number;
   /** Most bytes of keys and values that a stage holds at once, default as LoadOptions. */
@@ -111,7 +111,7 @@ export async function planMemory(request: PlanRequest): Promise<MemoryPlan> {
   const { config, limits, gpuMemory } = request;
   const gpu = new SizingGpu(limits, request.software ?? false);
   const described = typeof request.weights === "string";
-  const source = described ? withoutValues(request.weights as DType) : request.weights as WeightSource;
+  const source = described ? withoutValues(request.weights as FloatType) : request.weights as WeightSource;
   using model = await Model.from(gpu, config, { ...bind(source), readRaw: noValues }, {
     // Without a checkpoint's size to go by, 16-bit formats stay what they are.
     storage: described && request.storage !== "f32" ? "checkpoint" : request.storage ?? "auto",
@@ -277,7 +277,7 @@ function evenly(model: Model, fraction: number): Selection {
 }
 
 /** Weights of any name and shape, all stored alike. */
-function withoutValues(dtype: DType): Omit<WeightSource, "readRaw"> {
+function withoutValues(dtype: FloatType): Omit<WeightSource, "readRaw"> {
   const tensor = (name: string, shape: readonly number[] = []) => ({
     name,
     dtype,

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { InputError } from "../../engine/errors.ts";
 import { Checkpoint, readTensors, writeSafetensors } from "../../engine/checkpoint/checkpoint.ts";
 
@@ -187,7 +187,7 @@ Deno.test("an index without a usable weight map is refused", () =>
 
 Deno.test("an index that is not JSON is refused", () =>
   inTempDir(async (dir) => {
-    await Deno.writeTextFile(join(dir, index), "<html>");
+    await Deno.writeTextFile(join(dir, index), "{weights}");
     await assertRefused(dir, `File "${dir}/${index}" is not valid JSON; download it again or mend it.`);
   }));
 
@@ -199,4 +199,91 @@ Deno.test("a truncated shard is refused, naming it", () =>
       dir,
       `File "${dir}/${shards[2]}" is only 4 bytes long, too short for a safetensors file; download it again.`,
     );
+  }));
+
+/** A folder of two shards, by file name the tensors in it, and an index. */
+async function writeShards(
+  dir: string,
+  files: Record<string, Record<string, number[]>>,
+  weight_map: Record<string, string>,
+) {
+  for (const [file, tensors] of Object.entries(files)) {
+    await Deno.mkdir(dirname(join(dir, file)), { recursive: true });
+    await writeSafetensors(
+      join(dir, file),
+      Object.fromEntries(
+        Object.entries(tensors).map((
+          [name, data],
+        ) => [name, { dtype: "F32", shape: [data.length], data: new Float32Array(data) }]),
+      ),
+    );
+  }
+  await Deno.writeTextFile(join(dir, index), JSON.stringify({ weight_map }));
+}
+
+Deno.test("shards in subfolders are read", () =>
+  inTempDir(async (dir) => {
+    const files = { "weights/one.safetensors": { a: [1, 2] }, "two.safetensors": { b: [3] } };
+    await writeShards(dir, files, { a: "weights/one.safetensors", b: "./two.safetensors" });
+    using checkpoint = await Checkpoint.open(dir);
+    assertEquals(checkpoint.names(), ["a", "b"]);
+    assertEquals([...await checkpoint.readFloat32("a")], [1, 2]);
+    assertEquals([...await checkpoint.readFloat32("b")], [3]);
+  }));
+
+Deno.test("a shard outside of the model folder is refused", () =>
+  inTempDir(async (dir) => {
+    for (const shard of ["../one.safetensors", "/one.safetensors"]) {
+      await writeShards(dir, {}, { a: shard });
+      await assertRefused(
+        dir,
+        `Shard "${shard}" named in "${dir}/${index}" lies outside of the model folder; move it inside.`,
+      );
+    }
+  }));
+
+Deno.test("tensors that the index forgets count all the same", () =>
+  inTempDir(async (dir) => {
+    await writeShards(dir, { "one.safetensors": { a: [1], forgotten: [2] } }, { a: "one.safetensors" });
+    using checkpoint = await Checkpoint.open(dir);
+    assertEquals(checkpoint.names(), ["a", "forgotten"]);
+  }));
+
+Deno.test("a tensor in two shards is refused", () =>
+  inTempDir(async (dir) => {
+    const files = { "one.safetensors": { a: [1] }, "two.safetensors": { a: [2], b: [3] } };
+    await writeShards(dir, files, { a: "one.safetensors", b: "two.safetensors" });
+    await assertRefused(
+      dir,
+      `Tensor "a" is both in shard "${dir}/one.safetensors" and in "${dir}/two.safetensors", ` +
+        "so nobody can tell which is meant; download the whole model again.",
+    );
+  }));
+
+Deno.test("a link to nothing in place of weights is refused as what it is", () =>
+  inTempDir(async (dir) => {
+    await Deno.symlink("../blobs/0123", join(dir, "model.safetensors"));
+    await assertRefused(
+      dir,
+      `File "${dir}/model.safetensors" is a link to "../blobs/0123", which does not exist; download it again.`,
+    );
+    await Deno.remove(join(dir, "model.safetensors"));
+    await writeShards(dir, {}, { a: "one.safetensors" });
+    await Deno.symlink("gone", join(dir, "one.safetensors"));
+    await assertRefused(
+      dir,
+      `File "${dir}/one.safetensors" is a link to "gone", which does not exist; download it again.`,
+    );
+  }));
+
+Deno.test("a folder in place of weights, or of a shard, is refused", () =>
+  inTempDir(async (dir) => {
+    await writeShards(dir, {}, { a: "one.safetensors" });
+    for (const name of ["one.safetensors", "model.safetensors"]) {
+      await Deno.mkdir(join(dir, name));
+      await assertRefused(
+        dir,
+        `Path "${dir}/${name}" is not a file; pass the path of a safetensors file.`,
+      );
+    }
   }));

@@ -253,9 +253,56 @@ const damaged: { what: string; header: unknown; dataBytes?: number; message: str
     message: 'Tensor "a" in file "PATH" has 5 for an entry; download it again.',
   },
   {
-    what: "an entry of unknown type",
+    what: "a type that is no text",
+    header: { a: { ...entry, dtype: 31 } },
+    message: 'Tensor "a" in file "PATH" has 31 for its dtype; download it again.',
+  },
+  {
+    what: "an unknown type that is needed",
     header: { a: { ...entry, dtype: "F31" } },
-    message: 'Tensor "a" in file "PATH" has "F31" for its dtype; download it again.',
+    message: wrongType.replace("I64", "F31"),
+  },
+  {
+    what: "a type of less than a byte that is needed",
+    header: { a: { ...entry, dtype: "F4", shape: [48] } },
+    message: wrongType.replace("I64", "F4"),
+  },
+  {
+    what: "an unknown type whose data end before they begin",
+    header: { a: { ...entry, dtype: "F31", data_offsets: [24, 0] } },
+    message: 'Tensor "a" in file "PATH" ends 24 bytes before it begins; download it again.',
+  },
+  {
+    what: "a tensor named twice",
+    header: `{"a":${JSON.stringify(entry)},"b":${JSON.stringify(entry)},"\\u0061":${JSON.stringify(entry)}}`,
+    message: 'File "PATH" names "a" twice in its header, so nobody can tell which is meant; ' +
+      "download it again or write it anew.",
+  },
+  {
+    what: "a tensor inside of another",
+    header: { a: entry, b: { ...entry, shape: [1], data_offsets: [8, 12] } },
+    message: 'Tensor "b" in file "PATH" begins inside of tensor "a"; download it again or write it anew.',
+  },
+  {
+    what: "two names for the same bytes",
+    header: { a: entry, b: entry },
+    message: 'Tensor "b" in file "PATH" begins inside of tensor "a"; download it again or write it anew.',
+  },
+  {
+    what: "a gap between tensors",
+    header: {
+      b: { ...entry, shape: [1], data_offsets: [8, 12] },
+      a: { ...entry, shape: [1], data_offsets: [0, 4] },
+    },
+    dataBytes: 12,
+    message: 'Tensor "b" in file "PATH" leaves 4 bytes before it that belong to no tensor; ' +
+      "download it again or write it anew.",
+  },
+  {
+    what: "bytes after the last tensor",
+    header: { a: entry },
+    dataBytes: 27,
+    message: 'File "PATH" has 3 bytes after its last tensor that belong to none; download it again.',
   },
   {
     what: "an entry with a negative size",
@@ -296,3 +343,78 @@ for (const { what, header, dataBytes, message } of damaged) {
       await assertRefused(() => readTensors(path), message.replace("PATH", path));
     }));
 }
+
+Deno.test("a tensor of a type nobody knows does not keep one from reading the others", () =>
+  inTempDir(async (dir) => {
+    const path = join(dir, "newer.safetensors");
+    const b = { dtype: "F32", shape: [2], data_offsets: [5, 13] };
+    await writeRaw(path, { a: { dtype: "X5", shape: [10], data_offsets: [0, 5] }, b }, 13);
+    using file = await SafetensorsFile.open(path);
+    assertEquals([...file.tensors.keys()], ["a", "b"]);
+    assertEquals((await file.read(file.tensors.get("b")!, 0, 2)).length, 8);
+  }));
+
+const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123456\n";
+const archive = new Uint8Array([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3]);
+/** What stands in place of weights, what the message says it is, and what to do. */
+const mistaken: [string | Uint8Array<ArrayBuffer>, string, string][] = [
+  [
+    pointer,
+    "a Git LFS pointer, which stands for the contents in a clone without Git LFS",
+    'run "git lfs pull" there or download it again',
+  ],
+  [
+    "\n <!DOCTYPE html><html></html>",
+    "a web page, as sites answer with when a download needs a login or a licence to be accepted",
+    "log in or accept it there and download it again",
+  ],
+  [
+    '<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
+    "an XML text, as storage services answer with when they refuse a download",
+    "download it again",
+  ],
+  [
+    "Entry not found",
+    "an error message of the site it was to come from",
+    "check the name and your access and download it again",
+  ],
+  [archive, "a gzip archive", "unpack it first"],
+  ["GGUF\x03\0\0\0\0\0", "a GGUF file", "get the model in safetensors"],
+  [
+    "PK\x03\x04archive/data.pkl",
+    "a ZIP archive, as PyTorch's pickled weights are",
+    "unpack it or convert the weights to safetensors",
+  ],
+  [new Uint8Array(100), "nothing but zeros, as downloads leave that broke off", "download it again"],
+];
+
+for (const [contents, is, remedy] of mistaken) {
+  Deno.test(`${is.split(",")[0]} in place of weights is refused as what it is`, () =>
+    inTempDir(async (dir) => {
+      const path = join(dir, "model.safetensors");
+      await Deno.writeFile(path, await new Blob([contents]).bytes());
+      await assertRefused(
+        () => SafetensorsFile.open(path),
+        `File "${path}" is ${is}, where safetensors are needed; ${remedy}.`,
+      );
+    }));
+}
+
+Deno.test("a good file may begin like an archive", () =>
+  inTempDir(async (dir) => {
+    const path = join(dir, "chance.safetensors");
+    const header = JSON.stringify({ a: entry }).padEnd(0x8b1f);
+    const head = new Uint8Array(8);
+    new DataView(head.buffer).setBigUint64(0, BigInt(header.length), true);
+    await Deno.writeFile(path, await new Blob([head, header, new Uint8Array(24)]).bytes());
+    assertEquals(head.subarray(0, 2), archive.subarray(0, 2));
+    using file = await SafetensorsFile.open(path);
+    assertEquals(file.tensors.size, 1);
+  }));
+
+Deno.test("an empty file is refused as such", () =>
+  inTempDir(async (dir) => {
+    const path = join(dir, "model.safetensors");
+    await Deno.writeFile(path, new Uint8Array());
+    await assertRefused(() => SafetensorsFile.open(path), `File "${path}" is empty; download it again.`);
+  }));
