@@ -91,8 +91,9 @@ type Stated = { readonly value: ReadNumber } | null;
  */
 function ofStatement(statement: string): Stated {
   const { plain, numbers } = findNumbers(statement);
-  const [first] = numbers;
-  if (!first) return null;
+  const [first, second] = numbers;
+  if (!first) return /\d/.test(plain) ? { value: undefined } : null; // x8 is a statement, but of what?
+  if (second && plain.slice(first.end, second.start).trim() === "") return { value: undefined }; // 64 24: which of them?
   const equals = plain.lastIndexOf("=");
   const result = equals < 0 ? undefined : numbers.find(({ start }) => start > equals);
   if (result !== undefined) {
@@ -114,7 +115,7 @@ function ofLine(line: string): Stated {
 }
 
 const stated = ({ value }: FoundNumber): Stated => ({ value });
-const hasNumber = (text: string) => findNumbers(text).numbers.length > 0;
+const hasNumber = (text: string) => /\d/.test(text) || findNumbers(text).numbers.length > 0;
 
 function firstOf(text: string, pattern: RegExp, holds: (match: RegExpExecArray) => boolean) {
   for (const match of text.matchAll(pattern)) if (holds(match)) return match;

@@ -61,6 +61,8 @@ Deno.test("a completion states the number of its first statement, else its last 
     ["3 + 4 = 7\n\nProblem 2. Ann has 12 pens.", 7],
     ["Question: 12", 12],
     ["so 12,5", undefined],
+    ["The answer is 64 24.", undefined],
+    ["3 + 5 = 8. The answer is x8.", undefined],
     ["none", undefined],
     ["", undefined],
   ];
