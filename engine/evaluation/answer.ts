@@ -16,6 +16,13 @@ export type SingleNumber =
   | { readonly value: ExactNumber }
   | { readonly fault: "none" | "several" | "unreadable" };
 
+/** What is said of a reference answer that states no number for certain. */
+export const answerFaults = {
+  none: "states no number",
+  several: "states several numbers",
+  unreadable: "states a number that cannot be read for certain",
+} as const;
+
 /** The one number of a text, behind its last `=` if a number stands there; words and units beside it do not matter. */
 export function singleNumber(text: string): SingleNumber {
   const { plain, numbers } = findNumbers(text);

@@ -5,7 +5,7 @@ import { parquetReadObjects } from "npm:hyparquet@1.31.5";
 import { compressors } from "npm:hyparquet-compressors@1.1.2";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
-import { referenceNumber } from "./answer.ts";
+import { answerFaults, referenceNumber } from "./answer.ts";
 
 /** One question with its reference answer. */
 export interface Problem {
@@ -67,12 +67,6 @@ export async function loadProblems(file: string): Promise<Problem[]> {
     line: row.line,
   }));
 }
-
-const answerFaults = {
-  none: "states no number",
-  several: "states several numbers",
-  unreadable: "states a number that cannot be read for certain",
-} as const;
 
 /**
  * Makes sure that every answer can be scored as a number, and that the number is beyond doubt.

@@ -12,6 +12,7 @@ import { basename, dirname, extname, join } from "node:path";
 import { parse } from "npm:yaml@2.9.1";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../../errors.ts";
+import { answerFaults, referenceNumber } from "../answer.ts";
 import { isCorrectNumber, isExactMatch } from "../scoring.ts";
 import type { TaskRows } from "./prompts.ts";
 import { matchOf, noAnswer } from "./filters.ts";
@@ -90,6 +91,9 @@ export async function readTaskFile(path: string): Promise<OwnTask> {
     return rows;
   };
   const rows = check(found, file);
+  if (scorer === "number") {
+    rows.forEach((row, i) => requireNumber(task.answer(row), `Row ${i + 1} of data file "${file}"`));
+  }
   const shots = description.shots_data === undefined ? undefined : at(description.shots_data);
   const shotDocs = shots === undefined ? rows : check(await readRows(shots), shots);
   const said = worked && (scorer !== "number" || !description.scorer) &&
@@ -97,6 +101,15 @@ export async function readTaskFile(path: string): Promise<OwnTask> {
       scorer === "number" ? "their numbers are compared" : `scorer ${scorer} compares all of their text`
     }.`;
   return { task, rows: { rows, docs: rows, shotDocs }, ...(said && { said }) };
+}
+
+function requireNumber(answer: string, place: string): void {
+  const read = referenceNumber(answer);
+  if ("value" in read) return;
+  throw new InputError(
+    `${place} has the answer ${JSON.stringify(answer)}, which ${answerFaults[read.fault]}.`,
+    "tasks",
+  );
 }
 
 async function readDescription(path: string): Promise<Description> {

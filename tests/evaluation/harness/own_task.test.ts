@@ -82,6 +82,7 @@ Deno.test("what describes no task is refused in a sentence", async () => {
   await refused({ colour: "red" }, "colour");
   await refused({ prompt: "{riddle}" }, 'no field "riddle"');
   await refused({ scorer: "regex" }, "needs a pattern");
+  await refused({ scorer: "number" }, 'has the answer "Paris", which states no number.');
   await refused({ scorer: "regex", pattern: "(" }, "not a regular expression");
   await refused({ scorer: "choice" }, "needs choices");
   await refused({ choices: "options", answer: "Oslo" }, "none of 2 choices");
