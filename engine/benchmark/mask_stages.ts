@@ -115,7 +115,7 @@ export function fullPrefixStage(length: number, quick = false): Stage {
         pairs: { ids, weights },
         objective: "logit-difference",
         sinks: { mask: { values: mask, gradient } },
-        keepActivations: true,
+        keepFrom: 0,
       });
       const { free } = recordMaskStep(plan, mask, gradient, results);
       const timing = await measure(effort, (repeats) => runAndWait(plan, repeats));

@@ -114,7 +114,7 @@ export const fullUpdateStage: Stage = {
       batch,
       caches: Array.from({ length: layers }, () => own(model.cache(batch.count, "cache"))),
       chosen: last,
-      keepActivations: true,
+      keepFrom: 0,
       pairs: {
         ids: own(gpu.upload(pairIds(pairs), [examples, 2], "pair ids")),
         weights: own(

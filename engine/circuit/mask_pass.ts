@@ -61,7 +61,7 @@ export class OneTokenMaskPass implements Disposable {
       pairs: this.pairs,
       objective: "logit-difference",
       sinks: { mask: { values: this.mask, gradient: this.gradient } },
-      keepActivations: true,
+      keepFrom: 0,
     });
   }
 

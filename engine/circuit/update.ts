@@ -26,8 +26,10 @@ export interface UpdateOptions {
   readonly rate: number;
   /** Decoupled weight decay of AdamW, on selected rows only. */
   readonly weightDecay: number;
-  /** Tokens per forward and backward pass. */
+  /** Tokens per forward and backward pass; see PairPassOptions. */
   readonly tokensPerPass?: number;
+  /** Whether what all examples begin with is computed once a step; default: where that saves a quarter of the tokens. */
+  readonly sharePrefix?: boolean;
 }
 
 /** Values of the overlaid rows, per matrix. */
@@ -94,6 +96,7 @@ export class SparseUpdate implements Disposable {
     this.passes = new PairPasses(model, examples, options.objective, { weights: this.gradients }, {
       lowest: { layer, depth: attention ? "attention" : "mlp" },
       ...(options.tokensPerPass !== undefined && { tokensPerPass: options.tokensPerPass }),
+      ...(options.sharePrefix !== undefined && { sharePrefix: options.sharePrefix }),
     });
     const tensors = [...this.gradients.values()].flat().map(({ tensor }) => tensor);
     const { totals, at } = this.passes.squaredGradientAt;
@@ -105,7 +108,7 @@ export class SparseUpdate implements Disposable {
   /** The plans of a step and how often it runs each: for measurement. */
   get recorded(): readonly { readonly plan: Plan; readonly passes: number }[] {
     const once = [this.clearing, this.norming, this.stepping].map((plan) => ({ plan, passes: 1 }));
-    return [this.passes.recorded, ...once];
+    return [...this.passes.recorded, ...once];
   }
 
   /** Number of f32 values that may move. */

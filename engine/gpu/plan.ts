@@ -44,9 +44,17 @@ export class Plan implements Disposable {
   private readonly steps: Step[] = [];
   private readonly owned: Tensor[] = [];
   private readonly reusable: Tensor[] = [];
+  private readonly borrowed: readonly Tensor[];
   private uniforms: GPUBuffer | undefined;
 
-  constructor(readonly gpu: Gpu, readonly label: string) {}
+  /**
+   * Plans that run one after the other may share temporaries: what `lender` has recycled by now serves this plan too, which
+   * then must not outlive it.
+   */
+  constructor(readonly gpu: Gpu, readonly label: string, lender?: Plan) {
+    this.borrowed = lender ? [...lender.reusable] : [];
+    this.reusable.push(...this.borrowed);
+  }
 
   /** Number of dispatches recorded. */
   get length(): number {
@@ -68,6 +76,11 @@ export class Plan implements Disposable {
     return tensor;
   }
 
+  /** Whether the tensor is a temporary of this plan, so that it may recycle it. */
+  owns(tensor: Tensor): boolean {
+    return [this.owned, this.borrowed].some((own) => own.some(({ handle }) => handle === tensor.handle));
+  }
+
   /**
    * Declares that no later step needs these temporaries' contents.
    *
@@ -76,7 +89,7 @@ export class Plan implements Disposable {
   recycle(...tensors: (Tensor | undefined)[]) {
     for (const tensor of tensors) {
       if (!tensor) continue;
-      if (!this.owned.some(({ handle }) => handle === tensor.handle)) {
+      if (!this.owns(tensor)) {
         throw new Error(`Plan ${this.label} cannot recycle ${tensor.label}, which it did not make.`);
       }
       if (this.reusable.some(({ handle }) => handle === tensor.handle)) {

@@ -15,7 +15,7 @@ export interface CapacityOf {
 }
 
 /** Bytes of one position's keys and values in one layer's cache [rows, 2, K, C]. */
-function rowBytes({ keyValueHeads, headWidth }: ModelConfig): number {
+export function rowBytes({ keyValueHeads, headWidth }: ModelConfig): number {
   return 8 * keyValueHeads * headWidth;
 }
 

@@ -43,12 +43,10 @@ export interface LastTokens {
   readonly scatter: Tensor;
 }
 
-/** What a layer's backward pass needs of its forward pass. Absent norms leave their field undefined. */
-export interface LayerActivations {
-  /** Input and output of the layer, residual stream [N, D]. With `last`, everything from `q` on has P rows instead of N. */
+/** What the backward pass of a layer's part up to its keys and values needs. */
+export interface ProjectionActivations {
+  /** Input of the layer, residual stream [N, D]. */
   readonly x: Tensor;
-  readonly out: Tensor;
-  readonly last: LastTokens | undefined;
   /** Input of qkv: x or its norm [N, D]. */
   readonly attentionInput: Tensor;
   /** Projections before and after mask scaling [N, (H + 2K)·C]; the same tensor without a mask. */
@@ -56,6 +54,16 @@ export interface LayerActivations {
   readonly qkv: Tensor;
   /** Rotated queries [N, H·C]. */
   readonly q: Tensor;
+}
+
+/**
+ * What a layer's backward pass needs of its forward pass. Absent norms leave their field undefined. With `last`, everything
+ * from `q` on has P rows instead of N.
+ */
+export interface LayerActivations extends ProjectionActivations {
+  /** Output of the layer, residual stream [N, D]. */
+  readonly out: Tensor;
+  readonly last: LastTokens | undefined;
   /** Per-head outputs [N, H·C] and softmax statistics [N, H, 2]. */
   readonly attended: Tensor;
   readonly stats: Tensor;
@@ -123,7 +131,7 @@ export function recordEmbedding(plan: Plan, model: Decoder, batch: TokenBatch): 
 }
 
 /** The part of a layer up to its keys and values in the cache: all a prefill needs of the last layer. */
-function recordProjections(
+export function recordProjections(
   plan: Plan,
   model: Decoder,
   l: number,
@@ -132,7 +140,7 @@ function recordProjections(
   cache: Tensor,
   options: ForwardOptions,
   normed?: Tensor,
-) {
+): ProjectionActivations {
   const { config } = model;
   const weights = model.weights.layers[l]!;
   const { queryHeads: H, keyValueHeads: K, headWidth: C } = config;
@@ -167,7 +175,7 @@ function recordProjections(
   const q = plan.temp([n, H * C], "rotated q");
   rotaryAppend(plan, batch, attentionShape(config, l), model.anglesOf(l), qk, qkv, q, cache);
   if (qk !== qkv) plan.recycle(qk);
-  return { attentionInput, qkvUnmasked, qkv, q };
+  return { x, attentionInput, qkvUnmasked, qkv, q };
 }
 
 /** Records one layer, with `last` only for the last tokens beyond keys and values; no activations are recycled. */
@@ -250,15 +258,15 @@ export function recordLayer(
     mlpOutput,
     nextInput,
   };
-  return { x, out, last, ...projections, q, ...own };
+  return { ...projections, out, last, q, ...own };
 }
 
-/** Recycles a layer's activations apart from `keep`. */
+/** Recycles those of a layer's activations that the plan made, apart from `keep`. */
 export function recycleActivations(plan: Plan, activations: LayerActivations, ...keep: Tensor[]) {
   const { last: _, nextInput: __, ...tensors } = activations;
   const unique = new Set(Object.values(tensors));
   keep.forEach((tensor) => unique.delete(tensor));
-  plan.recycle(...unique);
+  plan.recycle(...[...unique].filter((tensor) => tensor && plan.owns(tensor)));
 }
 
 /** Records embedding and all layers, keeping nothing but the result: the residual stream [N, D]. */

@@ -1,6 +1,6 @@
 /**
  * One recorded training pass: forward, a loss on pairs of tokens at chosen positions, backward into gradient sinks.
- * Legend: N tokens, P chosen positions, J pairs a position, D hidden, L layers.
+ * Legend: N tokens, P chosen positions, J pairs a position, S shared positions, D hidden, L layers.
  */
 import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
@@ -8,18 +8,11 @@ import { copyRows, fill } from "../ops/elementwise.ts";
 import { type Scatter, scatterGradient } from "../ops/embedding.ts";
 import { type Objective, pairLoss, tokenLogits, tokenLogitsBackward } from "../ops/loss.ts";
 import { rmsNorm, rmsNormBackward } from "../ops/norm.ts";
-import { type Depth, type GradientSinks, recordLayerBackward } from "./backward.ts";
+import type { GradientSinks } from "./backward.ts";
 import type { TokenBatch } from "./batch.ts";
-import {
-  type LastTokens,
-  type LayerActivations,
-  type LayerCaches,
-  recordEmbedding,
-  recordGather,
-  recordLayer,
-  recycleActivations,
-} from "./forward.ts";
 import type { Decoder } from "./decoder.ts";
+import { type LastTokens, type LayerCaches, recordGather } from "./forward.ts";
+import { type Lowest, recordLayers, recordLayersBackward } from "./layers.ts";
 
 /** Pairs of (desired, undesired) token ids at each of P positions. */
 export interface PairTensors {
@@ -45,45 +38,26 @@ export interface PairPass {
   readonly objective: Objective;
   readonly sinks: GradientSinks;
   /** Lowest layer that needs gradients and how deep into it; default: everything. */
-  readonly lowest?: { readonly layer: number; readonly depth: Depth };
-  /** Keep all activations instead of recomputing each layer's in the backward pass: less work, more memory. */
-  readonly keepActivations?: boolean;
+  readonly lowest?: Lowest;
+  /**
+   * Layers from this one on keep their activations instead of having them recomputed in the backward pass: less work, more
+   * memory. Default: none does.
+   */
+  readonly keepFrom?: number;
+  /** Per layer [S, 2, K·C]: takes what the sequences send to the keys and values of a prefix that they share. */
+  readonly dPrefix?: readonly Tensor[];
   /** Needed with sinks for the embedding matrices: where the batch's and the pairs' ids scatter to. */
   readonly scatters?: { readonly input: Scatter; readonly output: Scatter };
 }
 
 /** Records the pass; returns results [P, J, 2] of (weighted loss, logit difference). */
 export function recordPairPass(plan: Plan, model: Decoder, pass: PairPass): Tensor {
-  const { batch, caches, pairs, sinks } = pass;
+  const { batch, chosen, pairs, sinks } = pass;
   const { config, weights } = model;
-  const mask = sinks.mask && { mask: sinks.mask.values };
-  const inputs: Tensor[] = [];
-  const kept: LayerActivations[] = [];
-  const { chosen } = pass;
   const last = chosen?.tokens && { ...chosen, tokens: chosen.tokens };
-  const top = config.layers - 1;
-  let x = recordEmbedding(plan, model, batch);
-  let attentionInput: Tensor | undefined;
-  for (let l = 0; l <= top; l++) {
-    inputs.push(x);
-    const activations = recordLayer(
-      plan,
-      model,
-      l,
-      batch,
-      x,
-      caches[l]!,
-      mask,
-      l === top ? last : undefined,
-      {
-        attentionInput,
-        next: true,
-      },
-    );
-    if (pass.keepActivations) kept.push(activations);
-    else recycleActivations(plan, activations, x, activations.out);
-    ({ out: x, nextInput: attentionInput } = activations);
-  }
+  const layers = { ...pass, last };
+  const recorded = recordLayers(plan, model, layers);
+  const x = recorded.out;
 
   const rows = chosen && !last ? recordGather(plan, x, chosen.gather) : x;
   const count = rows.shape[0]!;
@@ -106,29 +80,21 @@ export function recordPairPass(plan: Plan, model: Decoder, pass: PairPass): Tens
   rmsNormBackward(plan, rows, weights.finalNorm, dNormed, dRows, { rows: count, gradient });
   plan.recycle(normed, logits, dLogits, dNormed);
 
-  let dx: Tensor | undefined = dRows;
+  let dOut = dRows;
   if (chosen && !last) {
-    dx = plan.temp([batch.count, config.hiddenSize], "d residual stream");
-    fill(plan, dx, 0);
+    dOut = plan.temp([batch.count, config.hiddenSize], "d residual stream");
+    fill(plan, dOut, 0);
     const whole = { stride: config.hiddenSize, offset: 0 };
     copyRows(
       plan,
       chosen.scatter,
       { tensor: dRows, ...whole },
-      { tensor: dx, ...whole },
+      { tensor: dOut, ...whole },
       config.hiddenSize,
     );
     plan.recycle(rows, dRows);
   }
-  const lowest = pass.lowest ?? { layer: 0, depth: "input" };
-  for (let l = top; l >= lowest.layer && dx; l--) {
-    const activations = kept[l] ??
-      recordLayer(plan, model, l, batch, inputs[l]!, caches[l]!, mask, l === top ? last : undefined);
-    const depth = l === lowest.layer ? lowest.depth : "input";
-    dx = recordLayerBackward(plan, model, l, batch, activations, caches[l]!, dx, sinks, depth);
-    // A kept layer's output is the next layer's input and was recycled with it; a recomputed one's is its own.
-    recycleActivations(plan, activations, ...(pass.keepActivations ? [activations.out] : []));
-  }
+  const dx = recordLayersBackward(plan, model, layers, recorded, dOut, { dPrefix: pass.dPrefix });
   const embeddingGradient = sinks.weights?.get(weights.embedding);
   if (embeddingGradient && dx) {
     const scale = plan.temp([batch.count], "embedding scale");

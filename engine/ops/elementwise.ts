@@ -1,4 +1,4 @@
-/** Operators without a reduction across tokens: gated MLP, soft cap, fill, and row copies. N tokens, F MLP width. */
+/** Operators without a reduction across tokens: gated MLP, soft cap, fill, sums, and row copies. N tokens, F MLP width. */
 import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { kernel } from "./kernels.ts";
@@ -69,6 +69,11 @@ export function softCapBackward(plan: Plan, y: Tensor, dy: Tensor, cap: number) 
 /** y[…] = value. */
 export function fill(plan: Plan, y: Tensor, value: number) {
   plan.dispatch(kernel("fill"), { y }, { count: y.elements, value }, { invocations: y.elements });
+}
+
+/** y += x, of equal sizes. */
+export function add(plan: Plan, x: Tensor, y: Tensor) {
+  plan.dispatch(kernel("add"), { x, y }, { count: y.elements }, { invocations: y.elements });
 }
 
 /** A rectangle of columns in rows of a matrix. */

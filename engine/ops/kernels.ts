@@ -1,12 +1,14 @@
 /** Every kernel by the name of its file, and the one way to specialise one. Included files are templates like any other. */
 import { includeShaders, type Kernel, type ShaderValues } from "../gpu/shader.ts";
 import adamw from "../../shaders/adamw.wgsl" with { type: "text" };
+import add from "../../shaders/add.wgsl" with { type: "text" };
 import advance from "../../shaders/advance.wgsl" with { type: "text" };
 import attention from "../../shaders/attention.wgsl" with { type: "text" };
 import attentionBackwardKeyValue from "../../shaders/attention_backward_key_value.wgsl" with { type: "text" };
 import attentionBackwardKeyValueBroadcast from "../../shaders/attention_backward_key_value_broadcast.wgsl" with {
   type: "text",
 };
+import attentionBackwardPrefix from "../../shaders/attention_backward_prefix.wgsl" with { type: "text" };
 import attentionBackwardQuery from "../../shaders/attention_backward_query.wgsl" with { type: "text" };
 import attentionDelta from "../../shaders/attention_delta.wgsl" with { type: "text" };
 import attentionParallel from "../../shaders/attention_parallel.wgsl" with { type: "text" };
@@ -62,10 +64,12 @@ import workgroupReduce from "../../shaders/workgroup_reduce.wgsl" with { type: "
 /** Templates by name, before their includes are put in. */
 export const shaders = {
   adamw,
+  add,
   advance,
   attention,
   attention_backward_key_value: attentionBackwardKeyValue,
   attention_backward_key_value_broadcast: attentionBackwardKeyValueBroadcast,
+  attention_backward_prefix: attentionBackwardPrefix,
   attention_backward_query: attentionBackwardQuery,
   attention_delta: attentionDelta,
   attention_parallel: attentionParallel,
