@@ -18,40 +18,39 @@
 // Errors a user can mend
 export { DeviceError, InputError, NoAdapterError } from "./engine/errors.ts";
 
-// The GPU
+// The GPU; kernels of one's own are ./gpu
 export { Gpu } from "./engine/gpu/gpu.ts";
-export type { MemoryUse, OpenOptions } from "./engine/gpu/gpu.ts";
-export type { Kernel } from "./engine/gpu/shader.ts";
-export { Plan } from "./engine/gpu/plan.ts";
-export { memoryParts, Tensor } from "./engine/gpu/tensor.ts";
+export type { MemoryUse, OpenOptions, TensorOptions } from "./engine/gpu/gpu.ts";
+export type { Tensor } from "./engine/gpu/tensor.ts";
+export type { Kernel, ShaderValues } from "./engine/gpu/shader.ts";
 export type { MemoryPart } from "./engine/gpu/tensor.ts";
-export { forceVariant } from "./engine/ops/variants.ts";
-export type { Variant } from "./engine/ops/variants.ts";
+export { tune } from "./engine/ops/tuning.ts";
+export type { Tile, Tuning } from "./engine/ops/variants.ts";
 
 // The model
-export { architectures } from "./engine/model/architecture.ts";
-export type { Architecture, ModelConfig } from "./engine/model/architecture.ts";
-export { modelConfig, readConfig } from "./engine/model/config.ts";
+export type { Activation, Architecture, LayerNorms, ModelConfig } from "./engine/model/architecture.ts";
+export type { Rope, RopeScaling } from "./engine/model/rope.ts";
+export { readConfig } from "./engine/model/config.ts";
 export { Model } from "./engine/model/model.ts";
-export type { StorageChoice } from "./engine/model/weights.ts";
+export type { Norm } from "./engine/ops/norm.ts";
+export type { LayerWeights, ModelWeights, StorageChoice, WeightSource } from "./engine/model/weights.ts";
 export type { ActivationPatch, LoadOptions } from "./engine/model/model.ts";
 export { resolveModel } from "./engine/checkpoint/hub.ts";
 export type { DownloadProgress, ResolvedSource, SourceOptions } from "./engine/checkpoint/hub.ts";
+export type { Snapshot } from "./engine/checkpoint/hub_cache.ts";
+export { Checkpoint } from "./engine/checkpoint/checkpoint.ts";
+export type { DType, FloatType, TensorInfo } from "./engine/checkpoint/checkpoint.ts";
 export { siteKinds } from "./engine/model/sites.ts";
 export type { SiteKind, SiteName } from "./engine/model/sites.ts";
 export { publishedShapes } from "./engine/model/published_shapes.ts";
-export { ChatTemplate } from "./engine/model/chat_template.ts";
 export type { ChatMessage } from "./engine/model/chat_template.ts";
 export { SharedPrefix } from "./engine/model/shared_prefix.ts";
+export type { ComputedPrefix } from "./engine/model/prefix_cache.ts";
 export { Tokenizer } from "./engine/model/tokenizer.ts";
 export { generate } from "./engine/model/generate.ts";
 export type { GenerationOptions, GenerationRequest } from "./engine/model/generate.ts";
 export { score } from "./engine/model/score.ts";
 export type { ContinuationScore, ScoreOptions, ScoreRequest } from "./engine/model/score.ts";
-export { parameterShapes, readParameters } from "./engine/model/parameters.ts";
-export type { ParameterShape } from "./engine/model/parameters.ts";
-export { Checkpoint, readTensors, writeSafetensors } from "./engine/checkpoint/checkpoint.ts";
-export type { FloatType } from "./engine/checkpoint/checkpoint.ts";
 
 // The method
 export {
@@ -62,10 +61,16 @@ export {
   randomLike,
   selectComponents,
 } from "./engine/circuit/components.ts";
-export type { ComponentKind, SelectedCount, Selection } from "./engine/circuit/components.ts";
+export type {
+  Component,
+  ComponentKind,
+  SelectedCount,
+  SelectedRows,
+  Selection,
+} from "./engine/circuit/components.ts";
 export type { LocalizationExample, TokenPair } from "./engine/circuit/localization.ts";
 export { addContrast, greedyTraces, traceDefaults } from "./engine/circuit/traces.ts";
-export type { ProblemTraces, Trace, TraceOptions } from "./engine/circuit/traces.ts";
+export type { ProblemTraces, Trace, TraceOptions, TraceProgress } from "./engine/circuit/traces.ts";
 export { branchingPivots, prefixPivots } from "./engine/circuit/pivots.ts";
 export type { PivotMethod, Pivots } from "./engine/circuit/pivots.ts";
 export { evaluateMask } from "./engine/circuit/mask_pass.ts";
@@ -73,9 +78,11 @@ export type { MaskEvaluation } from "./engine/circuit/mask_pass.ts";
 export { learnMask, maskDefaults } from "./engine/circuit/mask_training.ts";
 export type { LearnedMask, MaskOptions } from "./engine/circuit/mask_training.ts";
 export { amplify } from "./engine/circuit/amplify.ts";
-export type { Amplified, AmplifyOptions } from "./engine/circuit/amplify.ts";
+export type { Amplified, AmplifyOptions, ValidationPoint } from "./engine/circuit/amplify.ts";
 export { SparseUpdate } from "./engine/circuit/update.ts";
-export type { OptimizerName, UpdateOptions } from "./engine/circuit/update.ts";
+export type { OptimizerName, RowValues, UpdateOptions } from "./engine/circuit/update.ts";
+export type { PairResults } from "./engine/circuit/pair_passes.ts";
+export type { OverlayChunk, RowChunk, RowOverlay, Storage, Weight } from "./engine/ops/weight.ts";
 export type { Objective } from "./engine/ops/loss.ts";
 export { fullGradient } from "./engine/circuit/full_gradient.ts";
 export { applyPatch, extractPatch, patchFormats, readPatch, writePatch } from "./engine/patch/patch.ts";
@@ -84,6 +91,7 @@ export { applyRounded, Fusion } from "./engine/patch/fusion.ts";
 export { exportPatch, patchInfo } from "./engine/patch/patch_info.ts";
 export type { PatchedMatrix, PatchInfo } from "./engine/patch/patch_info.ts";
 export type { MatrixSurvival, Survival } from "./engine/patch/fusion.ts";
+export { roundings } from "./engine/checkpoint/rounding.ts";
 export type { Rounding } from "./engine/checkpoint/rounding.ts";
 
 export { memoryStages, planMemory, whatWouldFit, workloadDefaults } from "./engine/circuit/memory_plan.ts";
@@ -95,43 +103,26 @@ export type {
   Workload,
 } from "./engine/circuit/memory_plan.ts";
 
-// Evaluation
-export { loadProblems, requireNumericAnswers } from "./engine/evaluation/data.ts";
+// Evaluation; the rest of it is ./evaluation
+export { loadProblems } from "./engine/evaluation/data.ts";
 export type { Problem } from "./engine/evaluation/data.ts";
 export { splitProblems } from "./engine/evaluation/split.ts";
-export type { Split } from "./engine/evaluation/split.ts";
-export {
-  cutAtStop,
-  cutTrace,
-  finalNumber,
-  isCorrectNumber,
-  isExactMatch,
-} from "./engine/evaluation/scoring.ts";
-export {
-  bootstrapGain,
-  flips,
-  macroAccuracy,
-  mcnemarExact,
-  wilsonInterval,
-} from "./engine/evaluation/statistics.ts";
-export {
-  chainOfThoughtTemplate,
-  encodePrompt,
-  plainTemplate,
-  promptPrefix,
-  promptText,
-} from "./engine/evaluation/prompt.ts";
+export type { Split, SplitFractions } from "./engine/evaluation/split.ts";
+export type { ScoringOptions } from "./engine/evaluation/scoring.ts";
+export type { ThinkingOptions } from "./engine/evaluation/thinking.ts";
+export { encodePrompt, plainTemplate, promptPrefix } from "./engine/evaluation/prompt.ts";
 export type { PromptFormat } from "./engine/evaluation/prompt.ts";
-export { readShots, workedExamples } from "./engine/evaluation/shots.ts";
 export type { Shot, Shots } from "./engine/evaluation/shots.ts";
-export { completionText, endAtStop, endOfAnswer, evaluateTask } from "./engine/evaluation/tasks.ts";
-export type { EndOfCompletion, PromptOptions, Scoring, Task, TaskResult } from "./engine/evaluation/tasks.ts";
+export { evaluateTask } from "./engine/evaluation/tasks.ts";
+export type { PromptOptions, Scoring, Task, TaskResult } from "./engine/evaluation/tasks.ts";
 
 // Whole runs
 export { runAmplify, runIdentify } from "./engine/run/amplify_run.ts";
 export type { RunOptions } from "./engine/run/amplify_run.ts";
 export { promptOptions, promptSettings } from "./engine/run/prompt_settings.ts";
 export { runEvaluate } from "./engine/run/evaluation_run.ts";
+export type { BufferLimits, SizedBuffer } from "./engine/gpu/sizing_gpu.ts";
+export type { HarnessResults, ResultRow } from "./engine/evaluation/harness/results.ts";
 export { runTasks } from "./engine/run/task_run.ts";
 export type { TaskChoices, TaskResults, TaskRunOptions } from "./engine/run/task_run.ts";
 export type { EvaluationChoices, EvaluationReport } from "./engine/run/evaluation_run.ts";
@@ -162,15 +153,8 @@ export { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "./engine/patc
 export type { FuseReport } from "./engine/patch/patched_checkpoint.ts";
 export { describeSummary } from "./engine/run/summary_text.ts";
 export type { BaseAndAmplified, ControlSummary, Flips, FusedSummary, Summary } from "./engine/run/records.ts";
-export { pretrain, writeDataSets } from "./engine/pretrain/pretrain.ts";
-export type { Measured } from "./engine/pretrain/pretrain.ts";
-export type { PretrainSettings } from "./engine/pretrain/recipe.ts";
-export { TrainingFolder } from "./engine/pretrain/training_folder.ts";
-export { LanguageTraining } from "./engine/pretrain/language_training.ts";
-export type { StepResult, TrainingOptions } from "./engine/pretrain/language_training.ts";
-export type { BatchShape, TrainingSequence } from "./engine/pretrain/batches.ts";
-export { embeddedSizes, learningRate, trainingOptions } from "./engine/pretrain/recipe.ts";
 export { limits, verifyGolden } from "./engine/verify/golden.ts";
 export type { Check } from "./engine/verify/golden.ts";
 export { verifyShape } from "./engine/verify/full_width.ts";
+export type { WrittenCheckpoint } from "./engine/verify/random_checkpoint.ts";
 export type { ShapeRun } from "./engine/verify/full_width.ts";

@@ -37,7 +37,9 @@ async function sources(): Promise<Source[]> {
       else if (name.endsWith(".ts")) {
         const text = await Deno.readTextFile(join(root, path));
         const imports = [
-          ...text.matchAll(/^(?:import|export|\}) ?[^"]*?\bfrom "(\.[^"]+\.ts)"|^import "(\.[^"]+\.ts)"/gm),
+          ...text.replace(/^ *\/\*\*[^]*?\*\//gm, "").matchAll(
+            /^(?:import|export|\}) ?[^"]*?\bfrom "(\.[^"]+\.ts)"|^import "(\.[^"]+\.ts)"/gm,
+          ),
         ]
           .map(([, from, effect]) => normalize(join(dirname(path), (from ?? effect)!)));
         found.push({ path, text, imports });

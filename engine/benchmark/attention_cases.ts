@@ -3,7 +3,7 @@ import { Plan } from "../gpu/plan.ts";
 import { TokenBatch } from "../model/batch.ts";
 import { attention, attentionBackward } from "../ops/attention.ts";
 import { forwardTolerance, gradientTolerance, type KernelCase, type Workbench } from "./kernel_case.ts";
-import { AttentionTwin } from "./twins.ts";
+import { AttentionTwin } from "../reference/elements.ts";
 
 const variants = ["parallel", "serial"] as const;
 

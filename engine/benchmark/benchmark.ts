@@ -29,9 +29,11 @@ export interface BenchmarkOptions {
   readonly quick?: boolean;
   /** The whole `amplify` run too, which takes minutes; a filter that names it asks for it as well. */
   readonly all?: boolean;
+  /** Other libraries to time beside ours. */
   readonly peers?: readonly Peer[];
   /** Folder of the `amplify` run. */
   readonly out: string;
+  /** Told what is being measured. */
   readonly progress?: Progress;
 }
 
@@ -39,7 +41,18 @@ const embeddedModel = fileURLToPath(new URL("../../fixtures/gemma2-mini", import
 
 const ceilingNames = ["ceiling-fma", "ceiling-copy"];
 
-/** What would be measured, in order, without measuring it. */
+/**
+ * What would be measured, in order, without measuring it.
+ *
+ * @example What would be measured
+ * ```ts
+ * import { Gpu } from "../../mod.ts";
+ * import { listBenchmarks } from "../../engine/benchmark/mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * console.log(listBenchmarks(gpu, { quick: true, out: "runs/bench" }).length);
+ * ```
+ */
 export function listBenchmarks(gpu: Gpu, options: BenchmarkOptions): { name: string; shape: string }[] {
   const { kernels, stages, wanted } = choose(gpu, options, () => {});
   const ceilings = ceilingNames.map((name) => ({ name, shape: "", quick: true })).filter(wanted);
@@ -56,7 +69,21 @@ function choose(gpu: Gpu, options: BenchmarkOptions, progress: Progress) {
   return { kernels: kernels.filter(wanted), stages: stageList(options, progress).filter(wanted), wanted };
 }
 
-/** Measures, telling each result as it comes; returns the messages of failed checks. Throws InputError when nothing matches. */
+/**
+ * Measures, telling each result as it comes; returns the messages of failed checks.
+ *
+ * @throws {InputError} when nothing matches.
+ *
+ * @example Time one kernel
+ * ```ts
+ * import { Gpu } from "../../mod.ts";
+ * import { runBenchmark, tableRow } from "../../engine/benchmark/mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * const options = { filter: /^ceiling-copy$/, quick: true, out: "runs/bench" };
+ * await runBenchmark(gpu, options, (result) => console.log(tableRow(result)));
+ * ```
+ */
 export async function runBenchmark(
   gpu: Gpu,
   options: BenchmarkOptions,

@@ -6,7 +6,7 @@ import type { Variant } from "../ops/variants.ts";
 import type { Storage, Weight } from "../ops/weight.ts";
 import { bytesOf } from "../ops/weight.ts";
 import { seededRandom } from "../random.ts";
-import type { AdamStep } from "./twins.ts";
+import type { AdamStep } from "../reference/elements.ts";
 
 /** What other libraries are asked to do; all arrays row-major f32. */
 export type PeerWork =

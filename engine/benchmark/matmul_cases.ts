@@ -2,7 +2,7 @@
 import { linear, linearBackward, weightGradient } from "../ops/matmul.ts";
 import { bytesOf, type Storage } from "../ops/weight.ts";
 import { forwardTolerance, gradientTolerance, type KernelCase } from "./kernel_case.ts";
-import { dot } from "./twins.ts";
+import { dot } from "../reference/elements.ts";
 
 type Sizes = readonly [m: number, n: number, k: number];
 

@@ -9,12 +9,15 @@ import { type Effort, measure } from "./timing.ts";
 export interface PeerRun {
   /** Does the work `repeats` times and reads the last result back, which waits for all of it. */
   readonly run: (repeats: number) => Promise<ArrayLike<number>>;
+  /** Frees what the library holds for it. */
   readonly dispose: () => void;
 }
 
 /** A library; `prepare` yields every layout of the work that it may be fast in, none where it has no such kernel. */
 export interface Peer {
+  /** Of the library. */
   readonly name: string;
+  /** Ways in which the library does this work; none where it cannot. */
   readonly prepare: (work: PeerWork) => readonly PeerRun[];
 }
 
@@ -106,7 +109,16 @@ interface TensorFlow {
   readonly matMul: (a: TfTensor, b: TfTensor, transposeA: boolean, transposeB: boolean) => TfTensor;
 }
 
-/** Loads both libraries and checks that they found the GPU. */
+/**
+ * Loads both libraries and checks that they found the GPU.
+ *
+ * @example Other libraries to compare with
+ * ```ts
+ * import { loadPeers } from "../../engine/benchmark/mod.ts";
+ *
+ * console.log(typeof loadPeers); // await loadPeers() downloads TensorFlow.js and jax-js
+ * ```
+ */
 export async function loadPeers(): Promise<Peer[]> {
   return [await loadTensorFlow(), await loadJax()];
 }

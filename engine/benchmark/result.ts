@@ -4,6 +4,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 
 /** One measurement. Fields up to `adapter` are the contract of `deno task bench --json`; the rest say more. */
 export interface BenchResult {
+  /** Of the kernel or stage. */
   readonly name: string;
   /**
    * Sizes joined by "x": rows, columns, inner of a product; tokens (or slots + cached positions), query/key-value heads,
@@ -14,6 +15,7 @@ export interface BenchResult {
   readonly variant: string;
   /** Median milliseconds of one repeat on the wall clock, the host's part included. */
   readonly ms: number;
+  /** Arithmetic, in 1e9 operations a second. */
   readonly gflops?: number;
   /** Bytes that must move at least once, over time. */
   readonly gbps?: number;
@@ -21,21 +23,29 @@ export interface BenchResult {
   readonly share?: number;
   /** Milliseconds of other libraries for the same work, and how many times ours that is. */
   readonly peers?: Readonly<Record<string, number>>;
+  /** How many times as long each peer takes. */
   readonly ratios?: Readonly<Record<string, number>>;
   /** Forward tokens of one generation per position over ours. */
   readonly token_ratio?: number;
+  /** What it ran on. */
   readonly adapter: string;
   /** Repeats per sample, and samples that `ms` is the median of. */
   readonly repeats?: number;
+  /** How many times it was timed. */
   readonly samples?: number;
   /** Largest error against the float64 twin (or the slower path), over the largest expected value. */
   readonly error?: number;
   /** Milliseconds the host took to record and submit, and the GPU by its own clock, of `ms`. */
   readonly host_ms?: number;
+  /** Time on the GPU, in milliseconds, where timestamps exist. */
   readonly gpu_ms?: number;
+  /** Share of the wall time that the GPU was busy. */
   readonly gpu_share?: number;
+  /** Of stages that process tokens. */
   readonly tokens_per_second?: number;
+  /** Of branching: how many completions were decoded. */
   readonly branch_points?: number;
+  /** Of branching. */
   readonly branch_points_per_second?: number;
   /** Milliseconds spent once, before the first step. */
   readonly setup_ms?: number;
@@ -43,7 +53,9 @@ export interface BenchResult {
   readonly speedup?: number;
   /** Most GPU bytes ever held above the model, and what of them gradients and optimizer state are. */
   readonly peak_bytes?: number;
+  /** Bytes of the gradients that an update holds. */
   readonly gradient_bytes?: number;
+  /** Bytes of the optimizer's moments that an update holds. */
   readonly optimizer_bytes?: number;
 }
 
@@ -63,10 +75,20 @@ export function round(result: BenchResult): BenchResult {
 
 const columns = [21, 16, 25, 9, 8, 7, 6] as const;
 
-/** The table's heading. */
-export const tableHead = row(["name", "shape", "variant", "ms", "GFLOP/s", "GB/s", "share"], "");
+/** The head of the table of results. */
+export const tableHead: string = row(["name", "shape", "variant", "ms", "GFLOP/s", "GB/s", "share"], "");
 
-/** One result as a line of the table. */
+/**
+ * One result as a line of the table.
+ *
+ * @example A result in its table
+ * ```ts
+ * import { tableHead, tableRow } from "../../engine/benchmark/mod.ts";
+ *
+ * console.log(tableHead);
+ * console.log(tableRow({ name: "copy", shape: "1M", variant: "plain", ms: 1, adapter: "none" }));
+ * ```
+ */
 export function tableRow(result: BenchResult): string {
   const { name, shape, variant, ms, gflops, gbps, share } = result;
   const number = (value: number | undefined) =>

@@ -8,8 +8,8 @@ import { adamDefaults, adamW, writeAdamStep } from "../ops/optimizer.ts";
 import { sample } from "../ops/sampling.ts";
 import { bytesOf, type Storage } from "../ops/weight.ts";
 import { forwardTolerance, type KernelCase } from "./kernel_case.ts";
-import { isDrawn, type SlotSampling } from "./sampling_twin.ts";
-import * as twin from "./twins.ts";
+import { isDrawn, type SlotSampling } from "../reference/sampling.ts";
+import * as twin from "../reference/elements.ts";
 
 function rmsNormCase(rows: number, width: number, options: Partial<KernelCase> = {}): KernelCase {
   const epsilon = 1e-6;

@@ -143,10 +143,12 @@ export class Checkpoint {
     return widenToFloat32(await this.readRaw(info, 0, elementCount(info.shape)), info.dtype as FloatType);
   }
 
+  /** Closes its files. */
   close(): void {
     this.#files.dispose();
   }
 
+  /** Closes its files. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -43,8 +43,17 @@ const revisionShape = /^(?!.*\.\.)\w[\w./-]*$/;
 /**
  * The folder that a folder or a Hugging Face id stands for; missing files of an id are downloaded first. A folder of
  * that name wins. Environment: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_TOKEN_PATH, HF_ENDPOINT, HF_HUB_OFFLINE, as Python
- * reads them. Throws InputError, saying what to do, when the model is neither, missing, gated, pickled, out of reach
- * or not in the cache while offline, or when the cache cannot be written.
+ * reads them.
+ *
+ * @throws {InputError} saying what to do, when the model is neither, missing, gated, pickled, out of reach or not in the cache while offline, or when the cache cannot be written.
+ *
+ * @example The folder of a model
+ * ```ts
+ * import { resolveModel } from "../../mod.ts";
+ *
+ * const { folder } = await resolveModel("fixtures/gemma2-mini");
+ * console.log(folder); // fixtures/gemma2-mini; of a Hugging Face id, its folder in the cache
+ * ```
  */
 export async function resolveModel(source: string, options: SourceOptions = {}): Promise<ResolvedSource> {
   if (await Deno.stat(source).then(() => true, () => false)) {

@@ -21,6 +21,7 @@ export interface HubFile {
 export interface Snapshot {
   /** The folder in Hugging Face layout. */
   readonly folder: string;
+  /** The commit, 40 hexadecimal digits. */
   readonly commit: string;
 }
 

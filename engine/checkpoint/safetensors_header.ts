@@ -22,8 +22,11 @@ export type FloatType = "F32" | "F16" | "BF16";
 
 /** Where one tensor lies. */
 export interface TensorInfo {
+  /** In the file. */
   readonly name: string;
+  /** Element type, as the file spells it. */
   readonly dtype: DType;
+  /** Outermost dimension first. */
   readonly shape: readonly number[];
   /** Path of the file that holds it. */
   readonly file: string;

@@ -6,7 +6,9 @@ import { type RowValues, SparseUpdate, type UpdateOptions } from "./update.ts";
 
 /** Settings of the loop. */
 export interface AmplifyOptions extends UpdateOptions {
+  /** Most steps. */
   readonly steps: number;
+  /** Steps between two looks at the validation split. */
   readonly validateEvery: number;
   /** End after this many validations in a row without a new best; 0: never. */
   readonly patience?: number;
@@ -16,7 +18,9 @@ export interface AmplifyOptions extends UpdateOptions {
 
 /** What was validated when. */
 export interface ValidationPoint {
+  /** Steps done, 0 for the unchanged model. */
   readonly step: number;
+  /** On the validation split, from 0 to 1. */
   readonly accuracy: number;
   /** Mean loss over the localization examples before this step; at step 0 that of the unchanged model. */
   readonly loss: number;
@@ -24,7 +28,9 @@ export interface ValidationPoint {
 
 /** The outcome; the model keeps the best step's rows as overlays, or none when step 0 is best. */
 export interface Amplified {
+  /** The step whose weights the model has now. */
   readonly bestStep: number;
+  /** Each look at the validation split, in order. */
   readonly history: ValidationPoint[];
   /** Row values of the best step; undefined when step 0 is best. */
   readonly values: RowValues | undefined;
@@ -35,6 +41,21 @@ export interface Amplified {
 /**
  * Updates the selected rows. `validate` scores the model as it is; the first step with the highest score wins, and a
  * step must beat step 0 to be kept.
+ *
+ * @example One step on one pivot, kept if it validates
+ * ```ts
+ * import { amplify, Gpu, Model } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const ids = model.tokenizer.encode("Q: Tom has 3 pens. Tom buys 4 more. How many pens does Tom have?\nA: 3 + 4 =");
+ * const [seven, eight] = ["7", "8"].map((digit) => model.tokenizer.encode(` ${digit}`).at(-1)!);
+ * const examples = [{ prefix_ids: ids, desired_token: seven!, undesired_token: eight! }];
+ * const selection = new Array<boolean>(1568).fill(true);
+ * const options = { objective: "preference", optimizer: "sgd", rate: 0.05, weightDecay: 0, steps: 1, validateEvery: 1 } as const;
+ * const { bestStep } = await amplify(model, selection, examples, options, (step) => Promise.resolve(step));
+ * console.log(bestStep); // 1: the step that scored best
+ * ```
  */
 export async function amplify(
   model: Model,

@@ -15,27 +15,53 @@ export type ComponentKind = typeof componentKinds[number];
 /** Which components are selected: one flag per component, [L · P]. */
 export type Selection = readonly boolean[];
 
-/** Number of components of each kind in a layer. */
+/**
+ * Number of components of each kind in a layer.
+ *
+ * @example Components of a layer
+ * ```ts
+ * import { kindCounts, readConfig } from "../../mod.ts";
+ *
+ * console.log(kindCounts(await readConfig("fixtures/gemma2-mini"))); // { q: 4, k: 2, v: 2, mlp: 384 }
+ * ```
+ */
 export function kindCounts(config: ModelConfig): Record<ComponentKind, number> {
   return { q: config.queryHeads, k: config.keyValueHeads, v: config.keyValueHeads, mlp: config.mlpWidth };
 }
 
 /** One component: its layer, kind, and number among its kind in that layer. */
 export interface Component {
+  /** Number of the layer, from 0. */
   readonly layer: number;
+  /** What it is. */
   readonly kind: ComponentKind;
+  /** Number among those of its kind in its layer, from 0. */
   readonly number: number;
 }
 
 /** How many components are selected of how many. */
 export interface SelectedCount {
+  /** How many are selected. */
   readonly selected: number;
+  /** Of how many. */
   readonly total: number;
+  /** The same as a percentage. */
   readonly percent: number;
+  /** How many of each kind are selected. */
   readonly by_kind: Readonly<Record<ComponentKind, number>>;
 }
 
-/** The component of an index into a mask. */
+/**
+ * The component of an index into a mask.
+ *
+ * @example The last component
+ * ```ts
+ * import { componentAt, readConfig } from "../../mod.ts";
+ *
+ * const config = await readConfig("fixtures/gemma2-mini");
+ * console.log(componentAt(config, 1567)); // { layer: 3, kind: "mlp", number: 383 }
+ * ```
+ */
 export function componentAt(config: ModelConfig, index: number): Component {
   const counts = kindCounts(config);
   const perLayer = componentKinds.reduce((sum, kind) => sum + counts[kind], 0);
@@ -47,12 +73,32 @@ export function componentAt(config: ModelConfig, index: number): Component {
   throw new RangeError(`No component ${index}.`);
 }
 
-/** Components whose mask exceeds one half: those that the training kept. */
+/**
+ * Components whose mask exceeds one half: those that the training kept.
+ *
+ * @example What a mask selects
+ * ```ts
+ * import { selectComponents } from "../../mod.ts";
+ *
+ * console.log(selectComponents(Float32Array.of(0.9, 0, 0.2))); // components whose mask is still above its threshold
+ * ```
+ */
 export function selectComponents(mask: Float32Array): Selection {
   return Array.from(mask, (value) => value > 0.5);
 }
 
-/** How many components are selected, in total and by kind. */
+/**
+ * How many components are selected, in total and by kind.
+ *
+ * @example How much is selected
+ * ```ts
+ * import { countSelected, readConfig } from "../../mod.ts";
+ *
+ * const config = await readConfig("fixtures/gemma2-mini");
+ * const { percent } = countSelected(config, new Array<boolean>(1568).fill(true));
+ * console.log(percent); // 100
+ * ```
+ */
 export function countSelected(config: ModelConfig, selection: Selection): SelectedCount {
   const by_kind: Record<ComponentKind, number> = { q: 0, k: 0, v: 0, mlp: 0 };
   selection.forEach((selected, i) => {
@@ -62,7 +108,19 @@ export function countSelected(config: ModelConfig, selection: Selection): Select
   return { selected, total: selection.length, percent: 100 * selected / selection.length, by_kind };
 }
 
-/** A random selection with as many components of each kind in each layer as `selection` has: the control. */
+/**
+ * A random selection with as many components of each kind in each layer as `selection` has: the control.
+ *
+ * @example A random control
+ * ```ts
+ * import { countSelected, randomLike, readConfig } from "../../mod.ts";
+ *
+ * const config = await readConfig("fixtures/gemma2-mini");
+ * const selection = new Array<boolean>(1568).fill(false).fill(true, 100, 120);
+ * const control = randomLike(config, selection, Math.random);
+ * console.log(countSelected(config, control).selected); // 20, as many of each kind
+ * ```
+ */
 export function randomLike(config: ModelConfig, selection: Selection, random: () => number): Selection {
   const result = new Array<boolean>(selection.length).fill(false);
   const groups = new Map<string, number[]>();
@@ -86,8 +144,11 @@ export function randomLike(config: ModelConfig, selection: Selection, random: ()
 
 /** Rows of one matrix that belong to selected components. */
 export interface SelectedRows {
+  /** Number of the layer, from 0. */
   readonly layer: number;
+  /** The packed matrix that the rows lie in. */
   readonly matrix: "qkv" | "gateUp";
+  /** That matrix on the GPU. */
   readonly weight: Weight;
   /** Ascending row numbers in the fused matrix. */
   readonly rows: Uint32Array;

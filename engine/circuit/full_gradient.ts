@@ -17,6 +17,19 @@ import { checkPairs, type TokenPair } from "./localization.ts";
  * Mean loss over the examples and its gradient by the checkpoint's parameter names, row-major.
  *
  * @throws {InputError} for an example that is empty, too long for the context, or holds an unknown id.
+ *
+ * @example The gradient of all parameters
+ * ```ts
+ * import { fullGradient, Gpu, Model } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const ids = model.tokenizer.encode("Q: Tom has 3 pens. Tom buys 4 more. How many pens does Tom have?\nA: 3 + 4 =");
+ * const [seven, eight] = ["7", "8"].map((digit) => model.tokenizer.encode(` ${digit}`).at(-1)!);
+ * const examples = [{ prefix_ids: ids, desired_token: seven!, undesired_token: eight! }];
+ * const { loss, gradients } = await fullGradient(model, examples, "preference");
+ * console.log(loss, gradients.size);
+ * ```
  */
 export async function fullGradient(
   model: Model,

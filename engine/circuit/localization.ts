@@ -6,11 +6,15 @@ import type { Model } from "../model/model.ts";
 export interface LocalizationExample {
   /** Text before the pivotal token, prompt included. */
   readonly prefix: string;
+  /** Token ids up to the pivot, prompt included. */
   readonly prefix_ids: readonly number[];
   /** Id of the token that keeps the trace right, and of the one that makes it wrong. */
   readonly desired_token: number;
+  /** The token of the wrong trace. */
   readonly undesired_token: number;
+  /** Template of its problem. */
   readonly template_id: string;
+  /** Instance of its template. */
   readonly instance_id: string;
   /** Whether the greedy trace was the right one. */
   readonly greedy_correct: boolean;

@@ -116,14 +116,30 @@ export class OneTokenMaskPass implements Disposable {
 
 /** Loss (mean, without L1), logit differences [E] and mask gradient [L · P] over all examples at once. */
 export interface MaskEvaluation {
+  /** Mean over the examples. */
   readonly loss: number;
+  /** Of each example: logit of the desired token minus that of the undesired one, f32 [examples]. */
   readonly differences: Float32Array;
+  /** d loss / d mask, f32 [components]. */
   readonly gradient: Float32Array;
 }
 
 /**
  * Evaluates a mask [L · P] on all examples, in as few batches as the cache takes. `fullPrefix` recomputes every position of every prefix, as the
  * reference does: the slow path that the one-token path is tested and measured against.
+ *
+ * @example What the model says with half of every component
+ * ```ts
+ * import { evaluateMask, Gpu, Model } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const ids = model.tokenizer.encode("Q: Tom has 3 pens. Tom buys 4 more. How many pens does Tom have?\nA: 3 + 4 =");
+ * const [seven, eight] = ["7", "8"].map((digit) => model.tokenizer.encode(` ${digit}`).at(-1)!);
+ * const examples = [{ prefix_ids: ids, desired_token: seven!, undesired_token: eight! }];
+ * const { loss } = await evaluateMask(model, examples, new Float32Array(1568).fill(0.5));
+ * console.log(loss);
+ * ```
  */
 export async function evaluateMask(
   model: Model,

@@ -15,15 +15,19 @@ export interface MaskOptions {
   readonly rate: number;
   /** Strength of the L1 term. */
   readonly strength: number;
+  /** Passes over all examples. */
   readonly epochs: number;
+  /** Examples a step. */
   readonly batch: number;
   /** The rate is multiplied by `decay` every `decayEvery` epochs. */
   readonly decay: number;
+  /** Steps between two decays of the rate. */
   readonly decayEvery: number;
   /** Initial value of every component: 1 doubles it, 0.5 leaves it alone, 0 ablates it. */
   readonly initial: number;
   /** Stop once the number selected has not changed for this share of an epoch's batches; 0 never stops. */
   readonly patience: number;
+  /** Of the order of examples. */
   readonly seed: number;
   /** Score every position on all pairs of its batch, as the reference does (quirk 1). */
   readonly crossPairs: boolean;
@@ -49,11 +53,15 @@ export const maskDefaults: MaskOptions = {
 export interface LearnedMask {
   /** [L · P], each in [0, 1]. */
   readonly mask: Float32Array<ArrayBuffer>;
+  /** Steps done. */
   readonly steps: number;
+  /** Passes over all examples. */
   readonly epochs: number;
+  /** Whether training ended before all epochs were done. */
   readonly stoppedEarly: boolean;
   /** Per step: loss with the L1 term, before the step, and the number selected after it. */
   readonly losses: number[];
+  /** Selected components after each step. */
   readonly selected: number[];
 }
 
@@ -61,7 +69,22 @@ const betas = [0.9, 0.999] as const;
 const epsilon = 1e-8;
 const mostStepsPerSubmit = 16;
 
-/** Learns a mask on localization examples. Early stopping is decided on the GPU; the host looks every 16 steps. */
+/**
+ * Learns a mask on localization examples. Early stopping is decided on the GPU; the host looks every 16 steps.
+ *
+ * @example Learn for one epoch
+ * ```ts
+ * import { Gpu, learnMask, Model } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const ids = model.tokenizer.encode("Q: Tom has 3 pens. Tom buys 4 more. How many pens does Tom have?\nA: 3 + 4 =");
+ * const [seven, eight] = ["7", "8"].map((digit) => model.tokenizer.encode(` ${digit}`).at(-1)!);
+ * const examples = [{ prefix_ids: ids, desired_token: seven!, undesired_token: eight! }];
+ * const { mask, losses } = await learnMask(model, examples, { epochs: 1 });
+ * console.log(mask.length, losses);
+ * ```
+ */
 export async function learnMask(
   model: Model,
   examples: readonly TokenPair[],

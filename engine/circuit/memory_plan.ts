@@ -23,6 +23,7 @@ export interface Workload {
   readonly sharedTokens: number;
   /** Length of a prompt, the shared beginning included. */
   readonly promptTokens: number;
+  /** Tokens generated for each prompt. */
   readonly newTokens: number;
   /** Prompts of one call. */
   readonly prompts: number;
@@ -32,6 +33,7 @@ export interface Workload {
   readonly maskBatch: number;
   /** Fraction of the components that the update moves. */
   readonly selected: number;
+  /** What the update keeps moments for. */
   readonly optimizer: OptimizerName;
 }
 
@@ -75,11 +77,15 @@ export interface StagePlan {
 
 /** The plan of a model on an adapter. */
 export interface MemoryPlan {
+  /** Values of the model. */
   readonly parameters: number;
   /** Longest sequence in tokens. */
   readonly contextLength: number;
+  /** Most bytes of keys and values that a stage holds. */
   readonly cacheBytes: number;
+  /** What was planned for. */
   readonly workload: Workload;
+  /** What each stage needs. */
   readonly stages: Readonly<Record<MemoryStage, StagePlan>>;
   /** Unused buffers kept for reuse, at most, beside what a stage holds. */
   readonly reserve: number;
@@ -91,22 +97,41 @@ export interface MemoryPlan {
 
 /** What is planned, and for which adapter. */
 export interface PlanRequest {
+  /** The model. */
   readonly config: ModelConfig;
   /** A checkpoint, or the format that its weights would have in one. */
   readonly weights: WeightSource | FloatType;
+  /** How weights are held; as in LoadOptions. */
   readonly storage?: StorageChoice;
+  /** Tokens of the longest sequence; as in LoadOptions. */
   readonly contextLength?: number;
   /** Most bytes of keys and values that a stage holds at once, default as LoadOptions. */
   readonly cacheBytes?: number;
+  /** Limits of the adapter. */
   readonly limits: BufferLimits;
   /** Whether the adapter is software Vulkan, which decodes other batches. */
   readonly software?: boolean;
   /** Bytes of GPU memory where known: WebGPU does not tell. */
   readonly gpuMemory?: number;
+  /** What to plan for; the rest is workloadDefaults. */
   readonly workload?: Partial<Workload>;
 }
 
-/** Plans all stages. Throws InputError for a context or workload that no adapter with these limits could run. */
+/**
+ * Plans all stages.
+ *
+ * @throws {InputError} for a context or workload that no adapter with these limits could run.
+ *
+ * @example Bytes that a stage needs
+ * ```ts
+ * import { planMemory, readConfig } from "../../mod.ts";
+ *
+ * const config = await readConfig("fixtures/gemma2-mini");
+ * const limits = { maxBufferSize: 2 ** 28, maxStorageBufferBindingSize: 2 ** 27 };
+ * const plan = await planMemory({ config, weights: "F16", limits });
+ * console.log(plan.stages.update.bytes);
+ * ```
+ */
 export async function planMemory(request: PlanRequest): Promise<MemoryPlan> {
   const { config, limits, gpuMemory } = request;
   const gpu = new SizingGpu(limits, request.software ?? false);
@@ -175,6 +200,15 @@ export async function planMemory(request: PlanRequest): Promise<MemoryPlan> {
 /**
  * What of a request to change so that its plan has no problem: completes "It would fit with …". Tries, in this order,
  * 16-bit storage, smaller caches, a smaller mask batch, shorter prompts and traces, a smaller selection, and all together.
+ *
+ * @example Advice for a small adapter
+ * ```ts
+ * import { readConfig, whatWouldFit } from "../../mod.ts";
+ *
+ * const config = await readConfig("fixtures/gemma2-mini");
+ * const limits = { maxBufferSize: 2 ** 28, maxStorageBufferBindingSize: 2 ** 27 };
+ * console.log(await whatWouldFit({ config, weights: "F16", limits, gpuMemory: 2 ** 20 }));
+ * ```
  */
 export async function whatWouldFit(request: PlanRequest): Promise<string> {
   const { cacheBytes, workload: work } = await planMemory(request);

@@ -12,13 +12,29 @@ export type PivotMethod = "prefix" | "branching";
 
 /** Examples, and how many tokens the search took beside what one generation per position would have taken. */
 export interface Pivots {
+  /** One for each problem where a pivot was found. */
   readonly examples: LocalizationExample[];
+  /** Tokens that the model processed for it. */
   readonly forwardTokens: number;
   /** Of the algorithm that runs one generation per position; for `branching` only. */
   readonly forwardTokensPerPosition: number;
 }
 
-/** First positions where the two traces of each problem differ. Costs no forward pass. */
+/**
+ * First positions where the two traces of each problem differ. Costs no forward pass.
+ *
+ * @example Pivots of eight problems
+ * ```ts
+ * import { addContrast, Gpu, greedyTraces, loadProblems, Model, plainTemplate, prefixPivots, traceDefaults } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const problems = (await loadProblems("fixtures/tasks/math.jsonl")).slice(0, 8);
+ * const options = { ...traceDefaults, template: plainTemplate, maxNewTokens: 48, seed: 0 };
+ * const traces = await addContrast(model, await greedyTraces(model, problems, options), options);
+ * console.log(prefixPivots(model, traces).examples.length);
+ * ```
+ */
 export function prefixPivots(model: Model, traces: readonly ProblemTraces[]): Pivots {
   const examples = traces.flatMap((entry) => {
     const { greedy, contrast } = entry;
@@ -37,6 +53,19 @@ export function prefixPivots(model: Model, traces: readonly ProblemTraces[]): Pi
  * outcome flips marks sampled token k - 1 as pivotal. Where that token is the greedy one, completing after it gives the
  * same text as before it, so only the sampled tokens that depart from greedy decoding are branch points; one pass along
  * the traces finds them, and all of them decode as one batch over shared prefixes (method section 6.2).
+ *
+ * @example Pivots of eight problems, by branching
+ * ```ts
+ * import { addContrast, branchingPivots, Gpu, greedyTraces, loadProblems, Model, plainTemplate, traceDefaults } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const problems = (await loadProblems("fixtures/tasks/math.jsonl")).slice(0, 8);
+ * const options = { ...traceDefaults, template: plainTemplate, maxNewTokens: 48, seed: 0 };
+ * const traces = await addContrast(model, await greedyTraces(model, problems, options), options);
+ * const { examples } = await branchingPivots(model, traces, options);
+ * console.log(examples.length);
+ * ```
  */
 export async function branchingPivots(
   model: Model,

@@ -13,25 +13,35 @@ import type { Model } from "../model/model.ts";
 
 /** One generated solution. */
 export interface Trace {
+  /** Generated token ids. */
   readonly ids: readonly number[];
+  /** The text that is scored. */
   readonly text: string;
+  /** Whether it states the right answer. */
   readonly correct: boolean;
 }
 
 /** A problem's traces; without `contrast` no sample had the opposite outcome and the problem yields no example. */
 export interface ProblemTraces {
+  /** What was asked. */
   readonly problem: Problem;
+  /** Token ids of the prompt. */
   readonly promptIds: readonly number[];
+  /** Without sampling. */
   readonly greedy: Trace;
+  /** The first sample with the opposite outcome, its number and its temperature. */
   readonly contrast?: Trace & { readonly sample: number; readonly temperature: number };
 }
 
 /** Sampling of contrasting traces; the defaults are the reference's. */
 export interface TraceOptions extends PromptOptions {
+  /** Of sampling. */
   readonly seed: number;
+  /** Most samples a problem. */
   readonly samples: number;
   /** Temperature where the greedy trace was right, and where it was wrong. */
   readonly temperatureRight: number;
+  /** Temperature where the greedy trace was wrong. */
   readonly temperatureWrong: number;
 }
 
@@ -41,7 +51,21 @@ export const traceDefaults = { samples: 10, temperatureRight: 1.2, temperatureWr
 /** Called as traces finish: what is being made, how many of how many. */
 export type TraceProgress = (stage: string, done: number, total: number) => void;
 
-/** Greedy traces of all problems. */
+/**
+ * Greedy traces of all problems.
+ *
+ * @example What a model answers
+ * ```ts
+ * import { Gpu, greedyTraces, loadProblems, Model, plainTemplate, traceDefaults } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const problems = (await loadProblems("fixtures/tasks/math.jsonl")).slice(0, 2);
+ * const options = { ...traceDefaults, template: plainTemplate, maxNewTokens: 48, seed: 0 };
+ * const [first] = await greedyTraces(model, problems, options);
+ * console.log(first!.greedy.text, first!.greedy.correct);
+ * ```
+ */
 export async function greedyTraces(
   model: Model,
   problems: readonly Problem[],
@@ -67,6 +91,18 @@ export async function greedyTraces(
  * Adds contrasting traces: the first of `samples` samples whose outcome is the opposite of the greedy one. Samples are
  * drawn in rounds and only for problems that still lack one; every sample has its own random stream, so the result is
  * that of drawing all of them.
+ *
+ * @example A right and a wrong trace of the same problem
+ * ```ts
+ * import { addContrast, Gpu, greedyTraces, loadProblems, Model, plainTemplate, traceDefaults } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const problems = (await loadProblems("fixtures/tasks/math.jsonl")).slice(0, 8);
+ * const options = { ...traceDefaults, template: plainTemplate, maxNewTokens: 48, seed: 0 };
+ * const traces = await addContrast(model, await greedyTraces(model, problems, options), options);
+ * console.log(traces.find(({ contrast }) => contrast)?.contrast?.text);
+ * ```
  */
 export async function addContrast(
   model: Model,

@@ -21,8 +21,11 @@ export type OptimizerName = "sgd" | "adamw";
 
 /** Settings of an update. */
 export interface UpdateOptions {
+  /** What a step lowers. */
   readonly objective: Objective;
+  /** How a step follows the gradient. */
   readonly optimizer: OptimizerName;
+  /** Learning rate. */
   readonly rate: number;
   /** Decoupled weight decay of AdamW, on selected rows only. */
   readonly weightDecay: number;
@@ -37,6 +40,7 @@ export type RowValues = ReadonlyMap<Weight, Float32Array<ArrayBuffer>>;
 
 /** An update in progress on a model, whose selected rows it overlays; the overlays stay when it is disposed. */
 export class SparseUpdate implements Disposable {
+  /** The rows that move. */
   readonly rows: readonly SelectedRows[];
   private readonly gradients = new Map<Weight, readonly RowChunk[]>();
   private readonly moments: Tensor[] = [];
@@ -47,6 +51,10 @@ export class SparseUpdate implements Disposable {
   private readonly stepping: Plan;
   private steps = 0;
 
+  /**
+   * Overlays the selected rows of `model` with themselves.
+   * @throws {InputError} for no example, no selected component, and tokens that the model does not have.
+   */
   constructor(
     private readonly model: Model,
     selection: Selection,
@@ -149,6 +157,7 @@ export class SparseUpdate implements Disposable {
     this.model.weightsChanged();
   }
 
+  /** Frees gradients and moments; the model keeps its overlays. */
   [Symbol.dispose]() {
     for (const disposable of [this.passes, this.clearing, this.norming, this.stepping]) {
       disposable[Symbol.dispose]();
@@ -157,6 +166,7 @@ export class SparseUpdate implements Disposable {
     for (const tensor of [...gradients, ...this.moments, this.constants]) this.model.gpu.free(tensor);
   }
 
+  /** Reads rows of matrices. */
   private async readAll(rows: ReadonlyMap<Weight, readonly RowChunk[]>): Promise<RowValues> {
     const values = new Map<Weight, Float32Array<ArrayBuffer>>();
     for (const [weight, chunks] of rows) values.set(weight, await readRows(this.model.gpu, chunks));

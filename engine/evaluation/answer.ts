@@ -58,7 +58,16 @@ export function statementEnd(text: string): number {
   return Math.min(...ends);
 }
 
-/** The number that a completion states as its answer; undefined where it states none, or one that cannot be read. */
+/**
+ * The number that a completion states as its answer; undefined where it states none, or one that cannot be read.
+ *
+ * @example The answer of a completion
+ * ```ts
+ * import { statedNumber } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(statedNumber("3 + 4 = 7. The answer is 7. Q: 8")); // { numerator: 7n, denominator: 1n }
+ * ```
+ */
 export function statedNumber(completion: string): ReadNumber {
   const text = completion.slice(0, nextProblemStart(completion));
   const statements = [
@@ -79,7 +88,17 @@ export function statedNumber(completion: string): ReadNumber {
   return findNumbers(text).numbers.at(-1)?.value;
 }
 
-/** The number that a reference answer states, or why it states none that can be scored. */
+/**
+ * The number that a reference answer states, or why it states none that can be scored.
+ *
+ * @example What a row of data says
+ * ```ts
+ * import { referenceNumber } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(referenceNumber("3 of 4 are red.\n#### 3/4")); // { value: { numerator: 3n, denominator: 4n } }
+ * console.log(referenceNumber("#### 5 or 6")); // { fault: "several" }
+ * ```
+ */
 export function referenceNumber(answer: string): SingleNumber {
   const marked = answer.split("####");
   if (marked.length > 1) return singleNumber(marked.at(-1)!.trim().split("\n", 1)[0]!);

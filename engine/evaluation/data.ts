@@ -11,6 +11,7 @@ import { answerFaults, referenceNumber } from "./answer.ts";
 export interface Problem {
   /** Unique in its file: the rows' own `id` if no two share one, else the row's number from 0. */
   readonly id: number | string;
+  /** The text of the question. */
   readonly question: string;
   /** The reference answer; in GSM-Symbolic a worked solution that ends `#### N`. */
   readonly answer: string;
@@ -48,7 +49,16 @@ const rowSchema = z.object({
  * Reads the problems of a data file, in file order: parquet if its name ends in `.parquet`, else JSONL.
  * Needs `question` and `answer` in each row; reads `original_id` (template), `instance` and `id` where present.
  * Blank lines are skipped.
+ *
  * @throws InputError if the file is missing, unreadable or empty, or a line or row is not a problem.
+ *
+ * @example The problems that come with the package
+ * ```ts
+ * import { loadProblems } from "../../mod.ts";
+ *
+ * const problems = await loadProblems("fixtures/tasks/math.jsonl");
+ * console.log(problems.length, problems[0]!.question);
+ * ```
  */
 export async function loadProblems(file: string): Promise<Problem[]> {
   const bytes = await readBytes(file);
@@ -70,7 +80,16 @@ export async function loadProblems(file: string): Promise<Problem[]> {
 
 /**
  * Makes sure that every answer can be scored as a number, and that the number is beyond doubt.
+ *
  * @throws InputError naming the first answer that states none, several, or one that cannot be read.
+ *
+ * @example Refuse what cannot be scored
+ * ```ts
+ * import { requireNumericAnswers } from "../../engine/evaluation/mod.ts";
+ *
+ * const problem = { id: 0, question: "1 + 1?", answer: "#### 2", templateId: "all", instanceId: "0" };
+ * requireNumericAnswers([problem], "mine.jsonl"); // throws for an answer like "two"
+ * ```
  */
 export function requireNumericAnswers(problems: readonly Problem[], file: string): void {
   problems.forEach(({ answer, line }, index) => {

@@ -15,7 +15,9 @@
 
 /** An exact value: numerator / denominator in lowest terms, the denominator positive. */
 export interface ExactNumber {
+  /** Whole, of either sign. */
   readonly numerator: bigint;
+  /** Positive, without a factor in common with the numerator. */
   readonly denominator: bigint;
 }
 
@@ -41,7 +43,16 @@ const negated = ({ numerator, denominator }: ExactNumber): ExactNumber => ({
   denominator,
 });
 
-/** The value as a double; infinite or 0 beyond its range. */
+/**
+ * The value as a double; infinite or 0 beyond its range.
+ *
+ * @example A fraction as a number
+ * ```ts
+ * import { readNumbers, toDouble } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(toDouble(readNumbers("1 1/2")[0]!)); // 1.5
+ * ```
+ */
 export function toDouble({ numerator, denominator }: ExactNumber): number {
   const quotient = Number(numerator) / Number(denominator);
   if (Number.isFinite(quotient) && (quotient !== 0 || numerator === 0n)) return quotient;
@@ -55,6 +66,14 @@ export function toDouble({ numerator, denominator }: ExactNumber): number {
 /**
  * Whether two values are the same: exactly, or, where one of them is no whole number, to 1e-6 of their size, since decimals
  * are written rounded.
+ *
+ * @example Equal by value
+ * ```ts
+ * import { readNumbers, sameNumber } from "../../engine/evaluation/mod.ts";
+ *
+ * const [a, b] = readNumbers("1/2 and 0.5");
+ * console.log(sameNumber(a!, b!)); // true
+ * ```
  */
 export function sameNumber(a: ExactNumber, b: ExactNumber): boolean {
   if (a.numerator === b.numerator && a.denominator === b.denominator) return true;
@@ -316,7 +335,16 @@ export function findNumbers(
   return { plain, numbers: scan(plain) };
 }
 
-/** All numbers of a text in order; undefined for what looks like one and is unreadable. */
+/**
+ * All numbers of a text in order; undefined for what looks like one and is unreadable.
+ *
+ * @example All numbers of a text
+ * ```ts
+ * import { readNumbers } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(readNumbers("9{,}500 of 12,5")); // 9500, and undefined: 12,5 is no number for certain
+ * ```
+ */
 export function readNumbers(text: string): ReadNumber[] {
   return findNumbers(text).numbers.map(({ value }) => value);
 }

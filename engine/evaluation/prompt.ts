@@ -38,14 +38,37 @@ export function requireQuestion(template: string): void {
   );
 }
 
-/** The prompt's token ids, special tokens included. Throws InputError for a template without `{question}`. */
+/**
+ * The prompt's token ids, special tokens included.
+ *
+ * @throws {InputError} for a template without `{question}`.
+ *
+ * @example Token ids of a question
+ * ```ts
+ * import { encodePrompt, Gpu, Model, plainTemplate } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * console.log(encodePrompt(model, "What is 3 + 4?", { template: plainTemplate }));
+ * ```
+ */
 export function encodePrompt({ tokenizer }: Model, question: string, prompt: PromptFormat): number[] {
   return prompt.chat
     ? tokenizer.encodeChat(chatMessages(question, prompt))
     : tokenizer.encode(promptText(question, prompt));
 }
 
-/** The prompt as text: blocks of question and answer parted by an empty line, then the question. */
+/**
+ * The prompt as text: blocks of question and answer parted by an empty line, then the question.
+ *
+ * @example A prompt with a worked example
+ * ```ts
+ * import { promptText } from "../../engine/evaluation/mod.ts";
+ *
+ * const shots = [{ question: "1 + 1?", answer: "2" }];
+ * console.log(promptText("3 + 4?", { template: "Q: {question}\nA:", shots }));
+ * ```
+ */
 export function promptText(question: string, { template, shots = [] }: PromptFormat): string {
   requireQuestion(template);
   const beginning = typeof shots === "string"
@@ -71,7 +94,20 @@ export function chatMessages(question: string, { template, shots = [] }: PromptF
   ];
 }
 
-/** What all prompts of this form begin with, to be computed once (method section 6.3). Valid while weights stay as they are. */
+/**
+ * What all prompts of this form begin with, to be computed once (method section 6.3). Valid while weights stay as they are.
+ *
+ * @example Compute what all prompts begin with once
+ * ```ts
+ * import { encodePrompt, generate, Gpu, Model, plainTemplate, promptPrefix } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * using sharedPrefix = promptPrefix(model, { template: plainTemplate });
+ * const ids = encodePrompt(model, "What is 3 + 4?", { template: plainTemplate });
+ * await generate(model, [{ ids }], { maxNewTokens: 8, sharedPrefix });
+ * ```
+ */
 export function promptPrefix(model: Model, prompt: PromptFormat): SharedPrefix {
   const [one, other] = ["7", "Who?"].map((question) => encodePrompt(model, question, prompt));
   return new SharedPrefix(model, one!.slice(0, commonLength(one!, other!)));

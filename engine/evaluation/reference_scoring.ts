@@ -9,13 +9,31 @@ const answerSentence = /answer is[^.]*\./;
 const number =
   /((?<![\w)\]%])[-\u2212][$€£]?)?(\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<![\w.])\.\d+)/g;
 
-/** The trace up to and with its first sentence of the form `answer is … .`; all of it where there is none. */
+/**
+ * The trace up to and with its first sentence of the form `answer is … .`; all of it where there is none.
+ *
+ * @example End a solution at its answer
+ * ```ts
+ * import { cutTrace } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(cutTrace("3 + 4 = 7. The answer is 7. Q: Next")); // 3 + 4 = 7. The answer is 7.
+ * ```
+ */
 export function cutTrace(text: string): string {
   const sentence = answerSentence.exec(text);
   return sentence ? text.slice(0, sentence.index + sentence[0].length) : text;
 }
 
-/** Whether a completion, cut after its answer sentence, ends on the last number of the answer's last `####` part. */
+/**
+ * Whether a completion, cut after its answer sentence, ends on the last number of the answer's last `####` part.
+ *
+ * @example Score a completion
+ * ```ts
+ * import { isCorrectNumber } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(isCorrectNumber("So it is \\frac{1}{2}.", "#### 0.5")); // true
+ * ```
+ */
 export function isCorrectNumber(completion: string, answer: string): boolean {
   const stated = lastPlainNumber(cutTrace(completion));
   const gold = lastPlainNumber(answer.split("####").at(-1)!);

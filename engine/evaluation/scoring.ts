@@ -25,13 +25,31 @@ export function cutTrace(text: string, options: ScoringOptions = {}): string {
   return start + length < end ? text.slice(0, start + length) : text;
 }
 
-/** The text before the first of the `stop` texts; all of it where there is none. */
+/**
+ * The text before the first of the `stop` texts; all of it where there is none.
+ *
+ * @example End a text at a stop text
+ * ```ts
+ * import { cutAtStop } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(cutAtStop("7\n\nQ: Next", ["\n\nQ:"])); // 7
+ * ```
+ */
 export function cutAtStop(text: string, stop: readonly string[] = []): string {
   const found = stop.map((one) => text.indexOf(one)).filter((at) => at >= 0);
   return text.slice(0, Math.min(text.length, ...found));
 }
 
-/** The last number in `text`, as number.ts reads it; undefined if there is none or it cannot be read. */
+/**
+ * The last number in `text`, as number.ts reads it; undefined if there is none or it cannot be read.
+ *
+ * @example The last number
+ * ```ts
+ * import { finalNumber } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(finalNumber("3 and 1,234.5")); // 1234.5
+ * ```
+ */
 export function finalNumber(text: string): number | undefined {
   const last = lastNumber(text);
   return last && toDouble(last);
@@ -52,6 +70,13 @@ export function isCorrectNumber(completion: string, answer: string, options: Sco
 /**
  * Whether a completion, its thinking aside, or what its first `answer is …` states up to the end of the line, agrees with
  * the answer but for case, runs of white space and a period at the end (` Pens.` is `pens`).
+ *
+ * @example Compare texts
+ * ```ts
+ * import { isExactMatch } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(isExactMatch(" Pens.", "pens")); // true
+ * ```
  */
 export function isExactMatch(completion: string, answer: string, options: ScoringOptions = {}): boolean {
   const { start, end } = options.referenceCompat

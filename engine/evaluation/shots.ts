@@ -8,6 +8,7 @@ import { loadProblems } from "./data.ts";
 
 /** One worked example, as the prompt shows it. */
 export interface Shot {
+  /** What is asked. */
   readonly question: string;
   /** The solution as a model should write it, ending "The answer is N." */
   readonly answer: string;
@@ -16,7 +17,16 @@ export interface Shot {
 /** Worked examples in order, or text that stands before the question as it is; empty for none. */
 export type Shots = readonly Shot[] | string;
 
-/** The project's own eight worked examples: grade-school problems solved step by step (fixtures/prompts). */
+/**
+ * The project's own eight worked examples: grade-school problems solved step by step (fixtures/prompts).
+ *
+ * @example The first of the eight
+ * ```ts
+ * import { workedExamples } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(workedExamples()[0]!.question);
+ * ```
+ */
 export function workedExamples(): Shot[] {
   return workedExamplesText.trim().split("\n").map((line) => toShot(JSON.parse(line)));
 }
@@ -24,7 +34,15 @@ export function workedExamples(): Shot[] {
 /**
  * The shots that `choice` stands for: "none", "default" (workedExamples), or a file. A file that begins with "{" is JSONL
  * of `question` and `answer` (parquet by its name), any other is plain text.
+ *
  * @throws InputError if the file is missing, empty or holds a row without question or answer.
+ *
+ * @example Examples of a file
+ * ```ts
+ * import { readShots } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log((await readShots("fixtures/prompts/worked_examples.jsonl")).length);
+ * ```
  */
 export async function readShots(choice: string): Promise<Shots> {
   if (choice === "none") return [];

@@ -5,8 +5,11 @@ import { noTemplate, type Problem } from "./data.ts";
 
 /** A partition of problems: updates learn from `train`, steps are chosen on `validation`, claims rest on `test`. */
 export interface Split {
+  /** Updates learn from these. */
   readonly train: Problem[];
+  /** Steps and settings are chosen on these. */
   readonly validation: Problem[];
+  /** Claims rest on these. */
   readonly test: Problem[];
 }
 
@@ -20,7 +23,16 @@ export type SplitFractions = readonly [train: number, validation: number, test: 
  * other templates. Shares are rounded by largest remainder, then each part gets at least one instance.
  * Problems that repeat a question go where its first instance goes, and do not count in the shares.
  * Templates with fewer than 3 instances cannot fill three parts: they are pooled and split as one template.
+ *
  * @throws InputError if the fractions are negative or do not add up to 1.
+ *
+ * @example Train, validation and test
+ * ```ts
+ * import { loadProblems, splitProblems } from "../../mod.ts";
+ *
+ * const { train, validation, test } = splitProblems(await loadProblems("fixtures/tasks/math.jsonl"), 0);
+ * console.log(train.length, validation.length, test.length); // 624 96 480
+ * ```
  */
 export function splitProblems(
   problems: readonly Problem[],
@@ -72,12 +84,31 @@ function partSizes(count: number, fractions: SplitFractions): [number, number, n
 /** How rows with the same question are told: white space and the way accents are encoded do not matter. */
 const questionKey = ({ question }: Problem) => question.normalize("NFC").trim().replace(/\s+/g, " ");
 
-/** How many problems repeat the question of another one. */
+/**
+ * How many problems repeat the question of another one.
+ *
+ * @example Questions that stand twice
+ * ```ts
+ * import { countDuplicates, loadProblems } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(countDuplicates(await loadProblems("fixtures/tasks/math.jsonl"))); // 0
+ * ```
+ */
 export function countDuplicates(problems: readonly Problem[]): number {
   return problems.length - new Set(problems.map(questionKey)).size;
 }
 
-/** What a user should know of data before it is split, a sentence each. */
+/**
+ * What a user should know of data before it is split, a sentence each.
+ *
+ * @example What to tell a user about data
+ * ```ts
+ * import { loadProblems, splitNotices } from "../../engine/evaluation/mod.ts";
+ *
+ * const file = "fixtures/tasks/math.jsonl";
+ * console.log(splitNotices(await loadProblems(file), file)); // []
+ * ```
+ */
 export function splitNotices(problems: readonly Problem[], file: string): string[] {
   const duplicates = countDuplicates(problems);
   const notices: string[] = [];

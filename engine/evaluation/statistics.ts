@@ -9,7 +9,9 @@ export type Interval = [low: number, high: number];
 
 /** Items whose outcome changed: `positive` became right, `negative` became wrong. */
 export interface Flips {
+  /** Wrong before, right after. */
   positive: number;
+  /** Right before, wrong after. */
   negative: number;
 }
 
@@ -18,7 +20,15 @@ const z = 1.959963984540054;
 
 /**
  * Counts the items that became right and those that became wrong (arXiv 2407.09435).
+ *
  * @throws RangeError if the two differ in length.
+ *
+ * @example Answers won and lost
+ * ```ts
+ * import { flips } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(flips([true, false], [false, true])); // { positive: 1, negative: 1 }
+ * ```
  */
 export function flips(before: readonly boolean[], after: readonly boolean[]): Flips {
   requireSameLength(before, after);
@@ -31,6 +41,13 @@ export function flips(before: readonly boolean[], after: readonly boolean[]): Fl
 /**
  * McNemar's exact test: the two-sided binomial p of so uneven a split of flips, were both kinds equally likely.
  * Stable for millions of flips; 1 where there are none.
+ *
+ * @example Is it chance?
+ * ```ts
+ * import { mcnemarExact } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(mcnemarExact(13, 3)); // 0.0213: 13 answers won and 3 lost
+ * ```
  */
 export function mcnemarExact(positive: number, negative: number): number {
   const total = positive + negative;
@@ -47,7 +64,15 @@ export function mcnemarExact(positive: number, negative: number): number {
 /**
  * Accuracy as the mean over groups (templates) of each group's share of right items, so that large groups do
  * not drown small ones.
+ *
  * @throws RangeError if the two differ in length or are empty.
+ *
+ * @example Accuracy by template
+ * ```ts
+ * import { macroAccuracy } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(macroAccuracy([true, true, false], ["a", "a", "b"]).accuracy); // 0.5
+ * ```
  */
 export function macroAccuracy(
   correct: readonly boolean[],
@@ -62,7 +87,16 @@ export function macroAccuracy(
  * Bootstrap percentile interval of the gain in macro accuracy from `before` to `after`. Items are drawn anew
  * within each group and keep both their outcomes, which makes it a paired, stratified bootstrap. A group of
  * one item adds no spread, so with many such groups the interval is too narrow.
+ *
  * @throws RangeError if the lists differ in length or are empty.
+ *
+ * @example An interval for a gain
+ * ```ts
+ * import { bootstrapGain } from "../../engine/evaluation/mod.ts";
+ *
+ * const before = [false, false, true, true], after = [true, false, true, true];
+ * console.log(bootstrapGain(before, after, ["a", "a", "b", "b"], { seed: 0 }));
+ * ```
  */
 export function bootstrapGain(
   before: readonly boolean[],
@@ -86,7 +120,16 @@ export function bootstrapGain(
   return [quantile(gains, 0.025), quantile(gains, 0.975)];
 }
 
-/** Wilson's score interval of a share of `successes` out of `total`; [0, 1] where there is no trial. */
+/**
+ * Wilson's score interval of a share of `successes` out of `total`; [0, 1] where there is no trial.
+ *
+ * @example An interval for an accuracy
+ * ```ts
+ * import { wilsonInterval } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(wilsonInterval(300, 480)); // 0.581 to 0.667
+ * ```
+ */
 export function wilsonInterval(successes: number, total: number): Interval {
   if (total === 0) return [0, 1];
   const share = successes / total;

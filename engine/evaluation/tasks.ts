@@ -14,13 +14,17 @@ export type Scoring = "number" | "exact";
 
 /** Some problems and how they are asked and scored. */
 export interface Task {
+  /** Shown and written with results. */
   readonly name: string;
+  /** What is asked. */
   readonly problems: readonly Problem[];
+  /** How completions are compared with answers. */
   readonly scoring: Scoring;
 }
 
 /** How prompts are made and traces are read. */
 export interface PromptOptions extends PromptFormat, ScoringOptions {
+  /** Most tokens of a completion. */
   readonly maxNewTokens: number;
   /** What the prompts begin with, computed already with the model as it is (promptPrefix). */
   readonly sharedPrefix?: SharedPrefix;
@@ -28,13 +32,31 @@ export interface PromptOptions extends PromptFormat, ScoringOptions {
 
 /** Outcome per problem, and the accuracy macro-averaged over templates. */
 export interface TaskResult {
+  /** Whether each problem was answered. */
   readonly correct: boolean[];
+  /** The text of each completion. */
   readonly completions: string[];
+  /** Mean over templates, from 0 to 1. */
   readonly accuracy: number;
+  /** Accuracy of each template. */
   readonly perTemplate: Record<string, number>;
 }
 
-/** The text of a completion: up to its first stop text, without special tokens other than tags of thinking. */
+/**
+ * The text of a completion: up to its first stop text, without special tokens other than tags of thinking.
+ *
+ * @example Text of generated tokens
+ * ```ts
+ * import { generate, Gpu, Model } from "../../mod.ts";
+ * import { completionText } from "../../engine/evaluation/mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const ids = model.tokenizer.encode("Q: What is 3 + 4?\nA:");
+ * const [tokens] = await generate(model, [{ ids }], { maxNewTokens: 16 });
+ * console.log(completionText(model, tokens!, { stop: ["\n"] }));
+ * ```
+ */
 export function completionText(
   model: Model,
   ids: readonly number[],
@@ -84,7 +106,20 @@ export function isCorrect(
 /** How many of these generated tokens to keep; undefined where they go on. GenerationOptions.stopAt. */
 export type EndOfCompletion = (ids: readonly number[]) => number | undefined;
 
-/** Where a numeric trace ends: after the sentence that states the answer, or before a stop text. */
+/**
+ * Where a numeric trace ends: after the sentence that states the answer, or before a stop text.
+ *
+ * @example Stop generating at the answer
+ * ```ts
+ * import { generate, Gpu, Model } from "../../mod.ts";
+ * import { endOfAnswer } from "../../engine/evaluation/mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const ids = model.tokenizer.encode("Q: What is 3 + 4?\nA:");
+ * await generate(model, [{ ids }], { maxNewTokens: 48, stopAt: endOfAnswer(model, {}) });
+ * ```
+ */
 export function endOfAnswer(
   model: Model,
   options: ScoringOptions & Pick<PromptFormat, "stop">,
@@ -92,7 +127,20 @@ export function endOfAnswer(
   return endAfter(model, options, (text) => cutTrace(cutAtStop(text, options.stop), options));
 }
 
-/** Where any completion ends: before a stop text. */
+/**
+ * Where any completion ends: before a stop text.
+ *
+ * @example Stop generating at a text
+ * ```ts
+ * import { generate, Gpu, Model } from "../../mod.ts";
+ * import { endAtStop } from "../../engine/evaluation/mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const ids = model.tokenizer.encode("Q: What is 3 + 4?\nA:");
+ * await generate(model, [{ ids }], { maxNewTokens: 48, stopAt: endAtStop(model, ["\n\n"]) });
+ * ```
+ */
 export function endAtStop(model: Model, stop: readonly string[]): EndOfCompletion {
   return endAfter(model, {}, (text) => cutAtStop(text, stop));
 }
@@ -111,7 +159,21 @@ function endAfter(model: Model, options: ThinkingOptions, cut: (text: string) =>
   };
 }
 
-/** Greedy accuracy of the model as it is (overlays included) on a task. */
+/**
+ * Greedy accuracy of the model as it is (overlays included) on a task.
+ *
+ * @example Accuracy on a dozen problems
+ * ```ts
+ * import { evaluateTask, Gpu, loadProblems, Model, plainTemplate } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const problems = (await loadProblems("fixtures/tasks/math.jsonl")).slice(0, 12);
+ * const task = { name: "math", problems, scoring: "number" } as const;
+ * const { accuracy } = await evaluateTask(model, task, { template: plainTemplate, maxNewTokens: 48 });
+ * console.log(accuracy);
+ * ```
+ */
 export async function evaluateTask(
   model: Model,
   task: Task,

@@ -28,11 +28,24 @@ export function knownTags({ thinkingTags = [] }: ThinkingOptions = {}): [open: s
 
 /** Where the answer of a completion stands: behind the last thinking that is closed, before thinking that is not. */
 export interface AnswerSpan {
+  /** Index of its first character. */
   readonly start: number;
+  /** Index behind its last character. */
   readonly end: number;
 }
 
-/** The part of a completion that is no thinking; empty where thinking never ends. */
+/**
+ * The part of a completion that is no thinking; empty where thinking never ends.
+ *
+ * @example The answer behind the thinking
+ * ```ts
+ * import { answerSpan } from "../../engine/evaluation/mod.ts";
+ *
+ * const text = "<think>9? No.</think>7";
+ * const { start, end } = answerSpan(text);
+ * console.log(text.slice(start, end)); // 7
+ * ```
+ */
 export function answerSpan(text: string, options: ThinkingOptions = {}): AnswerSpan {
   const tags = knownTags(options);
   const closed = Math.max(-1, ...tags.map(([, close]) => endOf(text, close)));

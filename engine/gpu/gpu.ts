@@ -6,9 +6,13 @@ import { type MemoryPart, Tensor } from "./tensor.ts";
 
 /** Bytes and buffers held on the GPU now, and the most ever held. Pooled, currently unused buffers count as idle. */
 export interface MemoryUse {
+  /** Bytes of tensors. */
   liveBytes: number;
+  /** Number of their buffers. */
   liveBuffers: number;
+  /** Most bytes of tensors at once so far. */
   peakBytes: number;
+  /** Bytes of freed buffers that are kept for reuse. */
   idleBytes: number;
 }
 
@@ -31,6 +35,7 @@ export const idleLimit = 256 * 2 ** 20;
 
 /** An open WebGPU device. One per process is usual; `close()` or `using` gives everything back. */
 export class Gpu implements Disposable {
+  /** What it holds now. */
   readonly memory: MemoryUse = { liveBytes: 0, liveBuffers: 0, peakBytes: 0, idleBytes: 0 };
   /** Dispatches submitted so far. */
   dispatches = 0;
@@ -43,6 +48,7 @@ export class Gpu implements Disposable {
   private closed = false;
   private readonly attempts: Tensor[][] = [];
 
+  /** See Gpu.open. */
   protected constructor(
     readonly adapter: GPUAdapter,
     readonly device: GPUDevice,
@@ -247,6 +253,7 @@ export class Gpu implements Disposable {
     return all.buffer;
   }
 
+  /** Reads a part of a tensor that fits one readback buffer. */
   private async readPiece(tensor: Tensor, from: number, count: number): Promise<ArrayBuffer> {
     this.check();
     const size = Math.min(sizeClass(count * 4), this.device.limits.maxBufferSize);
@@ -330,6 +337,7 @@ export class Gpu implements Disposable {
     this.device.destroy();
   }
 
+  /** Frees everything on the device and closes it; whatever is used afterwards is refused. */
   [Symbol.dispose]() {
     this.close();
   }

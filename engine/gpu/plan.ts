@@ -35,7 +35,9 @@ const mostSoftwareIterations = 65535;
 
 /** Milliseconds of GPU time of one dispatch. */
 export interface DispatchTime {
+  /** Of the kernel. */
   readonly name: string;
+  /** Milliseconds, all its dispatches together. */
   readonly ms: number;
 }
 
@@ -48,7 +50,7 @@ export class Plan implements Disposable {
   private uniforms: GPUBuffer | undefined;
 
   /**
-   * Plans that run one after the other may share temporaries: what `lender` has recycled by now serves this plan too, which
+   * An empty plan; `label` names it in errors and profiles. Plans that run one after the other may share temporaries: what `lender` has recycled by now serves this plan too, which
    * then must not outlive it.
    */
   constructor(readonly gpu: Gpu, readonly label: string, lender?: Plan) {

@@ -16,8 +16,11 @@ export type ShaderValues = Readonly<Record<string, string | number | boolean>>;
 
 /** A WGSL template with the values that specialise it; `name` is the file's name. */
 export interface Kernel {
+  /** In errors and profiles. */
   readonly name: string;
+  /** WGSL with `$NAME` for values and lines `//: if`, `//: include`; see shaders/README.md. */
   readonly template: string;
+  /** What replaces the names. */
   readonly values: ShaderValues;
 }
 

@@ -7,14 +7,19 @@ import type { MemoryPart, Tensor } from "./tensor.ts";
 
 /** The limits of an adapter that sizes depend on, in bytes. */
 export interface BufferLimits {
+  /** Bytes of the largest buffer. */
   readonly maxBufferSize: number;
+  /** Bytes of the largest binding. */
   readonly maxStorageBufferBindingSize: number;
 }
 
 /** A buffer by what it is for and its bytes. */
 export interface SizedBuffer {
+  /** What it is for. */
   readonly label: string;
+  /** Of the tensor. */
   readonly shape: readonly number[];
+  /** Its size. */
   readonly bytes: number;
 }
 

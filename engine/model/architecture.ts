@@ -9,9 +9,13 @@ export type Activation = "silu" | "gelu_tanh";
 
 /** Which RMSNorms a layer has, by their name below `model.layers.N.`; absent ones are not applied. */
 export interface LayerNorms {
+  /** Name of the norm before attention. */
   readonly beforeAttention?: string;
+  /** Name of the norm of its output. */
   readonly afterAttention?: string;
+  /** Name of the norm before the MLP. */
   readonly beforeMlp?: string;
+  /** Name of the norm of its output. */
   readonly afterMlp?: string;
 }
 
@@ -19,6 +23,7 @@ export interface LayerNorms {
 export interface Architecture {
   /** `model_type` in config.json. */
   readonly modelType: string;
+  /** Where norms stand in a layer. */
   readonly norms: LayerNorms;
   /** The gain of every RMSNorm is `normOffset + weight`: 1 for Gemma, else 0. */
   readonly normOffset: 0 | 1;
@@ -39,6 +44,7 @@ export interface Architecture {
 
 /** Sizes and constants of one model, read from its config.json. */
 export interface ModelConfig {
+  /** What kind of model it is. */
   readonly architecture: Architecture;
   /** D */
   readonly hiddenSize: number;
@@ -54,10 +60,13 @@ export interface ModelConfig {
   readonly mlpWidth: number;
   /** V */
   readonly vocabSize: number;
+  /** Added to mean squares before their root. */
   readonly normEpsilon: number;
   /** Rotary positions of layers that attend to everything, and of those that attend within the window. */
   readonly rope: Rope;
+  /** Rotary positions of layers with a window. */
   readonly slidingRope: Rope;
+  /** Tokens of the longest sequence it was made for. */
   readonly maxPositions: number;
   /** Factor on q·k before the soft cap: query_pre_attn_scalar^-1/2 for Gemma, else C^-1/2. */
   readonly attentionScale: number;
@@ -69,7 +78,9 @@ export interface ModelConfig {
   readonly windows: readonly number[];
   /** Which projections have biases. */
   readonly biases: { readonly qkv: boolean; readonly output: boolean };
+  /** Of the gate. */
   readonly activation: Activation;
+  /** Whether the embedding is the output matrix as well. */
   readonly tiedEmbedding: boolean;
   /** Ids that end a generation. */
   readonly eosTokens: readonly number[];

@@ -6,7 +6,9 @@ import { readJsonObject } from "../json_objects.ts";
 
 /** One turn of a conversation. */
 export interface ChatMessage {
+  /** Who speaks. */
   readonly role: "system" | "user" | "assistant";
+  /** What is said. */
   readonly content: string;
 }
 

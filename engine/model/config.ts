@@ -95,8 +95,16 @@ interface JsonFile {
 /**
  * Reads `config.json` of the model folder `dir`, with the ids that end a generation taken from
  * `generation_config.json` as well, where there is one.
- * Throws InputError naming file, field and value when one is missing, malformed, inconsistent or asks for
- * something this engine does not compute.
+ *
+ * @throws {InputError} naming file, field and value when one is missing, malformed, inconsistent or asks for something this engine does not compute.
+ *
+ * @example What a model is
+ * ```ts
+ * import { readConfig } from "../../mod.ts";
+ *
+ * const { layers, queryHeads } = await readConfig("fixtures/gemma2-mini");
+ * console.log(layers, queryHeads); // 4 4
+ * ```
  */
 export async function readConfig(dir: string): Promise<ModelConfig> {
   const path = join(dir, "config.json");

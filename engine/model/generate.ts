@@ -12,6 +12,7 @@ import { SharedPrefix } from "./shared_prefix.ts";
 
 /** One sequence to continue. */
 export interface GenerationRequest {
+  /** Token ids of the prompt. */
   readonly ids: readonly number[];
   /** 0 (default) is greedy. */
   readonly temperature?: number;
@@ -25,6 +26,7 @@ export interface GenerationRequest {
 
 /** Settings shared by all requests of a call. */
 export interface GenerationOptions {
+  /** Most tokens of a completion, an ending stop token included. */
   readonly maxNewTokens: number;
   /** Seed of all random streams, default 0. */
   readonly seed?: number;
@@ -91,7 +93,21 @@ function checkGeneration(
 
 /**
  * The generated ids of each request in order, an ending stop token included.
+ *
  * @throws {InputError} for an option out of range, an empty or unknown sequence, or one that exceeds the context.
+ *
+ * @example Two completions of one prompt
+ * ```ts
+ * import { generate, Gpu, Model } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const ids = model.tokenizer.encode("Q: What is 3 + 4?\nA:");
+ * const requests = [{ ids }, { ids, temperature: 1, stream: 1 }];
+ * for (const tokens of await generate(model, requests, { maxNewTokens: 16 })) {
+ *   console.log(model.tokenizer.decode(tokens));
+ * }
+ * ```
  */
 export async function generate(
   model: Model,

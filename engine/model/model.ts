@@ -2,12 +2,12 @@
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Plan } from "../gpu/plan.ts";
+import { tuneOnce } from "../ops/tuning.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { freeOverlay, freeWeight } from "../ops/weight.ts";
 import { type ModelConfig, ropeOf } from "./architecture.ts";
 import { TokenBatch } from "./batch.ts";
 import { readConfig } from "./config.ts";
-import type { Decoder } from "./decoder.ts";
 import { componentsPerLayer, recordForward, recordGather, recordLogits } from "./forward.ts";
 import { resolveModel, type SourceOptions } from "../checkpoint/hub.ts";
 import { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -35,21 +35,27 @@ export interface LoadOptions extends SourceOptions {
   readonly contextLength?: number;
   /** Most bytes of keys and values that a stage holds at once, default a quarter of the weights, at least 2 GiB. */
   readonly cacheBytes?: number;
+  /** Choose kernels by measurement first, once for each Gpu, kept in the user's cache folder; default true. */
+  readonly tune?: boolean;
 }
 
 /** Write captured values back: at these positions of the sequence, these rows of `values`. */
 export interface ActivationPatch {
+  /** Which activation. */
   readonly site: SiteName;
+  /** Positions in the sequence, from 0. */
   readonly positions: readonly number[];
   /** [positions, width of the site] */
   readonly values: Float32Array;
 }
 
 /** See file comment. Free it with `using` or dispose. */
-export class Model implements Decoder, Disposable {
+export class Model implements Disposable {
   /** So far: tokens computed ahead of decoding, tokens decoded, and steps of slots that had nothing left to decode. */
   prefillTokens = 0;
+  /** Tokens decoded so far. */
   decodedTokens = 0;
+  /** Tokens decoded so far by slots whose request had ended. */
   idleTokens = 0;
   private changes = 0;
   private disposed = false;
@@ -80,6 +86,7 @@ export class Model implements Decoder, Disposable {
     const config = await readConfig(directory);
     const hasTokenizer = await exists(`${directory}/tokenizer.json`);
     const tokenizer = hasTokenizer ? await Tokenizer.load(directory) : undefined;
+    if (options.tune !== false) await tuneOnce(gpu);
     return await Model.from(gpu, config, checkpoint, {
       ...options,
       directory,
@@ -281,6 +288,7 @@ export class Model implements Decoder, Disposable {
     this.weightsChanged();
   }
 
+  /** Frees its weights; whatever uses it afterwards is refused. */
   [Symbol.dispose]() {
     if (this.disposed) return;
     this.disposed = true;

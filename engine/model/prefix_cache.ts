@@ -14,6 +14,7 @@ import { logitRows, passTokens } from "./capacity.ts";
 
 /** A beginning whose keys and values are computed already (SharedPrefix). */
 export interface ComputedPrefix {
+  /** Its token ids. */
   readonly ids: readonly number[];
   /** Per layer [rows, 2, K·C]; row p holds position p. */
   readonly layers: readonly Tensor[];

@@ -19,7 +19,9 @@ export type RopeScaling =
 
 /** Base and stretching of rotary positions. */
 export interface Rope {
+  /** Base of the wavelengths. */
   readonly theta: number;
+  /** How they are stretched. */
   readonly scaling: RopeScaling;
 }
 

@@ -17,6 +17,7 @@ import { SharedPrefix } from "./shared_prefix.ts";
 export interface ScoreRequest {
   /** At least one token: the first of the continuation is predicted from it. */
   readonly context: readonly number[];
+  /** Token ids that follow the context. */
   readonly continuation: readonly number[];
 }
 
@@ -51,6 +52,18 @@ interface Windowed {
  * continuation the last window + 1 tokens count, the last of which is only predicted.
  *
  * @throws {InputError} for an empty context or continuation, a continuation longer than the window, and unknown ids.
+ *
+ * @example Which continuation is likelier
+ * ```ts
+ * import { Gpu, Model, score } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const context = model.tokenizer.encode("Q: What is 3 + 4?\nA: 3 + 4 =");
+ * const continuations = [" 7", " 8"].map((text) => model.tokenizer.encode(text, { addSpecialTokens: false }));
+ * const scores = await score(model, continuations.map((continuation) => ({ context, continuation })));
+ * console.log(scores.map(({ logProbability }) => logProbability));
+ * ```
  */
 export async function score(
   model: Model,

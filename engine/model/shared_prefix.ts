@@ -12,6 +12,7 @@ export class SharedPrefix implements ComputedPrefix, Disposable {
   private cache: PrefixCache | undefined;
   private version = -1;
 
+  /** Nothing is computed before it is needed. */
   constructor(private readonly model: Model, readonly ids: readonly number[]) {}
 
   /**
@@ -32,6 +33,7 @@ export class SharedPrefix implements ComputedPrefix, Disposable {
     return this.cache.layers;
   }
 
+  /** Frees keys and values; they are computed again when asked for. */
   [Symbol.dispose]() {
     this.cache?.[Symbol.dispose]();
     this.cache = undefined;

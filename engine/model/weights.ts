@@ -22,15 +22,21 @@ export interface LayerWeights {
   readonly gateUp: Weight;
   /** down_proj [D, F] */
   readonly down: Weight;
+  /** Gain [D]. */
   readonly beforeAttention?: Norm;
+  /** Gain [D]. */
   readonly afterAttention?: Norm;
+  /** Gain [D]. */
   readonly beforeMlp?: Norm;
+  /** Gain [D]. */
   readonly afterMlp?: Norm;
   /** Gain [H·C] or [C], and [K·C] or [C]. */
   readonly queryNorm?: Norm;
+  /** As queryNorm. */
   readonly keyNorm?: Norm;
   /** [(H + 2K)·C] and [D] */
   readonly qkvBias?: Tensor;
+  /** [D] */
   readonly outputBias?: Tensor;
 }
 
@@ -38,8 +44,11 @@ export interface LayerWeights {
 export interface ModelWeights {
   /** [V, D] */
   readonly embedding: Weight;
+  /** [V, D] */
   readonly unembedding: Weight;
+  /** Gain [D]. */
   readonly finalNorm: Norm;
+  /** From the first to the last. */
   readonly layers: readonly LayerWeights[];
 }
 

@@ -6,8 +6,11 @@ import { elementOf, variantFor } from "./variants.ts";
 
 /** The learned gain [W] and constants of one norm: gain is offset + weight (offset 1 for Gemma). */
 export interface Norm {
+  /** f32 [W] */
   readonly weight: Tensor;
+  /** Added to each weight. */
   readonly offset: 0 | 1;
+  /** Added to the mean square before its root. */
   readonly epsilon: number;
 }
 

@@ -40,8 +40,23 @@ const fileSchema = z.object({
   tuning: z.record(z.string(), tileSchema),
 });
 
-/** Puts the tuning of this adapter in force, from the cache folder if it is there, else measured and stored. */
-export async function tune(gpu: Gpu, folder = cacheFolder(), size = layerSize): Promise<Tuning> {
+/**
+ * Puts the tuning of this adapter in force, from the cache folder if it is there, else measured and stored. Products of
+ * `size` outputs and inputs stand for a model's; without a folder every process measures for itself.
+ *
+ * @example Choose kernels before anything is timed
+ * ```ts
+ * import { Gpu, tune } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * console.log(await tune(gpu)); // {} where there is no choice
+ * ```
+ */
+export async function tune(
+  gpu: Gpu,
+  folder: string | undefined = cacheFolder(),
+  size: number = layerSize,
+): Promise<Tuning> {
   const slug = gpu.adapterName.toLowerCase().replace(/[^a-z0-9]+/g, "-");
   const path = folder && join(folder, `tuning-${slug}.json`);
   const key = tuningKey(gpu, size);
@@ -55,6 +70,15 @@ export async function tune(gpu: Gpu, folder = cacheFolder(), size = layerSize): 
   }
   setTuning(gpu, tuning);
   return tuning;
+}
+
+const tuned = new WeakMap<Gpu, Promise<Tuning>>();
+
+/** Tunes a Gpu once, however often it is asked to; whoever loads a model asks. */
+export function tuneOnce(gpu: Gpu): Promise<Tuning> {
+  const known = tuned.get(gpu) ?? tune(gpu);
+  tuned.set(gpu, known);
+  return known;
 }
 
 /** Times every candidate of every shape class and keeps the fastest. */
@@ -124,6 +148,7 @@ export function tuningKey(gpu: Gpu, size: number): string {
 
 /** The processor's name, where this process may know it. */
 function processor(): string {
+  if (Deno.permissions.querySync({ name: "sys", kind: "cpus" }).state !== "granted") return Deno.build.arch;
   try {
     return cpus()[0]?.model ?? Deno.build.arch;
   } catch {
@@ -141,9 +166,19 @@ async function readTuning(path: string, key: string): Promise<Tuning | undefined
   return undefined;
 }
 
+/** Where measurements are kept; undefined where this process may not know or write it, and asks nobody. */
 function cacheFolder(): string | undefined {
+  if (Deno.permissions.querySync({ name: "env" }).state !== "granted") {
+    const names = ["HOME", "USERPROFILE", "XDG_CACHE_HOME", "LOCALAPPDATA"];
+    const known = (variable: string) =>
+      Deno.permissions.querySync({ name: "env", variable }).state === "granted";
+    if (!names.every(known)) return undefined;
+  }
   const home = Deno.env.get("HOME") ?? Deno.env.get("USERPROFILE");
   const cache = Deno.env.get("XDG_CACHE_HOME") ?? Deno.env.get("LOCALAPPDATA") ??
     (home && join(home, ".cache"));
-  return cache && join(cache, "circuit-amp");
+  const folder = cache && join(cache, "circuit-amp");
+  const allowed = (name: "read" | "write") =>
+    Deno.permissions.querySync({ name, path: folder! }).state === "granted";
+  return folder && allowed("read") && allowed("write") ? folder : undefined;
 }

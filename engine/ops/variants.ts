@@ -17,10 +17,15 @@ export type Layout = "nt" | "nn";
  * hand each other the left operand; TN counts columns for nt too, in fours.
  */
 export interface Tile {
+  /** Which of the kernels. */
   readonly kernel: "register" | "tiled" | "split" | "broadcast";
+  /** Workgroup width. */
   readonly WX: number;
+  /** Workgroup height. */
   readonly WY: number;
+  /** Rows of results a thread. */
   readonly TM: number;
+  /** Columns of results a thread. */
   readonly TN: number;
 }
 
@@ -30,7 +35,18 @@ export type TileChoice = (candidates: readonly Tile[]) => Tile | undefined;
 const forcedVariants = new WeakMap<Gpu, Variant>();
 const forcedTiles = new WeakMap<Gpu, TileChoice>();
 
-/** Makes every operator on this device use one variant (undefined: choose by adapter again). For tests and benchmarks. */
+/**
+ * Makes every operator on this device use one variant (undefined: choose by adapter again). For tests and benchmarks.
+ *
+ * @example Run the kernels that GPUs get, wherever this runs
+ * ```ts
+ * import { Gpu } from "../../mod.ts";
+ * import { forceVariant } from "../../engine/benchmark/mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * forceVariant(gpu, "parallel");
+ * ```
+ */
 export function forceVariant(gpu: Gpu, variant: Variant | undefined) {
   if (variant) forcedVariants.set(gpu, variant);
   else forcedVariants.delete(gpu);

@@ -7,8 +7,11 @@ export type Storage = "f32" | "f16" | "bf16";
 
 /** Consecutive rows of a matrix in one buffer. */
 export interface RowChunk {
+  /** [rows, columns] of the matrix. */
   readonly tensor: Tensor;
+  /** Number in the matrix of its first row. */
   readonly firstRow: number;
+  /** How many rows it holds. */
   readonly rows: number;
 }
 
@@ -36,11 +39,17 @@ export type Gradient = Tensor | readonly RowChunk[];
 
 /** A matrix [rows, columns], row-major as in the checkpoint ([outputs, inputs] for a linear layer). */
 export interface Weight {
+  /** In checkpoints and errors. */
   readonly name: string;
+  /** Outputs R. */
   readonly rows: number;
+  /** Inputs I. */
   readonly columns: number;
+  /** How values are held. */
   readonly storage: Storage;
+  /** Its rows, in pieces that fit a binding. */
   readonly chunks: readonly RowChunk[];
+  /** Rows that an update or a patch has put over it. */
   overlay?: RowOverlay | undefined;
 }
 

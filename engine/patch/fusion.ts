@@ -130,7 +130,18 @@ export class Fusion {
 
 /**
  * Overlays a model with a patch whose rows are rounded as its fused checkpoint would hold them.
+ *
  * @throws {InputError} like Fusion and applyPatch.
+ *
+ * @example Try a patch as a 16-bit checkpoint would hold it
+ * ```ts
+ * import { applyRounded, extractPatch, Gpu, Model } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const fusion = await applyRounded(model, await extractPatch(model));
+ * console.log(fusion.survives);
+ * ```
  */
 export async function applyRounded(
   model: Model,

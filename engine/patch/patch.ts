@@ -82,6 +82,15 @@ function patchable(model: Model): { weight: Weight; parts: ReturnType<typeof par
 /**
  * The patch of the model's present overlays. Overlaid values become exactly base + delta (a change in the last bit at
  * most), so that what is measured afterwards is what the patch reproduces.
+ *
+ * @example What an update changed
+ * ```ts
+ * import { extractPatch, Gpu, Model } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * console.log((await extractPatch(model)).tensors.length); // 0: nothing yet
+ * ```
  */
 export async function extractPatch(model: Model): Promise<Patch> {
   const tensors: PatchTensor[] = [];
@@ -113,8 +122,19 @@ export async function extractPatch(model: Model): Promise<Patch> {
 }
 
 /**
- * Overlays the model with base + delta, or with what `change` makes of them. Throws InputError when the patch was made
- * for other weights.
+ * Overlays the model with base + delta, or with what `change` makes of them.
+ *
+ * @throws {InputError} when the patch was made for other weights.
+ *
+ * @example Put a patch into a model and take it out
+ * ```ts
+ * import { applyPatch, extractPatch, Gpu, Model } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * await applyPatch(model, await extractPatch(model));
+ * model.revert();
+ * ```
  */
 export async function applyPatch(model: Model, patch: Patch, change: RowChange = addDelta): Promise<void> {
   const known = new Set(patchable(model).flatMap(({ parts }) => parts.map(({ name }) => name)));
@@ -163,7 +183,18 @@ export async function applyPatch(model: Model, patch: Patch, change: RowChange =
   for (const { weight, rows, values } of planned) overlayRows(model, weight, rows, values);
 }
 
-/** Writes patch.safetensors and patch.json into a folder; `card` holds what a reader should know about the patch. */
+/**
+ * Writes patch.safetensors and patch.json into a folder; `card` holds what a reader should know about the patch.
+ *
+ * @example Save a patch
+ * ```ts
+ * import { extractPatch, Gpu, Model, writePatch } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * await writePatch(await Deno.makeTempDir(), await extractPatch(model), { step: 0 });
+ * ```
+ */
 export async function writePatch(
   directory: string,
   patch: Patch,
@@ -188,7 +219,22 @@ export async function writePatch(
 
 const metadataSchema = z.object({ format: z.enum(patchFormats), base_sha256: z.string() });
 
-/** Reads a patch from its folder or its safetensors file. Throws InputError for anything else. */
+/**
+ * Reads a patch from its folder or its safetensors file.
+ *
+ * @throws {InputError} for anything else.
+ *
+ * @example Save a patch and read it
+ * ```ts
+ * import { extractPatch, Gpu, Model, readPatch, writePatch } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const folder = await Deno.makeTempDir();
+ * await writePatch(folder, await extractPatch(model), { step: 0 });
+ * console.log((await readPatch(folder)).tensors.length);
+ * ```
+ */
 export async function readPatch(path: string): Promise<Patch> {
   const isFolder = await Deno.stat(path).then((info) => info.isDirectory, () => false);
   const file = isFolder ? join(path, fileName) : path;

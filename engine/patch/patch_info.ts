@@ -25,7 +25,18 @@ export interface PatchInfo {
   readonly matrices: readonly PatchedMatrix[];
 }
 
-/** See PatchInfo. */
+/**
+ * See PatchInfo.
+ *
+ * @example What a patch changes
+ * ```ts
+ * import { extractPatch, Gpu, Model, patchInfo } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * console.log(patchInfo(await extractPatch(model)).values);
+ * ```
+ */
 export function patchInfo({ base_sha256, tensors }: Patch): PatchInfo {
   return {
     base_sha256,
@@ -41,7 +52,19 @@ export function patchInfo({ base_sha256, tensors }: Patch): PatchInfo {
 
 /**
  * Copies a patch and its card from a run folder (or a patch file, then without card) to `target`.
+ *
  * @throws {InputError} for a source that is no patch, or a target that cannot be written.
+ *
+ * @example Hand a patch on
+ * ```ts
+ * import { exportPatch, extractPatch, Gpu, Model, writePatch } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const folder = await Deno.makeTempDir();
+ * await writePatch(folder, await extractPatch(model), { step: 0 });
+ * await exportPatch(folder, `${folder}/copy`);
+ * ```
  */
 export async function exportPatch(source: string, target: string): Promise<void> {
   await requireWritable(target);

@@ -51,6 +51,16 @@ export interface FuseReport {
 /**
  * Writes a copy of a checkpoint with base + delta in it, in the checkpoint's own types, files and order. Throws
  * InputError for a patch of other weights, a value the type cannot hold, or a target that cannot be used.
+ *
+ * @example A checkpoint with the patch in it
+ * ```ts
+ * import { extractPatch, fuseCheckpoint, Gpu, Model } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const target = `${await Deno.makeTempDir()}/fused`;
+ * await fuseCheckpoint("fixtures/gemma2-mini", await extractPatch(model), target);
+ * ```
  */
 export async function fuseCheckpoint(
   model: string,
@@ -75,6 +85,16 @@ export async function fuseCheckpoint(
 /**
  * Writes a copy of a checkpoint with base + delta in it, its changed matrices F32. Returns what was left out;
  * throws like fuseCheckpoint.
+ *
+ * @example A checkpoint that keeps what it changed
+ * ```ts
+ * import { extractPatch, Gpu, Model, patchCheckpoint } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const target = `${await Deno.makeTempDir()}/patched`;
+ * await patchCheckpoint("fixtures/gemma2-mini", await extractPatch(model), target);
+ * ```
  */
 export async function patchCheckpoint(model: string, patch: Patch, target: string): Promise<string[]> {
   using checkpoint = await Checkpoint.open(model);
@@ -102,7 +122,22 @@ export async function patchCheckpoint(model: string, patch: Patch, target: strin
   });
 }
 
-/** Writes the original of an applied copy, bit for bit. Throws InputError when `patched` is none. */
+/**
+ * Writes the original of an applied copy, bit for bit.
+ *
+ * @throws {InputError} when `patched` is none.
+ *
+ * @example And back, bit for bit
+ * ```ts
+ * import { extractPatch, Gpu, Model, patchCheckpoint, revertCheckpoint } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const folder = await Deno.makeTempDir();
+ * await patchCheckpoint("fixtures/gemma2-mini", await extractPatch(model), `${folder}/patched`);
+ * await revertCheckpoint(`${folder}/patched`, `${folder}/reverted`);
+ * ```
+ */
 export async function revertCheckpoint(patched: string, target: string): Promise<string[]> {
   const path = join(patched, originalsFile);
   const found = await Deno.stat(path).then(() => true, () => false);

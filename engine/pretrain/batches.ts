@@ -4,14 +4,19 @@ import { encodeScatter, type ScatterImages } from "../ops/embedding.ts";
 
 /** One training sequence, with the number of its first tokens that are the prompt. */
 export interface TrainingSequence {
+  /** Token ids, the end token included. */
   readonly ids: readonly number[];
+  /** How many of them are the prompt, on which no loss is taken. */
   readonly promptLength: number;
 }
 
 /** The shape of a recorded training step: tokens and sequences of the largest batch, and ids in the vocabulary. */
 export interface BatchShape {
+  /** Token slots. */
   readonly tokens: number;
+  /** Most sequences. */
   readonly sequences: number;
+  /** Tokens of the vocabulary. */
   readonly vocabulary: number;
 }
 

@@ -9,6 +9,7 @@ import { factValues, items, names, ordinals, places } from "./words.ts";
 
 /** The four abilities. */
 export const kinds = ["math", "choice", "reverse", "fact"] as const;
+/** One of kinds. */
 export type Kind = typeof kinds[number];
 
 /** A question and the completion that answers it, from the space after "A:" to the final period. */

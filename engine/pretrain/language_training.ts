@@ -16,7 +16,9 @@ import { type BatchShape, packBatch, scatteredIds, type TrainingSequence } from 
 
 /** Constants of the optimizer and the loss. */
 export interface TrainingOptions {
+  /** Decay of the two moments. */
   readonly betas: readonly [number, number];
+  /** Added to the second moment's root. */
   readonly epsilon: number;
   /** Decoupled decay of matrices; norms and biases have none. */
   readonly weightDecay: number;
@@ -65,6 +67,7 @@ export class LanguageTraining implements Disposable {
   private waiting = 0;
   private readonly plan: Plan;
 
+  /** Training of all parameters of `model`, which must hold them in float32. */
   constructor(
     model: Model,
     private readonly shape: BatchShape,
@@ -104,6 +107,7 @@ export class LanguageTraining implements Disposable {
     attempt.succeeded();
   }
 
+  /** Keeps a tensor to be freed with this. */
   private own(tensor: Tensor): Tensor {
     this.owned.push(tensor);
     return tensor;
@@ -121,6 +125,7 @@ export class LanguageTraining implements Disposable {
     return gradient;
   }
 
+  /** Records the plans of a step. */
   private record(model: Model, sinks: GradientSinks) {
     const { plan, batch, targets, targetWeights, scatter, totals, options } = this;
     const gradients = this.parameters.map(({ gradient }) => gradient);
@@ -196,6 +201,7 @@ export class LanguageTraining implements Disposable {
     this.taken = taken;
   }
 
+  /** Frees gradients and moments; the model stays. */
   [Symbol.dispose]() {
     for (const disposable of [this.plan, this.batch, this.scatter]) disposable[Symbol.dispose]();
     this.owned.forEach((tensor) => this.gpu.free(tensor));

@@ -32,7 +32,9 @@ import denoConfig from "../../deno.json" with { type: "json" };
 
 /** Greedy accuracy of the saved model on each data set, as fractions; math is the mean over its templates. */
 export interface Measured {
+  /** By kind of exercise, from 0 to 1. */
   readonly accuracy: Readonly<Record<Kind, number>>;
+  /** Of word problems, by template. */
   readonly perTemplate: Readonly<Record<string, number>>;
 }
 
@@ -50,7 +52,16 @@ export function dataFiles(sets: DataSets): Record<string, string> {
   );
 }
 
-/** Writes the data sets of a seed into a folder. */
+/**
+ * Writes the data sets of a seed into a folder.
+ *
+ * @example The task files of another seed
+ * ```ts
+ * import { writeDataSets } from "../../engine/pretrain/mod.ts";
+ *
+ * await writeDataSets(7, await Deno.makeTempDir());
+ * ```
+ */
 export async function writeDataSets(seed: number, folder: string) {
   for (const [name, text] of Object.entries(dataFiles(makeDataSets(seed)))) {
     await writeAtomically(join(folder, name), text);

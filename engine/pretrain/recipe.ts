@@ -4,15 +4,22 @@ import type { TrainingOptions } from "./language_training.ts";
 
 /** Which architecture a model is given. */
 export const shapes = ["gemma2", "olmo2"] as const;
+/** One of shapes. */
 export type Shape = typeof shapes[number];
 
 /** Sizes of a model: L layers, D hidden, H query heads, K key/value heads, C head width, F MLP width. */
 export interface Sizes {
+  /** Number of layers. */
   readonly layers: number;
+  /** Width of the residual stream. */
   readonly hidden: number;
+  /** Query heads a layer. */
   readonly queryHeads: number;
+  /** Key and value heads a layer. */
   readonly keyValueHeads: number;
+  /** Width of a head. */
   readonly headWidth: number;
+  /** Neurons of an MLP. */
   readonly mlp: number;
   /** Tokens that even layers of a Gemma-2 see. */
   readonly window: number;
@@ -49,7 +56,16 @@ const warmUpSteps = 100;
 /** Where the cosine reaches 0; training is meant to stop before. */
 const cosineSteps = 1000;
 
-/** The learning rate of step 1, 2, …: a linear warm-up, then half a cosine; longer trainings stretch the cosine. */
+/**
+ * The learning rate of step 1, 2, …: a linear warm-up, then half a cosine; longer trainings stretch the cosine.
+ *
+ * @example Warm-up, then decay
+ * ```ts
+ * import { learningRate } from "../../engine/pretrain/mod.ts";
+ *
+ * console.log([0, 50, 699].map((step) => learningRate(step, 700)));
+ * ```
+ */
 export function learningRate(step: number, steps: number): number {
   const end = Math.max(cosineSteps, steps);
   const decayed = Math.max(0, step - warmUpSteps) / (end - warmUpSteps);
@@ -96,8 +112,11 @@ function architectureJson(shape: Shape, { headWidth, window }: Sizes): Record<st
 
 /** Everything that decides what is trained. Equal settings and adapter give equal weights, bit for bit. */
 export interface PretrainSettings {
+  /** Which architecture. */
   readonly shape: Shape;
+  /** How large. */
   readonly sizes: Sizes;
+  /** Training steps. */
   readonly steps: number;
   /** Sequences a step. */
   readonly batch: number;

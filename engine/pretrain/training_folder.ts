@@ -19,13 +19,18 @@ import {
 
 /** One line of loss.jsonl. */
 export interface LossRow {
+  /** Steps done. */
   readonly step: number;
+  /** Mean cross-entropy of the step, in nats a token. */
   readonly loss: number;
+  /** Norm of the gradient before clipping. */
   readonly gradient_norm: number;
+  /** Of the step. */
   readonly learning_rate: number;
 }
 
-type Values = ReadonlyMap<string, Float32Array>;
+/** Values of tensors by name. */
+export type Values = ReadonlyMap<string, Float32Array>;
 
 const recordFile = "pretrain.json", lossFile = "loss.jsonl", weightsFile = "model.safetensors";
 const momentsPrefix = "moments.";
@@ -90,6 +95,7 @@ export class TrainingFolder implements Disposable {
     return folder;
   }
 
+  /** Closes the record of losses. */
   [Symbol.dispose]() {
     this.lock[Symbol.dispose]();
   }

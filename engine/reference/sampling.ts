@@ -92,3 +92,32 @@ export function sampleIndex(probabilities: ArrayLike<number>, uniform: number): 
   }
   return last;
 }
+
+/** How one slot samples: the filter, and the stream of its random numbers. */
+export interface SlotSampling extends SamplingFilter {
+  /** Second word of the generator's counter: one per request. */
+  readonly stream: number;
+}
+
+/** Float32 sums of exponentials end within this share of the exact ones. */
+const slack = 1e-3;
+
+/** Whether `chosen` is what the slot must draw from `logits` (first draw of its stream). */
+export function isDrawn(logits: Float32Array, slot: SlotSampling, seed: number, chosen: number): boolean {
+  const top = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  if (slot.temperature === 0) return logits.indexOf(top) === chosen;
+  const weights = Float64Array.from(logits, (logit) => Math.exp((logit - top) / slot.temperature));
+  const descending = weights.toSorted((a, b) => b - a);
+  const kept = slot.topK > 0 ? Math.min(slot.topK, descending.length) : descending.length;
+  const mass = descending.subarray(0, kept).reduce((a, b) => a + b, 0);
+  let last = 0;
+  for (let sum = descending[0]!; last + 1 < kept && sum < slot.topP * mass; sum += descending[last]!) last++;
+  const edge = descending[last]!;
+  const total = weights.reduce((sum, weight) => weight >= edge ? sum + weight : sum, 0);
+  const target = uniformFromBits(philox4x32([0, slot.stream, 0, 0], [seed, 0])[0]) * total;
+  let before = 0;
+  for (let v = 0; v < chosen; v++) if (weights[v]! >= edge) before += weights[v]!;
+  const weight = weights[chosen] ?? 0;
+  const inside = target >= before - slack * total && target <= before + weight + slack * total;
+  return inside && weight >= edge * (1 - slack);
+}

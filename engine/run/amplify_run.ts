@@ -93,7 +93,24 @@ function goOn(
   }
 }
 
-/** Runs all stages, or what is left of them, and writes summary.json. */
+/**
+ * Runs all stages, or what is left of them, and writes summary.json.
+ *
+ * @example The whole method on a few problems
+ * ```ts
+ * import { Gpu, runAmplify, runSettings } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * const settings = await runSettings({
+ *   traces: { limit: 16 },
+ *   mask: { epochs: 1 },
+ *   update: { steps: 1 },
+ *   evaluation: { controls: [], abilities: {} },
+ * });
+ * const { accuracy } = await runAmplify(gpu, settings, { out: `${await Deno.makeTempDir()}/run` });
+ * console.log(accuracy.base, accuracy.amplified);
+ * ```
+ */
 export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOptions): Promise<Summary> {
   using context = await openRun(gpu, settings, options);
   const { folder } = context;
@@ -108,7 +125,19 @@ export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOp
   return summary;
 }
 
-/** Runs identify and the mask only; what `amplify` on the same folder takes up from. */
+/**
+ * Runs identify and the mask only; what `amplify` on the same folder takes up from.
+ *
+ * @example The circuit of a few problems
+ * ```ts
+ * import { Gpu, runIdentify, runSettings } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * const settings = await runSettings({ traces: { limit: 16 }, mask: { epochs: 1 } });
+ * const { examples, selection } = await runIdentify(gpu, settings, { out: `${await Deno.makeTempDir()}/run` });
+ * console.log(examples.length, selection.length);
+ * ```
+ */
 export async function runIdentify(
   gpu: Gpu,
   settings: RunSettings,

@@ -111,7 +111,17 @@ export interface MemoryReport {
 /**
  * Plans what each stage of the method holds for `model`, a folder, an id that was downloaded before, or the name of a
  * published shape, on this adapter.
+ *
  * @throws {InputError} for a model that there is not.
+ *
+ * @example What a model needs on this adapter
+ * ```ts
+ * import { Gpu, reportMemory } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * const { refusal } = await reportMemory(gpu, "fixtures/gemma2-mini");
+ * console.log(refusal ?? "fits");
+ * ```
  */
 export async function reportMemory(
   gpu: Gpu,
@@ -205,7 +215,19 @@ export interface AdapterReport {
   readonly notes: readonly string[];
 }
 
-/** Looks at an adapter and runs a kernel on it. Throws an error if what comes back is wrong. */
+/**
+ * Looks at an adapter and runs a kernel on it.
+ *
+ * @throws {an} error if what comes back is wrong.
+ *
+ * @example What this adapter can do
+ * ```ts
+ * import { Gpu, inspectAdapter } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * console.log((await inspectAdapter(gpu)).notes);
+ * ```
+ */
 export async function inspectAdapter(gpu: Gpu): Promise<AdapterReport> {
   const { info } = gpu.adapter;
   const limits = Object.fromEntries(limitNames.map((name) => [name, gpu.device.limits[name]]));

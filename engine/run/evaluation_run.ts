@@ -129,7 +129,17 @@ export interface EvaluationReport {
 
 /**
  * Evaluates a model, and writes evaluation.json into `options.out` where that is given.
+ *
  * @throws {InputError} for wrong settings, data, model or patch, before anything is computed.
+ *
+ * @example Accuracy of the embedded model on its validation split
+ * ```ts
+ * import { Gpu, runEvaluate } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * const { accuracy } = await runEvaluate(gpu, { evaluation: { split: "validation", abilities: {} } });
+ * console.log(accuracy);
+ * ```
  */
 export async function runEvaluate(
   gpu: Gpu,

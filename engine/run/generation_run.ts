@@ -118,7 +118,18 @@ export interface GenerationReport {
 
 /**
  * Completes a prompt or answers a question.
+ *
  * @throws {InputError} for wrong settings, model or patch.
+ *
+ * @example Ask the embedded model
+ * ```ts
+ * import { Gpu, runGenerate } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * const generation = { question: "Tom has 3 pens. Tom buys 4 more. How many pens does Tom have?" };
+ * const { completions } = await runGenerate(gpu, { generation });
+ * console.log(completions[0]!.text);
+ * ```
  */
 export async function runGenerate(
   gpu: Gpu,

@@ -17,6 +17,7 @@ export async function loadModel(
     revision,
     offline: options.offline,
     onDownload,
+    tune: false, // whoever loads a model by settings chooses kernels by settings, too
     ...(cacheMemory > 0 && { cacheBytes: cacheMemory * 2 ** 30 }),
   });
 }

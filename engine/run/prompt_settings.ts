@@ -36,7 +36,15 @@ const fileSchema = z.strictObject({
 /**
  * Resolves how the model in `folder` is asked, down to the text of the shots. Outside of chats the default stop text of a
  * prompt with shots is the beginning of one more example; a chat's default template is the question as it is.
+ *
  * @throws InputError for a malformed prompt.json, shots that cannot be read, or a chat template that is missing or fails.
+ *
+ * @example How a folder wants to be asked
+ * ```ts
+ * import { promptSettings } from "../../mod.ts";
+ *
+ * console.log((await promptSettings("fixtures/gemma2-mini")).template); // Q: {question}, A:
+ * ```
  */
 export async function promptSettings(folder: string, choices: PromptChoices = {}): Promise<PromptSettings> {
   const own = await readPromptFile(folder);
@@ -67,7 +75,18 @@ function chosenShots(choice: ShotsChoice): Promise<Shots> | Shots {
   return "text" in choice ? choice.text : choice;
 }
 
-/** How settings have prompts made and completions read. */
+/**
+ * How settings have prompts made and completions read.
+ *
+ * @example Settings as evaluateTask takes them
+ * ```ts
+ * import { promptOptions, promptSettings } from "../../mod.ts";
+ *
+ * const prompt = await promptSettings("fixtures/gemma2-mini");
+ * const options = promptOptions({ prompt, referenceCompat: false });
+ * console.log(options.maxNewTokens);
+ * ```
+ */
 export function promptOptions(
   { prompt, referenceCompat }: { readonly prompt: PromptSettings; readonly referenceCompat: boolean },
 ): PromptOptions {

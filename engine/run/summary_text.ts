@@ -13,7 +13,18 @@ import type { Summary } from "./records.ts";
 const percent = (fraction: number) => `${(100 * fraction).toFixed(1)} %`;
 const points = (fraction: number) => `${fraction >= 0 ? "+" : ""}${(100 * fraction).toFixed(1)} points`;
 
-/** The summary in a few lines. */
+/**
+ * The summary in a few lines.
+ *
+ * @example The text of a finished run
+ * ```ts
+ * import { describeSummary } from "../../mod.ts";
+ *
+ * // const summary = await runAmplify(gpu, settings, { out: "runs/mine" });
+ * // console.log(describeSummary(summary));
+ * console.log(typeof describeSummary);
+ * ```
+ */
 export function describeSummary(summary: Summary): string {
   const { accuracy, components, flips, controls } = summary;
   const lines = [

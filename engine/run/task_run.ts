@@ -52,23 +52,46 @@ export interface TaskRunOptions {
   readonly patch?: string | undefined;
   /** Rows between writes of samples, default 64. */
   readonly block?: number | undefined;
+  /** Told how far each task is. */
   readonly progress?: Progress | undefined;
+  /** Told in a sentence what a user should know. */
   readonly notice?: ((text: string) => void) | undefined;
 }
 
 /** What results.json holds. */
 export interface TaskResults extends HarnessResults {
+  /** How models were run. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** What ran them. */
   readonly model_source: string;
+  /** Folder or id. */
   readonly model_name: string;
+  /** Tokens of the longest sequence. */
   readonly max_length: number;
+  /** Seconds since 1970. */
   readonly date: number;
+  /** As text, as the harness writes it. */
   readonly total_evaluation_time_seconds: string;
 }
 
 /**
  * Runs tasks on the model as it is, overlays included.
+ *
  * @throws InputError for unknown tasks, missing or wrong data, and a folder that holds another run.
+ *
+ * @example A task of lm-evaluation-harness on rows of one's own
+ * ```ts
+ * import { Gpu, Model, runTasks } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * const folder = await Deno.makeTempDir();
+ * const row = { question: "Which is a colour?", choices: ["two", "red", "pen", "cup"], answer: 1, subject: "words" };
+ * await Deno.writeTextFile(`${folder}/mmlu_anatomy_test.jsonl`, JSON.stringify(row));
+ * await Deno.writeTextFile(`${folder}/mmlu_anatomy_dev.jsonl`, JSON.stringify(row));
+ * const { results } = await runTasks(model, { tasks: ["mmlu_anatomy"], data: folder });
+ * console.log(results.mmlu_anatomy);
+ * ```
  */
 export async function runTasks(
   model: Model,

@@ -26,7 +26,9 @@ import { type Check, limits, relativeError } from "./golden.ts";
 
 /** How the check of one shape went, apart from its checks. */
 export interface ShapeRun {
+  /** What was written and loaded. */
   readonly checkpoint: WrittenCheckpoint;
+  /** How long it took. */
   readonly seconds: { readonly write: number; readonly load: number; readonly total: number };
   /** The most host memory this process has had so far, where the system tells. */
   readonly peakHostBytes?: number;
@@ -44,6 +46,16 @@ const adamW = { rate: 0.01, weightDecay: 10 };
 /**
  * Writes a random model of these sizes (the object of a config.json) into the empty folder `folder`, loads it, and checks
  * logits, one mask step and one update step, reporting each check as it is done.
+ *
+ * @example A published shape made small
+ * ```ts
+ * import { Gpu, publishedShapes, verifyShape } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * const small = { hidden_size: 64, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 16 };
+ * const config = { ...publishedShapes["llama-3.2-1b"], ...small, intermediate_size: 96, vocab_size: 128 };
+ * await verifyShape(gpu, config, await Deno.makeTempDir(), ({ name, passed }) => console.log(name, passed));
+ * ```
  */
 export async function verifyShape(
   gpu: Gpu,

@@ -17,9 +17,13 @@ import { partsOf } from "../model/weights.ts";
 
 /** One check's outcome; `error` is the largest difference relative to the largest expected value. */
 export interface Check {
+  /** What was compared. */
   readonly name: string;
+  /** Largest relative error. */
   readonly error: number;
+  /** Largest error that passes. */
   readonly limit: number;
+  /** Whether it is within the limit. */
   readonly passed: boolean;
 }
 
@@ -61,7 +65,17 @@ const casesSchema = z.object({
   }),
 });
 
-/** Runs every check of one golden folder, reporting each as it is done. */
+/**
+ * Runs every check of one golden folder, reporting each as it is done.
+ *
+ * @example Check this adapter
+ * ```ts
+ * import { Gpu, verifyGolden } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * await verifyGolden(gpu, "fixtures/golden/llama-tiny", ({ name, passed }) => console.log(name, passed));
+ * ```
+ */
 export async function verifyGolden(
   gpu: Gpu,
   directory: string,

@@ -10,8 +10,11 @@ import { seededRandom } from "../random.ts";
 
 /** What was written. */
 export interface WrittenCheckpoint {
+  /** Number of files. */
   readonly shards: number;
+  /** Number of values. */
   readonly parameters: number;
+  /** Bytes of all files. */
   readonly bytes: number;
 }
 

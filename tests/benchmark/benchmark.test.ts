@@ -6,7 +6,7 @@ import { Gpu } from "../../engine/gpu/gpu.ts";
 import { listBenchmarks, runBenchmark } from "../../engine/benchmark/benchmark.ts";
 import type { Peer } from "../../engine/benchmark/peers.ts";
 import { adapterSlug, type BenchResult, record, round, tableRow } from "../../engine/benchmark/result.ts";
-import { isDrawn } from "../../engine/benchmark/sampling_twin.ts";
+import { isDrawn } from "../../engine/reference/sampling.ts";
 import { assertRefused, command, run } from "../cli/command_line.ts";
 import { jsonLines, temporaryFolder } from "../model/model_fixture.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";

@@ -18,14 +18,23 @@ export type ResultRow = Readonly<Record<string, unknown>>;
 
 /** The fields of results.json that are the same whoever ran the tasks. */
 export interface HarnessResults {
+  /** Of each task and group, its measures and their standard errors. */
   readonly results: Readonly<Record<string, ResultRow>>;
+  /** Of each group. */
   readonly groups?: Readonly<Record<string, ResultRow>>;
+  /** The tasks of each group. */
   readonly group_subtasks: Readonly<Record<string, readonly string[]>>;
+  /** How each task was asked. */
   readonly configs: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /** Of each task. */
   readonly versions: Readonly<Record<string, number>>;
+  /** Worked examples of each task. */
   readonly "n-shot": Readonly<Record<string, number>>;
+  /** Of each task, by measure. */
   readonly higher_is_better: Readonly<Record<string, Readonly<Record<string, boolean>>>>;
+  /** Rows of each task, and how many of them were measured. */
   readonly "n-samples": Readonly<Record<string, { readonly original: number; readonly effective: number }>>;
+  /** SHA-256 over what was measured of each task. */
   readonly task_hashes: Readonly<Record<string, string>>;
 }
 

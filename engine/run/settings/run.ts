@@ -109,7 +109,16 @@ export const defaultRates: Readonly<Record<OptimizerName, Readonly<Record<Object
 
 /**
  * The settings of a run of which `given` says some; the others take their defaults, which may hang on model and data.
+ *
  * @throws InputError for a value that does not fit, and like promptSettings.
+ *
+ * @example Defaults with one change
+ * ```ts
+ * import { runSettings } from "../../../mod.ts";
+ *
+ * const { traces, seed } = await runSettings({ traces: { samples: 4 } });
+ * console.log(traces.samples, seed); // 4 0
+ * ```
  */
 export async function runSettings(given: RunChoices = {}): Promise<RunSettings> {
   const { model, data, prompt, update, evaluation, ...rest } = checkSettings(runDefinitions, given);

@@ -1,5 +1,5 @@
 /**
- * Float64 twins of the measured kernels, one output element at a time: large shapes are checked on a few hundred.
+ * Float64 twins, one output element at a time, for shapes too large to compute whole: a few hundred elements tell.
  * Plain loops, no tricks. Legend: T tokens, H query heads, K key/value heads, C head width.
  */
 
@@ -47,9 +47,13 @@ export function logSumExp(row: Float32Array): number {
 export interface AdamStep {
   /** 1, 2, … */
   readonly t: number;
+  /** Learning rate. */
   readonly rate: number;
+  /** Decoupled from the gradient. */
   readonly weightDecay: number;
+  /** Decay of the two moments. */
   readonly betas: readonly [number, number];
+  /** Added outside the square root. */
   readonly epsilon: number;
 }
 
