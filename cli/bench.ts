@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { InputError } from "../engine/errors.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { listBenchmarks, runBenchmark } from "../engine/benchmark/benchmark.ts";
+import { benchmarkModel, chosenStages } from "../engine/benchmark/model_benchmark.ts";
 import { loadPeers } from "../engine/benchmark/peers.ts";
 import { type BenchResult, record, round, tableHead, tableRow } from "../engine/benchmark/result.ts";
 import { setting } from "../engine/run/settings/setting.ts";
@@ -18,6 +19,20 @@ export const bench = defineCommand({
   summary: "Times kernels and stages on this GPU; --json prints one line of JSON for each.",
   settings: {
     benchmark: {
+      model: setting({
+        name: "model",
+        type: text("DIR"),
+        otherwise: "kernels, and stages of the embedded model",
+        help: "every stage on this model, beside the least it has to do and the adapter's ceilings",
+        example: "models/gemma-2-2b",
+      }),
+      profile: setting({
+        name: "profile",
+        type: toggle,
+        default: false,
+        help: "with a model: the five dearest kernels of each stage as well",
+        example: "",
+      }),
       filter: setting({
         name: "filter",
         type: text("REGEX"),
@@ -64,6 +79,9 @@ export const bench = defineCommand({
   },
   async run({ benchmark: values, json, quiet }) {
     const filter = values.filter === undefined ? undefined : toRegExp(values.filter);
+    if (values.profile && values.model === undefined) {
+      throw new InputError("A profile is of a model's stages; name the model.", "profile", "model");
+    }
     using gpu = await Gpu.open();
     const choice = {
       ...(filter && { filter }),
@@ -72,7 +90,7 @@ export const bench = defineCommand({
       out: "runs/bench-amplify",
     };
     if (values.list) {
-      for (const { name, shape } of listBenchmarks(gpu, choice)) {
+      for (const { name, shape } of values.model ? chosenStages(choice) : listBenchmarks(gpu, choice)) {
         console.log(json ? JSON.stringify({ name, shape }) : `${name} ${shape}`.trimEnd());
       }
       return;
@@ -81,14 +99,18 @@ export const bench = defineCommand({
     const display = new ProgressDisplay(quiet || (!json && Deno.stdout.isTerminal()));
     if (!json) console.log(`adapter: ${gpu.adapterName}\n\n${tableHead}`);
     const results: BenchResult[] = [];
-    const failures = await runBenchmark(gpu, {
-      ...choice,
-      peers: values.peers ? await loadPeers() : [],
-      progress: display.report,
-    }, (result) => {
+    const show = (result: BenchResult) => {
       results.push(result);
       console.log(json ? JSON.stringify(round(result)) : tableRow(result));
-    });
+    };
+    const progress = display.report;
+    const failures: string[] = [];
+    if (values.model === undefined) {
+      const peers = values.peers ? await loadPeers() : [];
+      failures.push(...await runBenchmark(gpu, { ...choice, peers, progress }, show));
+    } else {
+      await benchmarkModel(gpu, { ...choice, model: values.model, profile: values.profile, progress }, show);
+    }
     display.finish();
     failures.forEach((message) => console.error(`error: ${message}`));
     if (values.record && results.length > 0) {

@@ -19,7 +19,7 @@ function examplesAround(context: StageContext, length: number): TokenPair[] {
 }
 
 /** The optimizer's part of a step, with rate 0: the same work, and the mask stays where it is. */
-function recordMaskStep(plan: Plan, mask: Tensor, gradient: Tensor, results: Tensor) {
+export function recordMaskStep(plan: Plan, mask: Tensor, gradient: Tensor, results: Tensor) {
   const { gpu } = plan;
   const count = mask.elements;
   const training = {

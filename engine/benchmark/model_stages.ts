@@ -4,7 +4,8 @@ import { sequenceWords, TokenBatch } from "../model/batch.ts";
 import { recordForward, recordLogits, recordPrefill } from "../model/forward.ts";
 import { fillPrefixCache, layOutPrefixes } from "../model/prefix_cache.ts";
 import { advance, sample } from "../ops/sampling.ts";
-import { randomIds, type Stage, type StageContext, stepResult } from "./stage.ts";
+import type { Model } from "../model/model.ts";
+import { idsOf, randomIds, type Stage, stepResult } from "./stage.ts";
 import { gpuTime, measure, median, runAndWait } from "./timing.ts";
 
 /** Keys and values of S sequences of T tokens. */
@@ -41,7 +42,7 @@ export function decodeStage(slots: number, quick = false): Stage {
     quick,
     async run(context) {
       const { gpu, effort } = context;
-      using decoding = new Decoding(context, slots);
+      using decoding = new Decoding(context.model, slots, promptLength, decodeSteps);
       let hostMs = 0;
       const timing = await measure(effort, async (repeats) => {
         const before = gpu.hostMs;
@@ -66,18 +67,18 @@ export function decodeStage(slots: number, quick = false): Stage {
   };
 }
 
-/** The recorded decode step and its state. */
-class Decoding implements Disposable {
+/** The recorded decode step of S slots, with prompts of this length and room for so many steps, and its state. */
+export class Decoding implements Disposable {
   readonly step: Plan;
   private readonly start: Plan;
   private readonly queue;
   private readonly free: () => void;
 
-  constructor(context: StageContext, private readonly slots: number) {
-    const { gpu, model } = context;
-    const prompts = randomIds(context, Array(slots).fill(promptLength));
+  constructor(model: Model, private readonly slots: number, promptLength: number, steps: number) {
+    const { gpu, config } = model;
+    const prompts = idsOf(config, Array(slots).fill(promptLength));
     const layout = layOutPrefixes(prompts.map((ids) => ids.slice(0, -1)));
-    const rowsPerSlot = decodeSteps + 1; // none ends while it is measured
+    const rowsPerSlot = steps + 1; // none ends while it is measured
     const cache = fillPrefixCache(model, layout, slots * rowsPerSlot);
     const requests = prompts.flatMap((ids, r) => {
       return [ids.at(-1)!, ids.length - 1, layout.offsets[r]!, rowsPerSlot, r, 0, 0, 0];

@@ -57,6 +57,23 @@ export interface BenchResult {
   readonly gradient_bytes?: number;
   /** Bytes of the optimizer's moments that an update holds. */
   readonly optimizer_bytes?: number;
+  /** What a stage has to do at least, whatever the kernels: floating-point operations, and bytes read or written once. */
+  readonly operations?: number;
+  readonly bytes?: number;
+  /** What the engine does for it: dispatches, submits, and readbacks that wait for the GPU. */
+  readonly dispatches?: number;
+  readonly submits?: number;
+  readonly readbacks?: number;
+  /** The dearest kernels of a stage, with `--profile`. */
+  readonly kernels?: readonly KernelShare[];
+}
+
+/** A kernel's part of a stage. */
+export interface KernelShare {
+  readonly kernel: string;
+  readonly dispatches: number;
+  readonly ms: number;
+  readonly share: number;
 }
 
 /** Four significant digits, so that lines stay readable. */
@@ -94,7 +111,13 @@ export function tableRow(result: BenchResult): string {
   const number = (value: number | undefined) =>
     value === undefined ? "" : value >= 1000 ? value.toFixed(0) : value.toPrecision(3);
   const percent = share === undefined ? "" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
-  return row([name, shape, variant, number(ms), number(gflops), number(gbps), percent], notes(result));
+  const line = row([name, shape, variant, number(ms), number(gflops), number(gbps), percent], notes(result));
+  const kernels = result.kernels?.map(({ kernel, dispatches, ms, share }) =>
+    `    ${(100 * share).toFixed(share < 0.1 ? 1 : 0).padStart(4)} %  ${
+      number(ms)
+    } ms in ${dispatches} x ${kernel}`
+  );
+  return [line, ...kernels ?? []].join("\n");
 }
 
 function row(cells: readonly string[], rest: string): string {
@@ -119,9 +142,22 @@ function notes(result: BenchResult): string {
     result.peak_bytes !== undefined && `peak ${mib(result.peak_bytes)}`,
     result.gradient_bytes !== undefined &&
     `gradients ${mib(result.gradient_bytes)}, optimizer ${mib(result.optimizer_bytes ?? 0)}`,
+    result.operations !== undefined && `${engineering(result.operations)}FLOP`,
+    result.bytes !== undefined && `${engineering(result.bytes)}B`,
+    result.dispatches !== undefined &&
+    `${rounded(result.dispatches)} dispatches, ${rounded(result.submits ?? 0)} submits, ${
+      rounded(result.readbacks ?? 0)
+    } readbacks`,
     ...Object.entries(result.ratios ?? {}).map(([peer, ratio]) => `${ratio.toPrecision(3)} x vs ${peer}`),
   ];
   return parts.filter(Boolean).join(", ");
+}
+
+/** Three digits with the prefix of a power of a thousand, e.g. "1.23 G". */
+export function engineering(value: number): string {
+  const power = value < 1000 ? 0 : Math.min(5, Math.floor(Math.log10(value) / 3));
+  const digits = (value / 1000 ** power).toPrecision(3);
+  return `${Number(digits)} ${["", "k", "M", "G", "T", "P"][power]}`;
 }
 
 /** An adapter's name as a file name, e.g. "llvmpipe-llvm-15-0-6-256-bits". */

@@ -1,6 +1,7 @@
 /** What stage benchmarks share: the embedded model, and how a step's times become a result. */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { TokenPair } from "../circuit/localization.ts";
+import type { ModelConfig } from "../model/architecture.ts";
 import type { Model } from "../model/model.ts";
 import type { Weight } from "../ops/weight.ts";
 import { variantFor } from "../ops/variants.ts";
@@ -49,20 +50,29 @@ export function stepResult(
   };
 }
 
-/** Random sequences of these lengths, without the model's special ids. */
-export function randomIds({ model }: StageContext, lengths: readonly number[]): number[][] {
+/** Random sequences of these lengths, without the model's special ids; the first `shared` tokens are the same in all. */
+export function idsOf({ vocabSize }: ModelConfig, lengths: readonly number[], shared = 0): number[][] {
   const random = seededRandom("benchmark ids");
   const first = 3;
-  return lengths.map((length) =>
-    Array.from({ length }, () => first + Math.floor(random() * (model.config.vocabSize - first)))
-  );
+  const draw = (length: number) =>
+    Array.from({ length }, () => first + Math.floor(random() * (vocabSize - first)));
+  const beginning = draw(shared);
+  return lengths.map((length) => [...beginning, ...draw(length - shared)]);
 }
 
 /** Examples with random prefixes of these lengths and random tokens to prefer and to avoid. */
-export function randomExamples(context: StageContext, lengths: readonly number[]): TokenPair[] {
-  return randomIds(context, lengths.map((length) => length + 2)).map((ids) => ({
-    prefix_ids: ids.slice(2),
-    desired_token: ids[0]!,
-    undesired_token: ids[1]!,
+export function examplesOf(config: ModelConfig, lengths: readonly number[], shared = 0): TokenPair[] {
+  return idsOf(config, lengths.map((length) => length + 2), shared).map((ids) => ({
+    prefix_ids: ids.slice(0, -2),
+    desired_token: ids.at(-2)!,
+    undesired_token: ids.at(-1)!,
   }));
 }
+
+/** idsOf the stage's model. */
+export const randomIds = ({ model }: StageContext, lengths: readonly number[]): number[][] =>
+  idsOf(model.config, lengths);
+
+/** examplesOf the stage's model. */
+export const randomExamples = ({ model }: StageContext, lengths: readonly number[]): TokenPair[] =>
+  examplesOf(model.config, lengths);

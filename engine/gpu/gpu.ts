@@ -37,8 +37,10 @@ export const idleLimit = 256 * 2 ** 20;
 export class Gpu implements Disposable {
   /** What it holds now. */
   readonly memory: MemoryUse = { liveBytes: 0, liveBuffers: 0, peakBytes: 0, idleBytes: 0 };
-  /** Dispatches submitted so far. */
+  /** So far: dispatches, submits of command buffers, and readbacks, each of which waits for the GPU. */
   dispatches = 0;
+  submits = 0;
+  readbacks = 0;
   /** Milliseconds the host spent recording and submitting so far. */
   hostMs = 0;
   private readonly pipelines = new Map<string, GPUComputePipeline>();
@@ -230,6 +232,7 @@ export class Gpu implements Disposable {
     const encoder = this.device.createCommandEncoder();
     encoder.copyBufferToBuffer(source.handle, 0, target.handle, offset * 4, count * 4);
     this.device.queue.submit([encoder.finish()]);
+    this.submits++;
   }
 
   /**
@@ -262,6 +265,8 @@ export class Gpu implements Disposable {
     const encoder = this.device.createCommandEncoder();
     encoder.copyBufferToBuffer(tensor.handle, from * 4, staging, 0, count * 4);
     this.device.queue.submit([encoder.finish()]);
+    this.submits++;
+    this.readbacks++;
     try {
       await staging.mapAsync(GPUMapMode.READ, 0, count * 4);
     } catch (error) {

@@ -2,7 +2,7 @@
 import { DeviceError } from "../errors.ts";
 import type { Gpu } from "./gpu.ts";
 import { evaluateIterations } from "./kernel_interface.ts";
-import { expandKernel, type Kernel } from "./shader.ts";
+import { expandKernel, type Kernel, type ShaderValues } from "./shader.ts";
 import { type MemoryPart, Tensor } from "./tensor.ts";
 
 /** Tensors by the names that the kernel's WGSL gives its bindings. */
@@ -37,7 +37,9 @@ const mostSoftwareIterations = 65535;
 export interface DispatchTime {
   /** Of the kernel. */
   readonly name: string;
-  /** Milliseconds, all its dispatches together. */
+  /** What the kernel was specialised with. */
+  readonly values: ShaderValues;
+  /** Milliseconds of this dispatch. */
   readonly ms: number;
 }
 
@@ -190,12 +192,45 @@ export class Plan implements Disposable {
     device.queue.submit([encoder.finish()]);
     const stamps = new BigUint64Array(await this.gpu.readBytes(resolved));
     this.steps.forEach((step, i) =>
-      times.push({ name: step.kernel.name, ms: Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6 })
+      times.push({ ...nameOf(step), ms: Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6 })
     );
     target.destroy();
     sets.forEach((set) => set.destroy());
     this.gpu.free(resolved);
     return times;
+  }
+
+  /**
+   * Times every dispatch by the wall clock, for adapters without timestamp queries: kernel by kernel, each repeated until the
+   * time outlasts the fence's. Contents of the plan's tensors are no results afterwards.
+   */
+  async timeByKernel(leastMs = 40): Promise<DispatchTime[]> {
+    this.seal();
+    const known = new Map<string, number>();
+    const times: DispatchTime[] = [];
+    for (const step of this.steps) {
+      const { kernel, grid, words } = step;
+      const key = JSON.stringify([expandKernel(kernel).key, "indirect" in grid ? "indirect" : grid, [
+        ...words,
+      ]]);
+      if (!known.has(key)) known.set(key, await this.timeStep(step, leastMs));
+      times.push({ ...nameOf(step), ms: known.get(key)! });
+    }
+    return times;
+  }
+
+  private async timeStep(step: Step, leastMs: number): Promise<number> {
+    for (let repeats = 1;; repeats *= 4) {
+      const start = performance.now();
+      const encoder = this.gpu.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      for (let i = 0; i < repeats; i++) encode(pass, step);
+      pass.end();
+      this.gpu.device.queue.submit([encoder.finish()]);
+      await this.gpu.fence();
+      const ms = performance.now() - start;
+      if (ms >= leastMs) return ms / repeats;
+    }
   }
 
   /** Frees the temporaries and uniforms. */
@@ -247,6 +282,8 @@ export class Plan implements Disposable {
   }
 }
 
+const nameOf = ({ kernel: { name, values } }: Step) => ({ name, values });
+
 function encode(pass: GPUComputePassEncoder, { pipeline, group, grid }: Step) {
   pass.setPipeline(pipeline!);
   pass.setBindGroup(0, group!);
@@ -288,6 +325,7 @@ export function runTogether(gpu: Gpu, label: string, runs: readonly PlannedRun[]
   }
   pass?.end();
   gpu.device.queue.submit([encoder.finish()]);
+  gpu.submits++;
   gpu.hostMs += performance.now() - start;
 }
 
