@@ -5,11 +5,12 @@ import { InputError } from "../engine/errors.ts";
 import { requireWritable } from "../engine/files.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { publishedShapes } from "../engine/model/published_shapes.ts";
+import { verifyAllVariants } from "../engine/verify/all_variants.ts";
 import { type Check, verifyGolden } from "../engine/verify/golden.ts";
 import { type ShapeRun, verifyShape } from "../engine/verify/full_width.ts";
 import { setting } from "../engine/run/settings/setting.ts";
 import { outSetting } from "../engine/run/settings/start.ts";
-import { integer, listOf, oneOf, text } from "../engine/run/settings/value_types.ts";
+import { integer, listOf, oneOf, text, toggle } from "../engine/run/settings/value_types.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { Tally } from "./tally.ts";
 
@@ -46,6 +47,13 @@ export const verify = defineCommand({
         example: "2",
       }),
     },
+    allVariants: setting({
+      name: "all-variants",
+      type: toggle,
+      default: false,
+      help: "check every kernel variant and every candidate of the tuning, not only those that runs use here",
+      example: "",
+    }),
     start: {
       out: outSetting(
         "keep their checkpoints, one folder each in DIR",
@@ -53,7 +61,7 @@ export const verify = defineCommand({
       ),
     },
   },
-  async run({ verification: { golden, shapes = [], layers }, start: { out }, json, quiet }) {
+  async run({ verification: { golden, shapes = [], layers }, allVariants, start: { out }, json, quiet }) {
     const tally = new Tally({ json, quiet });
     if (shapes.length > 0) {
       if (golden) {
@@ -62,6 +70,9 @@ export const verify = defineCommand({
           "golden",
           "shapes",
         );
+      }
+      if (allVariants) {
+        throw new InputError("Only golden folders are checked in all variants.", "all-variants", "shapes");
       }
       return await verifyShapes(shapes, { layers: layers ?? 1, out, quiet }, tally);
     }
@@ -77,7 +88,9 @@ export const verify = defineCommand({
     tally.begin(gpu);
     for (const folder of golden ?? await goldenFolders()) {
       const name = folder.replace(/\/+$/, "").split("/").at(-1)!;
-      await verifyGolden(gpu, folder, (check) => tally.add(name, check));
+      if (allVariants) {
+        await verifyAllVariants(gpu, folder, (variant, check) => tally.add(`${name}, ${variant}`, check));
+      } else await verifyGolden(gpu, folder, (check) => tally.add(name, check));
     }
     return tally.end(gpu);
   },

@@ -64,6 +64,11 @@ export function variantFor(gpu: Gpu): Variant {
     (!gpu.isSoftware ? "parallel" : canBroadcast(gpu) ? "broadcast" : "serial");
 }
 
+/** Every variant that this adapter can run. */
+export function variantsFor(gpu: Gpu): Variant[] {
+  return canBroadcast(gpu) ? ["serial", "parallel", "broadcast"] : ["serial", "parallel"];
+}
+
 /** Whether a workgroup of 8 is one subgroup, as on llvmpipe. */
 export function canBroadcast({ adapter, device }: Gpu): boolean {
   const info = adapter.info as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };

@@ -13,7 +13,8 @@ import {
   writeSafetensors,
 } from "../checkpoint/checkpoint.ts";
 import { InputError } from "../errors.ts";
-import { requireWritable, writeJson } from "../files.ts";
+import { requireWritable } from "../files.ts";
+import { writeSettings } from "../checkpoint/written_fields.ts";
 import type { Patch } from "./patch.ts";
 
 const configFile = "adapter_config.json";
@@ -73,11 +74,11 @@ export async function exportPeft(
   const rank = Math.max(...Object.values(ranks));
   await requireWritable(directory);
   await writeSafetensors(join(directory, weightsFile), tensors, { format: "pt" });
-  await writeJson(join(directory, configFile), {
+  await writeSettings(join(directory, configFile), {
     peft_type: "LORA",
     task_type: "CAUSAL_LM",
     base_model_name_or_path: base.model,
-    revision: base.revision ?? null,
+    revision: base.revision,
     inference_mode: true,
     r: rank,
     lora_alpha: rank,
@@ -90,9 +91,6 @@ export async function exportPeft(
     init_lora_weights: true,
     use_rslora: false,
     use_dora: false,
-    layers_to_transform: null,
-    layers_pattern: null,
-    modules_to_save: null,
   });
 }
 

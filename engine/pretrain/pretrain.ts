@@ -25,7 +25,7 @@ import { initialWeights } from "./initial_weights.ts";
 import { LanguageTraining, stepsPerReadback } from "./language_training.ts";
 import type { PretrainSettings } from "./recipe.ts";
 import { modelCard, modelTitle } from "./model_card.ts";
-import { learningRate, modelJson, trainingOptions } from "./recipe.ts";
+import { generationJson, learningRate, modelJson, trainingOptions } from "./recipe.ts";
 import type { LossRow, TrainingFolder } from "./training_folder.ts";
 import { bosToken, eosToken, makeVocabulary, tokenizerConfig, tokenizerJson } from "./vocabulary.ts";
 import denoConfig from "../../deno.json" with { type: "json" };
@@ -110,6 +110,7 @@ export async function train(
   const config = modelConfig(json, "config.json");
   const files = {
     "config.json": json,
+    "generation_config.json": generationJson,
     "tokenizer.json": tokenizerJson(vocabulary),
     "tokenizer_config.json": tokenizerConfig,
     "prompt.json": promptJson,

@@ -72,6 +72,14 @@ export function learningRate(step: number, steps: number): number {
   return peakRate * Math.min(1, step / warmUpSteps) * 0.5 * (1 + Math.cos(Math.PI * decayed));
 }
 
+/** The contents of generation_config.json: greedy, up to the end token. */
+export const generationJson: Readonly<Record<string, unknown>> = {
+  bos_token_id: bosToken,
+  eos_token_id: eosToken,
+  pad_token_id: padToken,
+  do_sample: false,
+};
+
 /** The contents of config.json. */
 export function modelJson(shape: Shape, sizes: Sizes, vocabulary: number): Record<string, unknown> {
   return {

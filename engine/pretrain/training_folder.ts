@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { InputError } from "../errors.ts";
 import { FolderLock } from "../folder_lock.ts";
 import { withSnakeCaseKeys } from "../json_keys.ts";
+import { type SettingsFiles, writeSettings } from "../checkpoint/written_fields.ts";
 import { requireWritable, writeAtomically, writeJson } from "../files.ts";
 import type { ModelConfig } from "../model/architecture.ts";
 import { readJsonObject } from "../json_objects.ts";
@@ -42,6 +43,7 @@ const ownFiles = [
   "config.json",
   "tokenizer.json",
   "tokenizer_config.json",
+  "generation_config.json",
   "prompt.json",
   "README.md",
 ];
@@ -129,7 +131,7 @@ export class TrainingFolder implements Disposable {
   /** Writes the state after `step` steps as one file, which replaces the one before whole, and the JSON files beside it. */
   async writeCheckpoint(
     step: number,
-    files: Readonly<Record<string, unknown>>,
+    files: SettingsFiles,
     config: ModelConfig,
     weights: Values,
     moments: Values,
@@ -141,7 +143,7 @@ export class TrainingFolder implements Disposable {
       losses.map((row) => JSON.stringify(row) + "\n").join(""),
     );
     for (const [name, contents] of Object.entries(files)) {
-      await writeJson(join(this.checkpointPath, name), contents);
+      await writeSettings(join(this.checkpointPath, name), contents);
     }
     const tensors: Record<string, TensorToWrite> = {};
     for (const { name, shape } of parameterShapes(config)) {
@@ -169,8 +171,10 @@ export class TrainingFolder implements Disposable {
   }
 
   /** Writes the weights of the finished model in F16, every other file first. */
-  async writeModel(files: Readonly<Record<string, unknown>>, config: ModelConfig, weights: Values) {
-    for (const [name, contents] of Object.entries(files)) await writeJson(join(this.path, name), contents);
+  async writeModel(files: SettingsFiles, config: ModelConfig, weights: Values) {
+    for (const [name, contents] of Object.entries(files)) {
+      await writeSettings(join(this.path, name), contents);
+    }
     const tensors: Record<string, TensorToWrite> = {};
     for (const { name, shape } of parameterShapes(config)) {
       const data = new Uint16Array(Float16Array.from(weights.get(name)!).buffer);

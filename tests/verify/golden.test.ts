@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { InputError } from "../../engine/errors.ts";
 import { Gpu } from "../../engine/gpu/gpu.ts";
+import { variantsFor } from "../../engine/ops/variants.ts";
+import { verifyAllVariants } from "../../engine/verify/all_variants.ts";
 import { type Check, limits, verifyGolden } from "../../engine/verify/golden.ts";
 import { alterSafetensors, copyOf, golden, setElement } from "../model/model_fixture.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
@@ -154,4 +156,19 @@ gpuTest("folders that are not golden ones are refused", async ({ gpu }) => {
     );
     await assertRejects(() => checksOf(gpu, copy.path), InputError, '"dcm_train_mask"');
   }
+});
+
+Deno.test("every kernel variant and every candidate of the tuning passes every check", async () => {
+  using gpu = await Gpu.open();
+  const seen = new Map<string, number>();
+  const failed: string[] = [];
+  await verifyAllVariants(gpu, (await golden("llama-tiny")).dir, (variant, { name, passed }) => {
+    seen.set(variant, (seen.get(variant) ?? 0) + 1);
+    if (!passed) failed.push(`${variant}: ${name}`);
+  });
+  assertEquals(failed, []);
+  assertEquals(new Set(seen.values()).size, 1);
+  const variants = [...seen.keys()];
+  for (const variant of variantsFor(gpu)) assert(variants.includes(`${variant} 1`), variant);
+  assert(variants.includes("parallel 4"), "the parallel kernels have four candidates for a product");
 });
