@@ -33,7 +33,7 @@ export interface BenchmarkOptions {
   readonly peers?: readonly Peer[];
   /** Folder of the `amplify` run. */
   readonly out: string;
-  /** Told what is being measured. */
+  /** Called with what is being measured. */
   readonly progress?: Progress;
 }
 

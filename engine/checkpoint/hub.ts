@@ -14,7 +14,7 @@ import {
 } from "./hub_cache.ts";
 import { readWeightMap } from "./checkpoint.ts";
 
-/** Told how far a download is, in bytes of all files that are missing, and which file is being fetched. */
+/** Called with how far a download is, in bytes of all files that are missing, and which file is being fetched. */
 export type DownloadProgress = (done: number, total: number, file: string) => void;
 
 /** How a model that is no folder is found. */

@@ -139,17 +139,17 @@ export async function learnMask(
         onProgress?.(state[3]!, steps, state[1]!);
       }
     }
-    const taken = (await gpu.readU32(training.state))[3]!;
-    const history = await gpu.read(training.history, 0, taken * 2);
+    const done = (await gpu.readU32(training.state))[3]!;
+    const history = await gpu.read(training.history, 0, done * 2);
     const mask = await gpu.read(pass.mask);
     if (!mask.every(Number.isFinite)) {
       throw new InputError(`Mask training diverged at rate ${settings.rate}; use a smaller one.`);
     }
     return {
       mask,
-      steps: taken,
-      epochs: Math.ceil(taken / stepsPerEpoch),
-      stoppedEarly: taken < steps,
+      steps: done,
+      epochs: Math.ceil(done / stepsPerEpoch),
+      stoppedEarly: done < steps,
       losses: [...history.filter((_, i) => i % 2 === 0)],
       selected: [...history.filter((_, i) => i % 2 === 1)],
     };

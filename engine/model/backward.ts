@@ -240,9 +240,9 @@ class BranchBackward {
     // Without a norm the product adds straight onto the residual's gradient, if there is one.
     const onto = norm ? undefined : dResidual;
     const dInput = further ? onto ?? plan.temp([dy.shape[0]!, this.hiddenSize], "d branch input") : undefined;
-    const taken = linearBackward(plan, dy, weight, dInput, dInput !== undefined && dInput === onto);
-    if (gradient && taken) weightGradient(plan, taken, input, gradient, true);
-    plan.recycle(taken, dy);
+    const selected = linearBackward(plan, dy, weight, dInput, dInput !== undefined && dInput === onto);
+    if (gradient && selected) weightGradient(plan, selected, input, gradient, true);
+    plan.recycle(selected, dy);
     if (!dInput || !norm) return dInput;
     const dx = plan.temp(dInput.shape, "d residual stream");
     this.throughNorm(norm, x, dInput, dx, { residual: dResidual });

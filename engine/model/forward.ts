@@ -27,7 +27,7 @@ export interface ForwardOptions {
 }
 
 /** What neighbouring layers hand on: the norm at a layer's start may be taken together with the one at the end of the last. */
-export interface Handover {
+export interface NeighbourNorms {
   /** Norm of x for this layer's attention [N, D], if the layer below left it. */
   readonly attentionInput?: Tensor | undefined;
   /** Leave the same for the layer above, where the architecture allows it. */
@@ -79,7 +79,7 @@ export interface LayerActivations extends ProjectionActivations {
   readonly neurons: Tensor;
   /** down_proj output before its norm [N, D]; undefined without afterMlp. */
   readonly mlpOutput: Tensor | undefined;
-  /** Norm of `out` for the layer above, which recycles it; see Handover. */
+  /** Norm of `out` for the layer above, which recycles it; see NeighbourNorms. */
   readonly nextInput: Tensor | undefined;
 }
 
@@ -188,12 +188,12 @@ export function recordLayer(
   cache: Tensor,
   options: ForwardOptions = {},
   last?: LastTokens,
-  handover: Handover = {},
+  neighbours: NeighbourNorms = {},
 ): LayerActivations {
   const { config } = model;
   const weights = model.weights.layers[l]!;
   const { hiddenSize: D, queryHeads: H, headWidth: C, mlpWidth: F } = config;
-  const projections = recordProjections(plan, model, l, batch, x, cache, options, handover.attentionInput);
+  const projections = recordProjections(plan, model, l, batch, x, cache, options, neighbours.attentionInput);
   let { q } = projections;
   let residual = x;
   if (last) {
@@ -238,7 +238,7 @@ export function recordLayer(
   if (weights.afterMlp) {
     mlpOutput = plan.temp([n, D], "mlp output");
     linear(plan, neurons, weights.down, mlpOutput);
-    const norm = handover.next ? model.weights.layers[l + 1]?.beforeAttention : undefined;
+    const norm = neighbours.next ? model.weights.layers[l + 1]?.beforeAttention : undefined;
     nextInput = norm && plan.temp([n, D], "attention input");
     const next = norm && nextInput && { norm, y: nextInput };
     rmsNorm(plan, mlpOutput, weights.afterMlp, out, { rows: n, residual: middle, next });
@@ -281,8 +281,8 @@ export function recordForward(
   let attentionInput: Tensor | undefined;
   const next = !options.taps?.length; // which may change the residual stream between the layers
   for (let l = 0; l < model.config.layers; l++) {
-    const handover = { attentionInput, next };
-    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, options, undefined, handover);
+    const neighbours = { attentionInput, next };
+    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, options, undefined, neighbours);
     recycleActivations(plan, activations, activations.out);
     ({ out: x, nextInput: attentionInput } = activations);
   }
@@ -295,8 +295,8 @@ export function recordPrefill(plan: Plan, model: Decoder, batch: TokenBatch, cac
   let attentionInput: Tensor | undefined;
   const last = model.config.layers - 1;
   for (let l = 0; l < last; l++) {
-    const handover = { attentionInput, next: true };
-    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, {}, undefined, handover);
+    const neighbours = { attentionInput, next: true };
+    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, {}, undefined, neighbours);
     recycleActivations(plan, activations, activations.out);
     ({ out: x, nextInput: attentionInput } = activations);
   }

@@ -71,9 +71,9 @@ export function recordLayers(plan: Plan, model: Decoder, pass: LayersPass): Reco
   let x = recordEmbedding(plan, model, batch);
   let attentionInput: Tensor | undefined;
   for (let l = 0; l < count; l++) {
-    const handover = { attentionInput, next: true };
+    const neighbours = { attentionInput, next: true };
     const own = l === model.config.layers - 1 ? last : undefined;
-    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, mask, own, handover);
+    const activations = recordLayer(plan, model, l, batch, x, caches[l]!, mask, own, neighbours);
     const differentiated = l >= lowest.layer;
     if (differentiated && l >= keepFrom) {
       const dropped = unreadActivations(model, l, activations, sinks);

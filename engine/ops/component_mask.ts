@@ -61,7 +61,7 @@ export interface MaskTraining {
   readonly history: Tensor;
 }
 
-/** One Adam step on gradient + strength·sign(mask), clamped to [0, 1], and its books; see mask_state.wgsl. */
+/** One Adam step on gradient + strength·sign(mask), clamped to [0, 1], and its record of losses and selected components; see mask_state.wgsl. */
 export function maskStep(
   plan: Plan,
   training: MaskTraining,

@@ -51,17 +51,17 @@ export function linearBackward(
 ): Tensor | undefined {
   const n = dy.shape[0]!;
   const { overlay } = weight;
-  let taken: Tensor | undefined;
+  let overlaid: Tensor | undefined;
   if (overlay) {
-    taken = plan.temp([n, overlay.rows.length], `${weight.name} overlaid columns`);
+    overlaid = plan.temp([n, overlay.rows.length], `${weight.name} overlaid columns`);
     plan.dispatch(
       kernel("take_columns"),
-      { columns: overlay.index, dy, taken },
-      { count: taken.elements, taken_width: overlay.rows.length, width: weight.rows },
-      { invocations: taken.elements },
+      { columns: overlay.index, dy, selected: overlaid },
+      { count: overlaid.elements, selected_width: overlay.rows.length, width: weight.rows },
+      { invocations: overlaid.elements },
     );
   }
-  if (!dx) return taken;
+  if (!dx) return overlaid;
   weight.chunks.forEach(({ tensor, firstRow, rows }, i) => {
     matmulNN(plan, dy, { tensor, storage: weight.storage }, dx, {
       m: n,
@@ -73,9 +73,9 @@ export function linearBackward(
       accumulate: accumulate || i > 0,
     });
   });
-  if (overlay && taken) {
+  if (overlay && overlaid) {
     for (const { tensor, firstRow, rows } of overlay.chunks) {
-      matmulNN(plan, taken, { tensor, storage: "f32" }, dx, {
+      matmulNN(plan, overlaid, { tensor, storage: "f32" }, dx, {
         m: n,
         n: weight.columns,
         k: rows,
@@ -86,10 +86,10 @@ export function linearBackward(
       });
     }
   }
-  return taken;
+  return overlaid;
 }
 
-/** gradient[O, I] (+)= dy[N, O]ᵀ · x[N, I]; with `taken` from linearBackward as dy, O counts the overlaid rows only. */
+/** gradient[O, I] (+)= dy[N, O]ᵀ · x[N, I]; with `overlaid` from linearBackward as dy, O counts the overlaid rows only. */
 export function weightGradient(plan: Plan, dy: Tensor, x: Tensor, gradient: Gradient, accumulate: boolean) {
   const [n, outputs] = [dy.shape[0]!, dy.shape[1]!];
   for (const { tensor, firstRow, rows } of chunksOf(gradient)) {

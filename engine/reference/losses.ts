@@ -69,9 +69,9 @@ export function pairLoss(
     const difference = logits[n * vocabulary + desired[n]!]! - logits[n * vocabulary + undesired[n]!]!;
     differences[n] = difference;
     loss += (objective === "preference" ? softplus(-difference) : -difference) / rows;
-    const slope = (objective === "preference" ? -1 / (1 + Math.exp(difference)) : -1) / rows;
-    dlogits[n * vocabulary + desired[n]!]! += slope;
-    dlogits[n * vocabulary + undesired[n]!]! -= slope;
+    const derivative = (objective === "preference" ? -1 / (1 + Math.exp(difference)) : -1) / rows;
+    dlogits[n * vocabulary + desired[n]!]! += derivative;
+    dlogits[n * vocabulary + undesired[n]!]! -= derivative;
   }
   return { loss, differences, dlogits };
 }

@@ -9,9 +9,9 @@ export interface StartOptions {
   readonly tune?: boolean;
   /** Only use models that the Hugging Face cache holds. */
   readonly offline?: boolean;
-  /** Told how far each stage is. */
+  /** Called with how far each stage is. */
   readonly progress?: Progress;
-  /** Told in a sentence what a user should know although all goes on, such as that a run resumes on another adapter. */
+  /** Called with a sentence on what a user should know although all goes on, such as that a run resumes on another adapter. */
   readonly notice?: (sentence: string) => void;
 }
 

@@ -52,9 +52,9 @@ export interface TaskRunOptions {
   readonly patch?: string | undefined;
   /** Rows between writes of samples, default 64. */
   readonly block?: number | undefined;
-  /** Told how far each task is. */
+  /** Called with how far each task is. */
   readonly progress?: Progress | undefined;
-  /** Told in a sentence what a user should know. */
+  /** Called with a sentence on what a user should know. */
   readonly notice?: ((text: string) => void) | undefined;
 }
 
