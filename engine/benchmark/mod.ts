@@ -15,8 +15,10 @@
  */
 export { listBenchmarks, runBenchmark } from "./benchmark.ts";
 export type { BenchmarkOptions } from "./benchmark.ts";
+export { benchmarkModel } from "./model_benchmark.ts";
+export type { ModelBenchmarkOptions } from "./model_benchmark.ts";
 export { tableHead, tableRow } from "./result.ts";
-export type { BenchResult } from "./result.ts";
+export type { BenchResult, KernelShare } from "./result.ts";
 export { loadPeers } from "./peers.ts";
 export type { Peer, PeerRun } from "./peers.ts";
 export type { PeerWork } from "./kernel_case.ts";

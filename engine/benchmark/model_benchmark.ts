@@ -22,6 +22,7 @@ export interface ModelBenchmarkOptions {
   readonly quick?: boolean;
   /** Name the dearest kernels of each stage as well. */
   readonly profile?: boolean;
+  /** Told how far the measuring is. */
   readonly progress?: Progress;
 }
 

@@ -57,12 +57,15 @@ export interface BenchResult {
   readonly gradient_bytes?: number;
   /** Bytes of the optimizer's moments that an update holds. */
   readonly optimizer_bytes?: number;
-  /** What a stage has to do at least, whatever the kernels: floating-point operations, and bytes read or written once. */
+  /** Floating-point operations that a stage needs at least, whatever the kernels. */
   readonly operations?: number;
+  /** Bytes that it must read or write at least once. */
   readonly bytes?: number;
-  /** What the engine does for it: dispatches, submits, and readbacks that wait for the GPU. */
+  /** Dispatches that the engine needs for it. */
   readonly dispatches?: number;
+  /** Submits of command buffers. */
   readonly submits?: number;
+  /** Readbacks, each of which waits for the GPU. */
   readonly readbacks?: number;
   /** The dearest kernels of a stage, with `--profile`. */
   readonly kernels?: readonly KernelShare[];
@@ -70,9 +73,13 @@ export interface BenchResult {
 
 /** A kernel's part of a stage. */
 export interface KernelShare {
+  /** Its name and what it was specialised with. */
   readonly kernel: string;
+  /** How often the stage runs it. */
   readonly dispatches: number;
+  /** Milliseconds of all of them. */
   readonly ms: number;
+  /** Of the stage's time. */
   readonly share: number;
 }
 

@@ -37,9 +37,11 @@ export const idleLimit = 256 * 2 ** 20;
 export class Gpu implements Disposable {
   /** What it holds now. */
   readonly memory: MemoryUse = { liveBytes: 0, liveBuffers: 0, peakBytes: 0, idleBytes: 0 };
-  /** So far: dispatches, submits of command buffers, and readbacks, each of which waits for the GPU. */
+  /** Dispatches submitted so far. */
   dispatches = 0;
+  /** Command buffers submitted so far. */
   submits = 0;
+  /** Readbacks so far, each of which waits for the GPU. */
   readbacks = 0;
   /** Milliseconds the host spent recording and submitting so far. */
   hostMs = 0;

@@ -219,6 +219,7 @@ export class Plan implements Disposable {
     return times;
   }
 
+  /** Wall-clock milliseconds of one step alone. */
   private async timeStep(step: Step, leastMs: number): Promise<number> {
     for (let repeats = 1;; repeats *= 4) {
       const start = performance.now();
