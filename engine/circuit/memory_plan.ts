@@ -118,6 +118,25 @@ export interface PlanRequest {
 }
 
 /**
+ * A model of which there are only sizes: what is planned runs on it.
+ *
+ * @throws {InputError} for a context that cannot fit.
+ */
+export async function sizedModel(
+  gpu: SizingGpu,
+  { config, weights, storage, contextLength, cacheBytes }: Omit<PlanRequest, "limits">,
+): Promise<Model> {
+  const described = typeof weights === "string";
+  const source = described ? withoutValues(weights as FloatType) : weights as WeightSource;
+  return await Model.from(gpu, config, { ...bind(source), readRaw: noValues }, {
+    // Without a checkpoint's size to go by, 16-bit formats stay what they are.
+    storage: described && storage !== "f32" ? "checkpoint" : storage ?? "auto",
+    ...(contextLength !== undefined && { contextLength }),
+    ...(cacheBytes !== undefined && { cacheBytes }),
+  });
+}
+
+/**
  * Plans all stages.
  *
  * @throws {InputError} for a context or workload that no adapter with these limits could run.
@@ -135,14 +154,7 @@ export interface PlanRequest {
 export async function planMemory(request: PlanRequest): Promise<MemoryPlan> {
   const { config, limits, gpuMemory } = request;
   const gpu = new SizingGpu(limits, request.software ?? false);
-  const described = typeof request.weights === "string";
-  const source = described ? withoutValues(request.weights as FloatType) : request.weights as WeightSource;
-  using model = await Model.from(gpu, config, { ...bind(source), readRaw: noValues }, {
-    // Without a checkpoint's size to go by, 16-bit formats stay what they are.
-    storage: described && request.storage !== "f32" ? "checkpoint" : request.storage ?? "auto",
-    ...(request.contextLength !== undefined && { contextLength: request.contextLength }),
-    ...(request.cacheBytes !== undefined && { cacheBytes: request.cacheBytes }),
-  });
+  using model = await sizedModel(gpu, request);
   const work = workloadFor(model.contextLength, request.workload);
   const tail = (e: number, length: number) =>
     Array.from({ length }, (_, i) => Math.floor(e / config.vocabSize ** i) % config.vocabSize);
