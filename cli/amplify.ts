@@ -19,6 +19,7 @@ export const amplify = defineCommand({
     const display = new ProgressDisplay(quiet);
     const options = { ...start, out, progress: display.report, notice: display.notice };
     using gpu = await Gpu.open();
+    display.watch(gpu);
     if (seeds) {
       const result = await runSeeds(gpu, settings, seeds, options);
       display.finish();

@@ -23,6 +23,7 @@ export const evaluate = defineCommand({
   async run({ start, json, quiet, config: _, tasks, ...settings }) {
     const display = new ProgressDisplay(quiet);
     using gpu = await Gpu.open();
+    display.watch(gpu);
     const options = { ...start, progress: display.report, notice: display.notice };
     const asked = Object.entries(tasks).find(([, value]) => value !== undefined);
     const report = asked

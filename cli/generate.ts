@@ -13,6 +13,7 @@ export const generate = defineCommand({
     checkGeneration(settings);
     const display = new ProgressDisplay(quiet);
     using gpu = await Gpu.open();
+    display.watch(gpu);
     const report = await runGenerate(gpu, settings, {
       ...start,
       progress: display.report,

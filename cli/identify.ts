@@ -18,6 +18,7 @@ export const identify = defineCommand({
     const out = start.out ?? runFolderPath("amplify", settings);
     const display = new ProgressDisplay(quiet);
     using gpu = await Gpu.open();
+    display.watch(gpu);
     const { examples, selection, config } = await runIdentify(gpu, settings, {
       ...start,
       out,

@@ -86,6 +86,7 @@ export const pretrain = defineCommand({
     const out = start.out ?? join("runs", `pretrain-${shape}-seed${settings.seed}`);
     const display = new ProgressDisplay(quiet);
     using gpu = await Gpu.open();
+    display.watch(gpu);
     using folder = await TrainingFolder.open(out, settings, start.fresh);
     await prepareGpu(gpu, { ...start, notice: display.notice });
     const { accuracy, perTemplate } = await train(gpu, folder, settings, display.report);

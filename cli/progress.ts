@@ -1,15 +1,19 @@
 /** Progress of long stages: a bar with rate and time left on a terminal, plain lines elsewhere. */
 import process from "node:process";
 import cliProgress from "npm:cli-progress@3.12.0";
+import type { Gpu } from "../engine/gpu/gpu.ts";
 import type { Progress } from "../engine/progress.ts";
 
-const plainEverySeconds = 10;
+/** On plain output, seconds to the first line of a stage that says how far it is, and between later ones. */
+const plainSeconds = { first: 1.5, later: 10 } as const;
 
 /** Draws progress on stderr, so that stdout holds results only. */
 export class ProgressDisplay {
   private stage = "";
   private started = 0;
   private shown = 0;
+  private lines = 0;
+  private at = { done: 0, total: 0, note: "" };
   private bar: cliProgress.SingleBar | undefined;
 
   constructor(private readonly quiet: boolean) {}
@@ -21,18 +25,39 @@ export class ProgressDisplay {
       this.finish();
       this.stage = stage;
       this.started = this.shown = performance.now();
+      this.lines = 0;
       if (Deno.stderr.isTerminal()) this.bar = startBar(stage, total);
       else console.error(`${stage} …`);
     }
+    this.at = { done, total, note };
+    this.show();
+    if (done >= total) this.finish();
+  };
+
+  /** Shows how far the GPU's work is as well, so that something moves inside of a stage's single steps. */
+  watch(gpu: Gpu) {
+    if (!this.quiet) gpu.onWork = this.work;
+  }
+
+  private readonly work = (done: number, of: number) => {
+    if (this.quiet || this.stage === "" || done >= of) return;
+    this.show(`${Math.floor(100 * done / of)} % of what is under way`);
+  };
+
+  private show(work = "") {
+    const { stage, at: { done, total, note: said } } = this;
+    const note = [said, work].filter(Boolean).join(", ");
     if (this.bar) {
       this.bar.setTotal(total);
       this.bar.update(done, { note, rate: this.rate(done) });
-    } else if (performance.now() - this.shown > plainEverySeconds * 1000) {
-      this.shown = performance.now();
-      console.error(`${stage}: ${done} of ${total}, ${this.rate(done)}${note && `, ${note}`}`);
+      return;
     }
-    if (done >= total) this.finish();
-  };
+    const seconds = (performance.now() - this.shown) / 1000;
+    if (seconds < (this.lines === 0 ? plainSeconds.first : plainSeconds.later)) return;
+    this.shown = performance.now();
+    this.lines++;
+    console.error(`${stage}: ${done} of ${total}, ${this.rate(done)}${note && `, ${note}`}`);
+  }
 
   /** To pass to the engine; said also when progress is not. */
   readonly notice = (sentence: string) => {

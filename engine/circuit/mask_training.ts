@@ -102,6 +102,7 @@ export async function learnMask(
   const patience = settings.patience > 0
     ? Math.max(1, Math.ceil(settings.patience * stepsPerEpoch))
     : 0xffffffff;
+  onProgress?.(0, steps, settings.initial > 0.5 ? model.config.layers * model.componentsPerLayer : 0);
   await gpu.fence(); // what earlier stages held is free for this one
   using pass = new OneTokenMaskPass(model, examples, batchSize, settings.crossPairs, settings.sharedPrefix);
   // Recomputed prefixes serve the step they were computed for.

@@ -43,6 +43,13 @@ export class Gpu implements Disposable {
   submits = 0;
   /** Readbacks so far, each of which waits for the GPU. */
   readbacks = 0;
+  /**
+   * Told how many dispatches of a submission are done, while it runs, on software adapters: there one can take minutes. What it
+   * costs is a submit every fraction of a second.
+   */
+  onWork: ((done: number, of: number) => void) | undefined;
+  /** Dispatches of such a part, as they were last found to take that long. */
+  partLength = 8;
   /** Milliseconds the host spent recording and submitting so far. */
   hostMs = 0;
   private readonly pipelines = new Map<string, GPUComputePipeline>();

@@ -155,9 +155,9 @@ export class Plan implements Disposable {
     runTogether(this.gpu, this.label, [{ plan: this, times, ...(before && { before }) }]);
   }
 
-  /** Encodes all dispatches, sealed, into a pass; for runTogether. */
-  encodeInto(pass: GPUComputePassEncoder) {
-    for (const step of this.steps) encode(pass, step);
+  /** Encodes dispatches [from, to), sealed, into a pass; for runTogether. */
+  encodeInto(pass: GPUComputePassEncoder, from = 0, to = this.steps.length) {
+    for (let i = from; i < to; i++) encode(pass, this.steps[i]!);
   }
 
   /** Runs once with a timestamp around every dispatch; undefined when the adapter has no timestamp queries. */
@@ -302,31 +302,64 @@ export interface PlannedRun {
   readonly after?: (encoder: GPUCommandEncoder, time: number) => void;
 }
 
-/** Submits several plans in one command buffer, in order. */
+/** Milliseconds that a part of a submission should take where someone wants to know how far it is. */
+const partMs = { least: 50, most: 400 } as const;
+
+/**
+ * Submits several plans in order, as one command buffer. Where `gpu.onWork` listens on a software adapter, which runs what is
+ * submitted before it returns, they go in parts of a fraction of a second, and it is told after each.
+ */
 export function runTogether(gpu: Gpu, label: string, runs: readonly PlannedRun[]) {
   const start = performance.now();
   gpu.check();
-  const encoder = gpu.device.createCommandEncoder({ label });
+  const { onWork } = gpu;
+  const inParts = onWork !== undefined && gpu.isSoftware;
+  const all = runs.reduce((sum, { plan, times = 1 }) => sum + times * plan.length, 0);
+  let encoder = gpu.device.createCommandEncoder({ label });
   let pass: GPUComputePassEncoder | undefined;
-  const record = (copies: PlannedRun["before"], time: number) => {
-    if (!copies) return;
-    pass?.end(); // copies cannot be recorded inside a pass
+  let [done, recorded] = [0, 0];
+  const endPass = () => {
+    pass?.end();
     pass = undefined;
+  };
+  const submit = () => {
+    endPass();
+    gpu.device.queue.submit([encoder.finish()]);
+    gpu.submits++;
+    done += recorded;
+    recorded = 0;
+  };
+  const submitPart = () => {
+    const before = performance.now();
+    submit();
+    const ms = performance.now() - before;
+    if (ms < partMs.least) gpu.partLength *= 2;
+    else if (ms > partMs.most) gpu.partLength = Math.max(1, Math.floor(gpu.partLength / 2));
+    onWork?.(done, all);
+    encoder = gpu.device.createCommandEncoder({ label });
+  };
+  const copy = (copies: PlannedRun["before"], time: number) => {
+    if (!copies) return;
+    endPass(); // copies cannot be recorded inside a pass
     copies(encoder, time);
   };
   for (const { plan, times = 1, before, after } of runs) {
     plan.seal();
     for (let time = 0; time < times; time++) {
-      record(before, time);
-      pass ??= encoder.beginComputePass({ label });
-      plan.encodeInto(pass);
-      record(after, time);
+      copy(before, time);
+      for (let from = 0; from < plan.length;) {
+        const to = inParts ? Math.min(plan.length, from + gpu.partLength - recorded) : plan.length;
+        pass ??= encoder.beginComputePass({ label });
+        plan.encodeInto(pass, from, to);
+        recorded += to - from;
+        from = to;
+        if (inParts && recorded >= gpu.partLength) submitPart();
+      }
+      copy(after, time);
     }
-    gpu.dispatches += times * plan.length;
   }
-  pass?.end();
-  gpu.device.queue.submit([encoder.finish()]);
-  gpu.submits++;
+  submit();
+  gpu.dispatches += all;
   gpu.hostMs += performance.now() - start;
 }
 

@@ -194,7 +194,12 @@ async function update(
     { ...settings.update, mustChange: settings.referenceCompat },
     async (step) => {
       if (step === 0 && baseAccuracy !== undefined) return baseAccuracy;
-      return (await evaluateTask(model, validation, promptOptions(settings))).accuracy;
+      const { steps } = settings.update;
+      // After the last step its own line has ended.
+      const last = (done: number, total: number) => progress(`${name}: last validation`, done, total);
+      if (step < steps) progress(name, step, steps, "validation");
+      const report = step < steps ? undefined : last;
+      return (await evaluateTask(model, validation, promptOptions(settings), report)).accuracy;
     },
     (step, steps, loss) => progress(name, step, steps, `loss ${loss.toFixed(4)}`),
   );

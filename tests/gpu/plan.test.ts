@@ -144,6 +144,43 @@ gpuTest("a profile names every dispatch and its time, where the adapter has time
   assertEquals(await trial.gpu.read(y), new Float32Array(1000).fill(3));
 });
 
+gpuTest("whoever listens is told how far a submission is, which is otherwise one", async (trial) => {
+  const { gpu } = trial;
+  const y = trial.upload(new Float32Array(1000));
+  const plan = trial.run((plan) => {
+    for (let i = 0; i < 30; i++) {
+      plan.dispatch(affine, { y }, { count: 1000, factor: 1, offset: 1 }, { invocations: 1000 });
+    }
+  }, 0);
+  const run = async () => {
+    const { submits, dispatches } = gpu;
+    const copied: number[] = [];
+    plan.run(3, (_, time) => copied.push(time));
+    assertEquals(copied, [0, 1, 2]);
+    assertEquals(gpu.dispatches - dispatches, 90);
+    const made = gpu.submits - submits;
+    await gpu.fence();
+    return made;
+  };
+  assertEquals(await run(), 1);
+  const told: number[] = [];
+  gpu.partLength = 8;
+  gpu.onWork = (done, of) => {
+    assertEquals(of, 90);
+    told.push(done);
+  };
+  try {
+    const submits = await run();
+    // Quick dispatches go in ever longer parts.
+    if (gpu.isSoftware) assert(told.length >= 2 && told[0] === 8 && submits <= 6, `${told} in ${submits}`);
+    else assertEquals(submits, 1);
+  } finally {
+    gpu.onWork = undefined;
+  }
+  assertEquals(told, told.toSorted((a, b) => a - b));
+  assertEquals(await gpu.read(y), new Float32Array(1000).fill(180));
+});
+
 Deno.test("grids beyond 65,535 workgroups are folded into two dimensions that cover them", () => {
   assertEquals(folded(0), [1, 1]);
   assertEquals(folded(2), [2, 1]);
