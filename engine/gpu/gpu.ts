@@ -48,8 +48,6 @@ export class Gpu implements Disposable {
    * costs is a submit every fraction of a second.
    */
   onWork: ((done: number, of: number) => void) | undefined;
-  /** Dispatches of such a part, as they were last found to take that long. */
-  partLength = 8;
   /** Milliseconds the host spent recording and submitting so far. */
   hostMs = 0;
   private readonly pipelines = new Map<string, GPUComputePipeline>();

@@ -302,8 +302,8 @@ export interface PlannedRun {
   readonly after?: (encoder: GPUCommandEncoder, time: number) => void;
 }
 
-/** Milliseconds that a part of a submission should take where someone wants to know how far it is. */
-const partMs = { least: 50, most: 400 } as const;
+/** Milliseconds that a part of a submission should take where someone wants to know how far it is, and its first dispatches. */
+const partMs = { least: 50, most: 400 } as const, firstPart = 8;
 
 /**
  * Submits several plans in order, as one command buffer. Where `gpu.onWork` listens on a software adapter, which runs what is
@@ -318,6 +318,7 @@ export function runTogether(gpu: Gpu, label: string, runs: readonly PlannedRun[]
   let encoder = gpu.device.createCommandEncoder({ label });
   let pass: GPUComputePassEncoder | undefined;
   let [done, recorded] = [0, 0];
+  let partLength = inParts ? firstPart : Infinity;
   const endPass = () => {
     pass?.end();
     pass = undefined;
@@ -333,8 +334,8 @@ export function runTogether(gpu: Gpu, label: string, runs: readonly PlannedRun[]
     const before = performance.now();
     submit();
     const ms = performance.now() - before;
-    if (ms < partMs.least) gpu.partLength *= 2;
-    else if (ms > partMs.most) gpu.partLength = Math.max(1, Math.floor(gpu.partLength / 2));
+    if (ms < partMs.least) partLength *= 2;
+    else if (ms > partMs.most) partLength = Math.max(1, Math.floor(partLength / 2));
     onWork?.(done, all);
     encoder = gpu.device.createCommandEncoder({ label });
   };
@@ -348,12 +349,12 @@ export function runTogether(gpu: Gpu, label: string, runs: readonly PlannedRun[]
     for (let time = 0; time < times; time++) {
       copy(before, time);
       for (let from = 0; from < plan.length;) {
-        const to = inParts ? Math.min(plan.length, from + gpu.partLength - recorded) : plan.length;
+        const to = Math.min(plan.length, from + partLength - recorded);
         pass ??= encoder.beginComputePass({ label });
         plan.encodeInto(pass, from, to);
         recorded += to - from;
         from = to;
-        if (inParts && recorded >= gpu.partLength) submitPart();
+        if (recorded >= partLength) submitPart();
       }
       copy(after, time);
     }

@@ -164,7 +164,6 @@ gpuTest("whoever listens is told how far a submission is, which is otherwise one
   };
   assertEquals(await run(), 1);
   const told: number[] = [];
-  gpu.partLength = 8;
   gpu.onWork = (done, of) => {
     assertEquals(of, 90);
     told.push(done);
