@@ -1,4 +1,5 @@
 /** Pivotal tokens (method section 1): where a right and a wrong trace of one problem part. */
+import { stopTokens } from "../evaluation/prompt.ts";
 import { endOfAnswer, withThinking } from "../evaluation/tasks.ts";
 import { decode, decodingCapacity } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
@@ -143,7 +144,11 @@ export async function branchingPivots(
         ids: [...part[p]!.entry.promptIds, ...part[p]!.contrast.ids.slice(0, k)],
       })),
       branches.map(({ p }) => layout.offsets[p]!),
-      { maxNewTokens: options.maxNewTokens, stopAt: endOfAnswer(model, options) },
+      {
+        maxNewTokens: options.maxNewTokens,
+        stopTokens: stopTokens(model, options),
+        stopAt: endOfAnswer(model, options),
+      },
     );
     branches.forEach(({ p, k }, b) => completions.set(`${first + p} ${k}`, generated[b]!));
   }

@@ -1,6 +1,6 @@
 /** Traces (method section 1): a greedy one per problem, and a sampled one whose outcome is the opposite. */
 import type { Problem } from "../evaluation/data.ts";
-import { encodePrompt } from "../evaluation/prompt.ts";
+import { encodePrompt, stopTokens } from "../evaluation/prompt.ts";
 import {
   completionText,
   endOfAnswer,
@@ -76,6 +76,7 @@ export async function greedyTraces(
   const prompts = problems.map(({ question }) => encodePrompt(model, question, options));
   const generated = await generate(model, prompts.map((ids) => ({ ids })), {
     maxNewTokens: options.maxNewTokens,
+    stopTokens: stopTokens(model, options),
     stopAt: endOfAnswer(model, options),
     ...(options.sharedPrefix && { sharedPrefix: options.sharedPrefix }),
     onProgress: (done, total) => onProgress?.("greedy traces", done, total),
@@ -125,6 +126,7 @@ export async function addContrast(
       })),
       {
         maxNewTokens: options.maxNewTokens,
+        stopTokens: stopTokens(model, options),
         seed: options.seed,
         stopAt: endOfAnswer(model, options),
         ...(options.sharedPrefix && { sharedPrefix: options.sharedPrefix }),

@@ -1,6 +1,6 @@
 /** Prompts: how a question becomes the text, or the conversation, that a model continues. */
 import { InputError } from "../errors.ts";
-import type { ChatMessage } from "../model/chat_template.ts";
+import type { ChatMessage, TemplateVariables } from "../model/chat_template.ts";
 import { commonLength } from "../model/prefix_cache.ts";
 import type { Model } from "../model/model.ts";
 import { SharedPrefix } from "../model/shared_prefix.ts";
@@ -20,6 +20,10 @@ export interface PromptFormat {
   readonly shots?: Shots;
   /** Ask through the model's chat template, shots as earlier turns; default false. */
   readonly chat?: boolean;
+  /** Values for variables of the chat template, such as enable_thinking. */
+  readonly templateVariables?: TemplateVariables;
+  /** Read names of control tokens in questions and shots as those tokens; default false, they are text. */
+  readonly specialTokens?: boolean;
   /** Texts before which a completion ends; default none. */
   readonly stop?: readonly string[];
 }
@@ -53,9 +57,22 @@ export function requireQuestion(template: string): void {
  * ```
  */
 export function encodePrompt({ tokenizer }: Model, question: string, prompt: PromptFormat): number[] {
+  const said = prompt.specialTokens ? (text: string) => text : (text: string) => tokenizer.asText(text);
+  const { shots = [] } = prompt;
+  const marked = {
+    ...prompt,
+    shots: typeof shots === "string"
+      ? said(shots)
+      : shots.map((shot) => ({ question: said(shot.question), answer: said(shot.answer) })),
+  };
   return prompt.chat
-    ? tokenizer.encodeChat(chatMessages(question, prompt))
-    : tokenizer.encode(promptText(question, prompt));
+    ? tokenizer.encodeChat(chatMessages(said(question), marked), prompt.templateVariables)
+    : tokenizer.encode(promptText(said(question), marked));
+}
+
+/** The ids that end a completion: the model's own, in a chat the tokenizer's end token as well. */
+export function stopTokens(model: Model, { chat = false }: Pick<PromptFormat, "chat">): number[] {
+  return [...new Set([...model.config.eosTokens, ...(chat ? model.tokenizer.endOfTurn : [])])];
 }
 
 /**

@@ -4,7 +4,7 @@ import { generate } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import type { Problem } from "./data.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
-import { chatMessages, encodePrompt, type PromptFormat, promptText } from "./prompt.ts";
+import { chatMessages, encodePrompt, type PromptFormat, promptText, stopTokens } from "./prompt.ts";
 import { cutAtStop, cutTrace, isCorrectNumber, isExactMatch, type ScoringOptions } from "./scoring.ts";
 import { macroAccuracy } from "./statistics.ts";
 import { endsThinking, knownTags, type ThinkingOptions } from "./thinking.ts";
@@ -86,7 +86,7 @@ function readable({ tokenizer }: Model, ids: readonly number[], options: Thinkin
 export function withThinking<T extends PromptOptions>(model: Model, options: T): T {
   if (options.beginsThinking !== undefined) return options;
   const prompt = options.chat
-    ? model.tokenizer.chatText(chatMessages("?", options))
+    ? model.tokenizer.chatText(chatMessages("?", options), options.templateVariables)
     : promptText("?", options);
   return { ...options, beginsThinking: endsThinking(prompt, options) };
 }
@@ -189,6 +189,7 @@ export async function evaluateTask(
   }));
   const generated = await generate(model, requests, {
     maxNewTokens: options.maxNewTokens,
+    stopTokens: stopTokens(model, options),
     ...(task.scoring === "number"
       ? { stopAt: endOfAnswer(model, options) }
       : options.stop?.length && { stopAt: endAtStop(model, options.stop) }),

@@ -1,8 +1,9 @@
 /** Chat templates: the Jinja text by which an instruction-tuned model's folder turns a conversation into a prompt. */
 import { join } from "node:path";
-import { Template } from "npm:@huggingface/jinja@0.5.11";
 import { InputError } from "../errors.ts";
 import { readJsonObject } from "../json_objects.ts";
+import { parseTemplate, renderTemplate } from "./jinja.ts";
+import { tokenText } from "./tokenizer_library.ts";
 
 /** One turn of a conversation. */
 export interface ChatMessage {
@@ -12,15 +13,14 @@ export interface ChatMessage {
   readonly content: string;
 }
 
-// Templates that state today's date would give another prompt every day; all of them get this one. The line's end is the
-// block's, by the rules chat templates are read by, so what follows is as if nothing stood before it.
-const fixedDate = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}\n";
+/** Values for a template's own variables, such as enable_thinking. */
+export type TemplateVariables = Readonly<Record<string, unknown>>;
 
 const specialTokens = ["bos_token", "eos_token", "pad_token", "unk_token"] as const;
 
 /** The chat template of one model folder. */
 export class ChatTemplate {
-  private parsed: Template | undefined;
+  private parsed: ReturnType<typeof parseTemplate> | undefined;
 
   private constructor(
     /** Looked at when first used: a model that is never chatted with need not have a good one. */
@@ -62,19 +62,22 @@ export class ChatTemplate {
   }
 
   /**
-   * The prompt text up to where the assistant's next turn begins, special tokens written out.
-   * Throws InputError when the template cannot be read or refuses the conversation.
+   * The prompt text up to where the assistant's next turn begins, special tokens written out. `variables` win over what
+   * templates are told otherwise: no tools, no documents, add_generation_prompt.
+   *
+   * @throws {InputError} when the template cannot be read, refuses the conversation or does too much.
    */
-  render(messages: readonly ChatMessage[]): string {
+  render(messages: readonly ChatMessage[], variables: TemplateVariables = {}): string {
     const text = templateText(this.source, this.path);
     try {
-      this.parsed ??= new Template(fixedDate + text);
-      return this.parsed.render({
+      this.parsed ??= parseTemplate(text);
+      return renderTemplate(this.parsed, {
         messages,
         add_generation_prompt: true,
         tools: null,
         documents: null,
         ...this.variables,
+        ...variables,
       });
     } catch (error) {
       throw new InputError(
@@ -92,12 +95,6 @@ export function requireChatTemplate(template: ChatTemplate | undefined, dir: str
     `Model folder "${dir}" has no chat template, so it cannot be asked in a chat; ask without, or use an instruction-tuned model.`,
     "chat",
   );
-}
-
-/** A special token as the JSON files spell it: its text, or an object that holds it. */
-function tokenText(value: unknown): string | undefined {
-  const text = typeof value === "object" && value !== null ? (value as { content?: unknown }).content : value;
-  return typeof text === "string" ? text : undefined;
 }
 
 function templateText(value: unknown, path: string): string {

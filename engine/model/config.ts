@@ -94,7 +94,7 @@ interface JsonFile {
 
 /**
  * Reads `config.json` of the model folder `dir`, with the ids that end a generation taken from
- * `generation_config.json` as well, where there is one.
+ * `generation_config.json` instead, where it names some.
  *
  * @throws {InputError} naming file, field and value when one is missing, malformed, inconsistent or asks for something this engine does not compute.
  *
@@ -282,7 +282,7 @@ function readScaling(
   }
 }
 
-/** The ids that end a generation, by config.json and, where there is one, generation_config.json. */
+/** The ids that end a generation: those of generation_config.json alone where it names some, as transformers has it, else those of config.json. */
 async function readEosTokens(dir: string, object: Record<string, unknown>, path: string): Promise<number[]> {
   const generation = join(dir, "generation_config.json");
   const generationObject = await readJsonObject(generation);
@@ -290,7 +290,7 @@ async function readEosTokens(dir: string, object: Record<string, unknown>, path:
   const further = generationObject
     ? parse(eosSchema, { path: generation, object: generationObject }).eos_token_id
     : [];
-  return [...new Set([...own, ...further])];
+  return [...new Set(further.length > 0 ? further : own)];
 }
 
 /** Applies a schema and turns its first complaint into an InputError. */

@@ -1,32 +1,88 @@
 /** Text to token ids and back, as the model folder's tokenizer.json says. */
 import { join } from "node:path";
-import { Tokenizer as HuggingFaceTokenizer } from "npm:@huggingface/tokenizers@0.2.0";
+import type { Tokenizer as HuggingFaceTokenizer } from "npm:@huggingface/tokenizers@0.2.0";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
-import { type ChatMessage, ChatTemplate, requireChatTemplate } from "./chat_template.ts";
 import { readJsonObject } from "../json_objects.ts";
+import {
+  type ChatMessage,
+  ChatTemplate,
+  requireChatTemplate,
+  type TemplateVariables,
+} from "./chat_template.ts";
+import {
+  createTokenizer,
+  type TokenizerJson,
+  type TokenizerSettings,
+  tokenText,
+} from "./tokenizer_library.ts";
 
 /** The library insists on finding every part, if only as null. */
 const part = z.unknown().default(null);
+const flag = z.boolean().optional();
 const tokenizerSchema = z.looseObject({
   model: z.looseObject({ unk_token: z.string().nullish() }),
-  added_tokens: z.array(z.looseObject({ id: z.int(), content: z.string() })).default([]),
+  added_tokens: z.array(z.looseObject({
+    id: z.int(),
+    content: z.string(),
+    single_word: flag,
+    lstrip: flag,
+    rstrip: flag,
+    normalized: flag,
+    special: flag,
+  })).default([]),
   normalizer: part,
   pre_tokenizer: part,
   post_processor: part,
   decoder: part,
 });
 
+/** Private-use characters around the number of a control token whose name is text; see Tokenizer.asText. */
+const markStart = "\u{F8FE}\u{F0000}", markEnd = "\u{F0001}\u{F8FE}";
+const marks = new RegExp(`${markStart}(\\d+)${markEnd}`, "u");
+
+/** A tokenizer to which the names of control tokens are words like any other. */
+function withoutControls(json: TokenizerJson, settings: TokenizerSettings, controls: readonly string[]) {
+  const { vocab, unk_token } = json.model;
+  // Unigram lists its vocabulary, and control tokens in it have scores that no text reaches.
+  const model = Array.isArray(vocab) ? json.model : {
+    ...json.model,
+    vocab: Object.fromEntries(
+      Object.entries(vocab as Record<string, number>).filter(([text]) =>
+        text === unk_token || !controls.includes(text)
+      ),
+    ),
+  };
+  const added_tokens = json.added_tokens.filter(({ content }) => !controls.includes(content));
+  return createTokenizer({ ...json, model, added_tokens, post_processor: null }, {
+    ...settings,
+    added_tokens_decoder: undefined,
+    tokenizer_class: undefined,
+  });
+}
+
+/** A piece of text that no token covers, in a vocabulary without an unknown token, comes back undefined and is left out. */
+function ids(tokenizer: HuggingFaceTokenizer, text: string, add_special_tokens: boolean): number[] {
+  return tokenizer.encode(text, { add_special_tokens }).ids.filter((id) => id !== undefined);
+}
+
 /** The tokenizer of one model. */
 export class Tokenizer {
   readonly #tokenizer: HuggingFaceTokenizer;
+  /** Contents of control tokens, longest first. */
+  readonly #controls: readonly string[];
+  #plain: HuggingFaceTokenizer | undefined;
 
   private constructor(
-    tokenizer: HuggingFaceTokenizer,
+    private readonly json: TokenizerJson,
+    private readonly settings: TokenizerSettings,
     private readonly directory: string,
     private readonly chatTemplate: ChatTemplate | undefined,
   ) {
-    this.#tokenizer = tokenizer;
+    this.#tokenizer = createTokenizer(json, settings);
+    const added = [...this.#tokenizer.get_added_tokens_decoder().values()];
+    this.#controls = added.filter(({ special }) => special).map(({ content }) => content)
+      .sort((a, b) => b.length - a.length);
   }
 
   /**
@@ -43,17 +99,7 @@ export class Tokenizer {
     const chatTemplate = await ChatTemplate.load(dir);
     try {
       const json = tokenizerSchema.parse(object);
-      return new Tokenizer(
-        new HuggingFaceTokenizer(json, {
-          // The library's default would drop spaces before punctuation, so that decoding loses text.
-          clean_up_tokenization_spaces: false,
-          ...settings,
-          // Word-level models look for the unknown token here instead of in tokenizer.json.
-          unk_token: json.model.unk_token ?? settings?.unk_token,
-        }),
-        dir,
-        chatTemplate,
-      );
+      return new Tokenizer(json, settings ?? {}, dir, chatTemplate);
     } catch (error) {
       throw new InputError(
         `File "${path}" is not a usable tokenizer (${reason(error)}); download it again or export it anew.`,
@@ -62,27 +108,63 @@ export class Tokenizer {
   }
 
   /**
-   * Token ids of `text`, with the special tokens the model expects around it (such as a first `<bos>`)
-   * unless `addSpecialTokens` is false.
+   * Token ids of `text` as the Rust tokenizers library has them, names of control tokens as those tokens; with what the model
+   * expects around a text (such as a first `<bos>`) unless `addSpecialTokens` is false. Parts that `asText` has marked are
+   * encoded as the characters they are.
    */
-  encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
-    const { ids } = this.#tokenizer.encode(text, { add_special_tokens: options.addSpecialTokens ?? true });
-    // A piece of text that no token covers, in a vocabulary without an unknown token, comes back undefined.
-    return ids.filter((id) => id !== undefined);
+  encode(text: string, { addSpecialTokens = true }: { addSpecialTokens?: boolean } = {}): number[] {
+    const encoded = (part: string, special: boolean) => ids(this.#tokenizer, part, special);
+    if (!text.includes(markStart)) return encoded(text, addSpecialTokens);
+    // Every other part is the number of a control token whose name is text.
+    const parts = text.split(marks);
+    const inside = parts.flatMap((part, i) =>
+      i % 2 ? this.#asCharacters(Number(part)) : encoded(part, false)
+    );
+    if (!addSpecialTokens) return inside;
+    const [around, alone] = [encoded("a", true), encoded("a", false)];
+    const before = around.findIndex((_, i) => alone.every((id, j) => around[i + j] === id));
+    return [...around.slice(0, before), ...inside, ...around.slice(before + alone.length)];
+  }
+
+  /**
+   * `text` with the names of control tokens marked, so that `encode` reads them as text. What users and data say goes through
+   * here, unless they are to speak in control tokens; nothing changes where there are none.
+   */
+  asText(text: string): string {
+    return this.#controls.some((control) => text.includes(control))
+      ? this.#controls.reduce(
+        (marked, control, k) => marked.replaceAll(control, `${markStart}${k}${markEnd}`),
+        text,
+      )
+      : text;
+  }
+
+  #asCharacters(k: number): number[] {
+    this.#plain ??= withoutControls(this.json, this.settings, this.#controls);
+    return ids(this.#plain, this.#controls[k]!, false);
+  }
+
+  /** Ids of control tokens that end a turn beside those of the model's configuration: the tokenizer's own end token. */
+  get endOfTurn(): number[] {
+    const end = tokenText(this.settings.eos_token);
+    const id = end === undefined ? undefined : this.#tokenizer.token_to_id(end);
+    return id === undefined ? [] : [id];
   }
 
   /**
    * Token ids of a conversation up to where the assistant's next turn begins. The chat template alone decides about
-   * special tokens, as in transformers: one that writes `<bos>` gets one, one that does not gets none.
-   * Throws InputError for a model without a chat template, and for a template that fails.
+   * special tokens, as in transformers: one that writes `<bos>` gets one, one that does not gets none. `variables` are those
+   * of the template, such as enable_thinking.
+   *
+   * @throws {InputError} for a model without a chat template, and for a template that fails.
    */
-  encodeChat(messages: readonly ChatMessage[]): number[] {
-    return this.encode(this.chatText(messages), { addSpecialTokens: false });
+  encodeChat(messages: readonly ChatMessage[], variables?: TemplateVariables): number[] {
+    return this.encode(this.chatText(messages, variables), { addSpecialTokens: false });
   }
 
   /** The text of a conversation, special tokens written out; see encodeChat. Throws InputError like it. */
-  chatText(messages: readonly ChatMessage[]): string {
-    return requireChatTemplate(this.chatTemplate, this.directory).render(messages);
+  chatText(messages: readonly ChatMessage[], variables?: TemplateVariables): string {
+    return requireChatTemplate(this.chatTemplate, this.directory).render(messages, variables);
   }
 
   /**

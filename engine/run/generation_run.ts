@@ -1,6 +1,6 @@
 /** Completing a prompt, or answering a question as a task would ask it. */
 import { InputError } from "../errors.ts";
-import { encodePrompt } from "../evaluation/prompt.ts";
+import { encodePrompt, stopTokens } from "../evaluation/prompt.ts";
 import { completionText, endAtStop } from "../evaluation/tasks.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { generate } from "../model/generate.ts";
@@ -145,12 +145,21 @@ export async function runGenerate(
   await prepareGpu(gpu, options);
   using model = await loadModel(gpu, { ...settings.model, source }, options);
   if (settings.patch.path !== undefined) await applyPatch(model, await readPatch(settings.patch.path));
-  const ids = asIs !== undefined ? model.tokenizer.encode(asIs) : encodePrompt(model, question!, prompt);
+  const said = prompt.specialTokens ? (text: string) => text : (text: string) => model.tokenizer.asText(text);
+  const ids = asIs !== undefined
+    ? model.tokenizer.encode(said(asIs))
+    : encodePrompt(model, question!, prompt);
+  if (asIs !== undefined && said(asIs) !== asIs) {
+    options.notice?.(
+      'The prompt names control tokens, which are read as text; setting "special-tokens" reads them as tokens.',
+    );
+  }
   const room = model.contextLength - ids.length;
   const maxNewTokens = Math.max(1, Math.min(prompt.maxNewTokens, room));
   const generated = await generate(model, Array.from({ length: samples }, () => ({ ids, ...sampling })), {
     maxNewTokens,
     seed: settings.seed,
+    stopTokens: stopTokens(model, prompt),
     ...(stop.length > 0 && { stopAt: endAtStop(model, stop) }),
   });
   return {

@@ -61,11 +61,20 @@ export async function promptSettings(folder: string, choices: PromptChoices = {}
       (chat || shots.length === 0 ? [] : [nextExample(template) ?? []].flat()),
     maxNewTokens: choices.maxNewTokens ?? own.max_new_tokens ?? reasoningTokens,
     ...(thinkingTags && { thinkingTags }),
+    ...(choices.templateVariables && { templateVariables: choices.templateVariables }),
+    ...(choices.specialTokens && { specialTokens: true }),
   };
+  if (settings.templateVariables && !chat) {
+    throw new InputError(
+      "Template variables are those of the chat template; ask in a chat.",
+      "template-var",
+      "chat",
+    );
+  }
   // A template that fails should do so before gigabytes of weights are loaded; a missing folder is for that to report.
   if (chat && await Deno.stat(folder).then(({ isDirectory }) => isDirectory, () => false)) {
     const messages = chatMessages("?", settings);
-    requireChatTemplate(await ChatTemplate.load(folder), folder).render(messages);
+    requireChatTemplate(await ChatTemplate.load(folder), folder).render(messages, settings.templateVariables);
   }
   return settings;
 }

@@ -47,7 +47,7 @@ Deno.test("bash completes commands, options, choices and words", async () => {
     return new TextDecoder().decode(stdout).trim();
   };
   assertEquals(await complete("ver"), "verify");
-  assertEquals(await complete("evaluate", "--sp"), "--split");
+  assertEquals(await complete("evaluate", "--spl"), "--split");
   assertEquals(await complete("evaluate", "--split", "t"), "train test");
   assertEquals(await complete("patch", "f"), "fuse");
   assertEquals(await complete("evaluate", "--data", "work"), "worked_examples.jsonl");

@@ -24,6 +24,7 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "prompt-template": text,
   "shots": ["", "a file, none, default, or a list of question and answer"],
   "stop": text,
+  "template-var": ["enable_thinking", "NAME=VALUE"],
   "thinking-tags": ["<work>", "two tags parted by a space"],
   "max-new-tokens": number("0", "an integer ≥ 1"),
   "limit": number("-1", "an integer ≥ 0"),

@@ -4,6 +4,7 @@ import { generate } from "../../model/generate.ts";
 import type { Model } from "../../model/model.ts";
 import { score } from "../../model/score.ts";
 import { cutAtStop } from "../scoring.ts";
+import { stopTokens } from "../prompt.ts";
 import { endAtStop } from "../tasks.ts";
 import type { ContinuationResult } from "./measures.ts";
 import { stripEnd } from "./python_text.ts";
@@ -73,6 +74,7 @@ export async function complete(
   }));
   const written = await generate(model, requests, {
     maxNewTokens,
+    stopTokens: stopTokens(model, { chat }),
     ...(until.length > 0 && { stopAt: endAtStop(model, until) }),
     ...(onProgress && { onProgress }),
   });

@@ -2,7 +2,7 @@
 import { z } from "npm:zod@4.6.7";
 import type { Shot, Shots } from "../../evaluation/shots.ts";
 import { type Definitions, setting } from "./setting.ts";
-import { integer, lines, listOf, ofSchema, toggle } from "./value_types.ts";
+import { integer, jsonOrText, lines, listOf, mapOf, ofSchema, toggle } from "./value_types.ts";
 
 /** A file's name, none or default; or the shots themselves, as examples or as text. */
 export type ShotsChoice = string | readonly Shot[] | { readonly text: string };
@@ -25,6 +25,10 @@ export interface PromptSettings {
   readonly stop: readonly string[];
   /** What opens and closes thinking, parted by a space, beside the tags of published models. */
   readonly thinkingTags?: readonly string[];
+  /** Values for variables of the chat template, such as enable_thinking. */
+  readonly templateVariables?: Readonly<Record<string, unknown>>;
+  /** Read names of control tokens in questions and shots as those tokens. */
+  readonly specialTokens?: boolean;
   /** Most tokens to generate. */
   readonly maxNewTokens: number;
 }
@@ -41,6 +45,10 @@ export interface PromptChoices {
   readonly stop?: readonly string[] | undefined;
   /** What opens and closes thinking, parted by a space, beside the tags of published models. */
   readonly thinkingTags?: readonly string[] | undefined;
+  /** Values for variables of the chat template, such as enable_thinking. */
+  readonly templateVariables?: Readonly<Record<string, unknown>> | undefined;
+  /** Read names of control tokens in questions and shots as those tokens; default false, they are text. */
+  readonly specialTokens?: boolean | undefined;
   /** Most tokens to generate. */
   readonly maxNewTokens?: number | undefined;
 }
@@ -82,6 +90,20 @@ export const promptDefinitions = {
     otherwise: "those of published models, such as <think> </think>",
     help: "tags around thinking, which is no part of the answer",
     example: "<work> </work>",
+  }),
+  templateVariables: setting({
+    name: "template-var",
+    type: mapOf(jsonOrText("VALUE")),
+    otherwise: "none",
+    help: "variable of the chat template; VALUE is JSON or else text",
+    example: "enable_thinking=false",
+  }),
+  specialTokens: setting({
+    name: "special-tokens",
+    type: toggle,
+    default: false,
+    help: "read names of control tokens in prompts, questions and shots as those tokens, not as text",
+    example: "",
   }),
   maxNewTokens: setting({
     name: "max-new-tokens",

@@ -65,6 +65,22 @@ export function text(placeholder: string): ValueType<string> {
   return single({ placeholder, is: "a text", schema: z.string().min(1) });
 }
 
+/** Any JSON value, or text that is no JSON. */
+export function jsonOrText(placeholder: string): ValueType<unknown> {
+  return single({
+    placeholder,
+    is: "JSON or a text",
+    schema: z.unknown(),
+    fromText: (text) => {
+      try {
+        return JSON.parse(text);
+      } catch {
+        return text;
+      }
+    },
+  });
+}
+
 /** A text that may have lines. */
 export function lines(placeholder = "TEXT"): ValueType<string> {
   return { ...text(placeholder), escapes: true };
