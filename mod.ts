@@ -43,7 +43,7 @@ export type { DType, FloatType, TensorInfo } from "./engine/checkpoint/checkpoin
 export { siteKinds } from "./engine/model/sites.ts";
 export type { SiteKind, SiteName } from "./engine/model/sites.ts";
 export { publishedShapes } from "./engine/model/published_shapes.ts";
-export type { ChatMessage } from "./engine/model/chat_template.ts";
+export type { ChatMessage, TemplateVariables } from "./engine/model/chat_template.ts";
 export { SharedPrefix } from "./engine/model/shared_prefix.ts";
 export type { ComputedPrefix } from "./engine/model/prefix_cache.ts";
 export { Tokenizer } from "./engine/model/tokenizer.ts";

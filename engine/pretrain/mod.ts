@@ -17,6 +17,7 @@ export { embeddedSizes, learningRate, shapes, trainingOptions } from "./recipe.t
 export type { PretrainSettings, Shape, Sizes } from "./recipe.ts";
 export { TrainingFolder } from "./training_folder.ts";
 export type { LossRow, Values } from "./training_folder.ts";
+export type { SettingsFiles } from "../checkpoint/written_fields.ts";
 export { LanguageTraining } from "./language_training.ts";
 export type { StepResult, TrainingOptions } from "./language_training.ts";
 export type { BatchShape, TrainingSequence } from "./batches.ts";
