@@ -128,31 +128,49 @@ export async function branchingPivots(
     const slots = Math.max(1, Math.min(room.slots, left));
     using cache = fillPrefixCache(model, layout, slots * options.maxNewTokens, { withNext: true });
     const next = await model.gpu.readU32(cache.next!);
-    const branches = part.flatMap(({ entry, contrast }, p) => {
+    // Per trace the places where it departs from greedy decoding, until its pivot is found.
+    const searched = part.map(({ entry, contrast }, p): Searched => {
       const row = (position: number) => layout.table[layout.offsets[p]! + position]!;
       const greedy = contrast.ids.map((_, at) => next[row(entry.promptIds.length - 1 + at)]!);
       along.push(greedy);
       // The whole sampled trace needs no completion: its outcome is known.
-      return contrast.ids.flatMap((id, at) =>
-        id !== greedy[at] && at + 1 < contrast.ids.length ? [{ p, k: at + 1 }] : []
-      );
+      const last = contrast.ids.length - 1;
+      return { p, left: contrast.ids.flatMap((id, at) => id !== greedy[at] && at < last ? [at + 1] : []) };
     });
-    const generated = await decode(
-      model,
-      cache,
-      branches.map(({ p, k }) => ({
-        ids: [...part[p]!.entry.promptIds, ...part[p]!.contrast.ids.slice(0, k)],
-      })),
-      branches.map(({ p }) => layout.offsets[p]!),
-      {
-        maxNewTokens: options.maxNewTokens,
-        stopTokens: stopTokens(model, options),
-        stopAt: endOfAnswer(model, options),
-      },
-    );
-    branches.forEach(({ p, k }, b) => completions.set(`${first + p} ${k}`, generated[b]!));
+    // Walking stops at the flip and decoding all places at once would not, so they decode in waves, the first places first.
+    for (let wave = firstWave; searched.some(({ left }) => left.length > 0); wave *= 2) {
+      const branches = searched.flatMap(({ p, left }) => left.splice(0, wave).map((k) => ({ p, k })));
+      const generated = await decode(
+        model,
+        cache,
+        branches.map(({ p, k }) => ({
+          ids: [...part[p]!.entry.promptIds, ...part[p]!.contrast.ids.slice(0, k)],
+        })),
+        branches.map(({ p }) => layout.offsets[p]!),
+        {
+          maxNewTokens: options.maxNewTokens,
+          stopTokens: stopTokens(model, options),
+          stopAt: endOfAnswer(model, options),
+        },
+      );
+      branches.forEach(({ p, k }, b) => {
+        const { entry: { problem, greedy }, contrast } = part[p]!;
+        completions.set(`${first + p} ${k}`, generated[b]!);
+        const whole = [...contrast.ids.slice(0, k), ...generated[b]!];
+        if (toTrace(model, whole, problem, options).correct !== greedy.correct) searched[p]!.left.length = 0;
+      });
+    }
   }
 }
+
+/** A trace of a walk, and the numbers of its tokens after which it is still to be completed. */
+interface Searched {
+  readonly p: number;
+  readonly left: number[];
+}
+
+/** Places of a trace that are completed in the first wave; later waves are each twice as long. */
+const firstWave = 2;
 
 function toExample(
   model: Model,
