@@ -9,6 +9,9 @@ import attentionBackwardKeyValueBroadcast from "../../shaders/attention_backward
   type: "text",
 };
 import attentionBackwardPrefix from "../../shaders/attention_backward_prefix.wgsl" with { type: "text" };
+import attentionBackwardPrefixParallel from "../../shaders/attention_backward_prefix_parallel.wgsl" with {
+  type: "text",
+};
 import attentionBackwardQuery from "../../shaders/attention_backward_query.wgsl" with { type: "text" };
 import attentionDelta from "../../shaders/attention_delta.wgsl" with { type: "text" };
 import attentionParallel from "../../shaders/attention_parallel.wgsl" with { type: "text" };
@@ -70,6 +73,7 @@ export const shaders = {
   attention_backward_key_value: attentionBackwardKeyValue,
   attention_backward_key_value_broadcast: attentionBackwardKeyValueBroadcast,
   attention_backward_prefix: attentionBackwardPrefix,
+  attention_backward_prefix_parallel: attentionBackwardPrefixParallel,
   attention_backward_query: attentionBackwardQuery,
   attention_delta: attentionDelta,
   attention_parallel: attentionParallel,

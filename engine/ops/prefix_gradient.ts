@@ -31,11 +31,38 @@ export function prefixGradient(
 ) {
   const VECTOR = shape.headWidth % 4 === 0;
   const UNITS = VECTOR ? shape.headWidth / 4 : shape.headWidth;
+  const SOFT_CAP = shape.softCap > 0;
   const variant = variantFor(plan.gpu);
+  const count = dPrefix.shape[0]!;
+  const bindings = { tokens, sequences, q, cache, stats, dy, dprefix: dPrefix };
+  const params = {
+    count,
+    queries: tokens.shape[0]!,
+    query_heads: shape.queryHeads,
+    key_value_heads: shape.keyValueHeads,
+    window: shape.window,
+    scale: shape.scale,
+    soft_cap: shape.softCap || 1,
+  };
+  if (variant === "parallel") {
+    const WG = 64;
+    plan.dispatch(
+      kernel("attention_backward_prefix_parallel", {
+        VECTOR,
+        UNITS,
+        SLICES: Math.ceil(UNITS / WG),
+        SOFT_CAP,
+        WG,
+      }),
+      bindings,
+      params,
+      { workgroups: [count, shape.keyValueHeads] },
+    );
+    return;
+  }
   const BROADCAST = variant === "broadcast" && VECTOR;
   const LANES = BROADCAST ? [8, 7, 6, 5, 4, 3, 2, 1].find((lanes) => UNITS % lanes === 0)! : UNITS;
-  const WG = variant === "parallel" ? 64 : 8;
-  const count = dPrefix.shape[0]!;
+  const WG = 8;
   plan.dispatch(
     kernel("attention_backward_prefix", {
       VECTOR,
@@ -43,19 +70,11 @@ export function prefixGradient(
       UNITS,
       LANES,
       SLICES: UNITS / LANES,
-      SOFT_CAP: shape.softCap > 0,
+      SOFT_CAP,
       WG,
     }),
-    { tokens, sequences, q, cache, stats, dy, dprefix: dPrefix },
-    {
-      count,
-      queries: tokens.shape[0]!,
-      query_heads: shape.queryHeads,
-      key_value_heads: shape.keyValueHeads,
-      window: shape.window,
-      scale: shape.scale,
-      soft_cap: shape.softCap || 1,
-    },
+    bindings,
+    params,
     { workgroups: [Math.ceil(count / WG), shape.keyValueHeads] },
   );
 }

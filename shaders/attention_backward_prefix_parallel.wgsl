@@ -1,0 +1,112 @@
+// The same function and bindings as attention_backward_prefix.wgsl, for GPUs: one workgroup of $WG threads a position of one
+// key/value head. Weights of $WG queries at a time, one a thread; then each thread sums its channels over those queries.
+// params.count is S.
+// q, dy [N, H, C], cache [rows, 2, K, C], stats [N, H] of (lse, delta), tokens [N], sequences [S, 2], dprefix [S, 2, K, C].
+struct Params {
+  count: u32, // S
+  queries: u32, // N
+  query_heads: u32, // H
+  key_value_heads: u32, // K
+  window: u32, // positions that a query sees, itself included; 0: all
+  scale: f32, // factor on q.k
+  soft_cap: f32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+//: if SOFT_CAP
+//: include bounded_tanh TYPE=f32
+//: end
+@group(0) @binding(1) var<storage, read> tokens: array<vec4u>;
+@group(0) @binding(2) var<storage, read> sequences: array<vec4u>;
+//: if VECTOR
+@group(0) @binding(4) var<storage, read> q: array<vec4f>;
+@group(0) @binding(5) var<storage, read> cache: array<vec4f>;
+@group(0) @binding(7) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(8) var<storage, read_write> dprefix: array<vec4f>;
+var<workgroup> key: array<vec4f, $UNITS>;
+var<workgroup> value: array<vec4f, $UNITS>;
+//: else
+@group(0) @binding(4) var<storage, read> q: array<f32>;
+@group(0) @binding(5) var<storage, read> cache: array<f32>;
+@group(0) @binding(7) var<storage, read> dy: array<f32>;
+@group(0) @binding(8) var<storage, read_write> dprefix: array<f32>;
+var<workgroup> key: array<f32, $UNITS>;
+var<workgroup> value: array<f32, $UNITS>;
+//: end
+@group(0) @binding(6) var<storage, read> stats: array<vec2f>;
+// Of each query: where its row begins, and the weights that its q and dy get in dk and dv.
+var<workgroup> rows: array<u32, $WG>;
+var<workgroup> weights: array<vec2f, $WG>;
+
+@compute @workgroup_size($WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let position = group.x;
+  let shared_head = group.y;
+  let key_at = (position * 2u * params.key_value_heads + shared_head) * $UNITS;
+  let value_at = key_at + params.key_value_heads * $UNITS;
+  for (var c = lane; c < $UNITS; c += $WG) {
+    key[c] = cache[key_at + c];
+    value[c] = cache[value_at + c];
+  }
+  //: for s in 0..SLICES
+  //: if VECTOR
+  var dk$s = vec4f(0.0);
+  var dv$s = vec4f(0.0);
+  //: else
+  var dk$s = 0.0;
+  var dv$s = 0.0;
+  //: end
+  //: end
+  let group_size = params.query_heads / params.key_value_heads;
+  let total = params.queries * group_size;
+  for (var first = 0u; first < total; first += $WG) {
+    let pair = first + lane;
+    workgroupBarrier();
+    var weight = vec2f(0.0);
+    if (pair < total) {
+      let m = pair / group_size;
+      let head = m * params.query_heads + shared_head * group_size + pair % group_size;
+      rows[lane] = head * $UNITS;
+      let token = tokens[m];
+      if (position < sequences[2u * token.z].y && (params.window == 0u || token.y - position < params.window)) {
+        var score = 0.0;
+        var dp = 0.0;
+        for (var c = 0u; c < $UNITS; c++) {
+          //: if VECTOR
+          score += dot(q[head * $UNITS + c], key[c]);
+          dp += dot(dy[head * $UNITS + c], value[c]);
+          //: else
+          score += q[head * $UNITS + c] * key[c];
+          dp += dy[head * $UNITS + c] * value[c];
+          //: end
+        }
+        score *= params.scale;
+        var dcap = 1.0;
+        //: if SOFT_CAP
+        let capped = bounded_tanh(score / params.soft_cap);
+        score = params.soft_cap * capped;
+        dcap = 1.0 - capped * capped;
+        //: end
+        let stat = stats[head];
+        let p = exp(score - stat.x);
+        weight = vec2f(p * (dp - stat.y) * dcap * params.scale, p);
+      }
+    }
+    weights[lane] = weight;
+    workgroupBarrier();
+    let filled = min(u32($WG), total - first);
+    //: for s in 0..SLICES
+    if (lane + $s * $WG < $UNITS) {
+      for (var j = 0u; j < filled; j++) {
+        dk$s += weights[j].x * q[rows[j] + lane + $s * $WG];
+        dv$s += weights[j].y * dy[rows[j] + lane + $s * $WG];
+      }
+    }
+    //: end
+  }
+  //: for s in 0..SLICES
+  if (lane + $s * $WG < $UNITS) {
+    dprefix[key_at + lane + $s * $WG] += dk$s;
+    dprefix[value_at + lane + $s * $WG] += dv$s;
+  }
+  //: end
+}
