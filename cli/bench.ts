@@ -82,6 +82,10 @@ export const bench = defineCommand({
     if (values.profile && values.model === undefined) {
       throw new InputError("A profile is of a model's stages; name the model.", "profile", "model");
     }
+    for (const name of ["peers", "all"] as const) {
+      if (values.model === undefined || !values[name]) continue;
+      throw new InputError("A model's stages are measured alone; leave the other option out.", "model", name);
+    }
     using gpu = await Gpu.open();
     const choice = {
       ...(filter && { filter }),

@@ -107,4 +107,5 @@ gpuTest("what does not fit is refused in words", async ({ gpu }) => {
   assertEquals(chosenStages({ filter: /^decode/, quick: true }).map(({ shape }) => shape), ["1", "8"]);
   assertRefused(await run("bench", ["--profile", "--quiet"]), 2, "--model");
   assertRefused(await run("bench", ["--model", "/nowhere", "--quiet"]), 2, "/nowhere");
+  assertRefused(await run("bench", ["--model", embeddedModel, "--peers", "--quiet"]), 2, "--peers");
 });
