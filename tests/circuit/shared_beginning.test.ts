@@ -129,6 +129,21 @@ gpuTest(
   },
 );
 
+gpuTest("equal prefixes, and one that others begin with, keep a last token of their own", async ({ gpu }) => {
+  using twins = await loadTwins(gpu, "olmo2-tiny");
+  const pairs = [beginning, [...beginning, 7, 9], beginning].map((prefix_ids, e) => ({
+    prefix_ids,
+    desired_token: 10 + e,
+    undesired_token: 20,
+  }));
+  const gradients: number[][] = [];
+  for (const sharePrefix of [false, true]) {
+    using update = new SparseUpdate(twins.model, goldenSelection(twins), pairs, { ...plain, sharePrefix });
+    gradients.push(flatten(update, (await update.gradient()).gradients));
+  }
+  assertClose("gradients", gradients[1]!, gradients[0]!, 1e-5);
+});
+
 gpuTest("30 steps that share the beginning follow the twin", async ({ gpu }) => {
   using twins = await loadTwins(gpu, "llama-tiny");
   const options = { ...plain, optimizer: "adamw", rate: 0.002, weightDecay: 0.1 } as const;
