@@ -31,13 +31,19 @@ export interface Architecture {
   readonly queryKeyNorm: "none" | "projection" | "head";
   /** Embeddings are multiplied by sqrt(D) after lookup (Gemma). */
   readonly scaleEmbedding: boolean;
-  /** Whether q, k and v have biases: always, or if `attention_bias` says so, and then the attention's output has one too. */
-  readonly attentionBias: "always" | "configured";
+  /** Whether q, k and v have biases: always, never, or if `attention_bias` says so, and then attention's output has one too. */
+  readonly attentionBias: "always" | "never" | "configured";
   /**
    * Layers that attend within `sliding_window`, where `layer_types` does not list them: none; all but each Nth, N being
    * `sliding_window_pattern` or this number; all; or those from `max_window_layers` on if `use_sliding_window` is set.
    */
   readonly slidingLayers: "none" | "all" | "switched" | { readonly allButEach: number };
+  /** The key of config.json that names the activation. */
+  readonly activationKey: "hidden_act" | "hidden_activation";
+  /** Whether full and sliding layers have rotary positions of their own. */
+  readonly ropeByLayerType: boolean;
+  /** Keys of config.json that mean something in some architectures and do here; see config_keys.ts. */
+  readonly ownKeys: readonly string[];
   /** What transformers assumes for keys that config.json leaves out, where it differs between architectures. */
   readonly absentKeys?: Readonly<Record<string, unknown>>;
 }
@@ -94,6 +100,9 @@ const base = {
   scaleEmbedding: false,
   attentionBias: "configured",
   slidingLayers: "none",
+  activationKey: "hidden_act",
+  ropeByLayerType: false,
+  ownKeys: [],
 } as const satisfies Omit<Architecture, "modelType">;
 
 /** Llama: nothing else. */
@@ -103,8 +112,9 @@ const llama: Architecture = { ...base, modelType: "llama" };
 const mistral: Architecture = {
   ...base,
   modelType: "mistral",
+  attentionBias: "never",
   slidingLayers: "all",
-  absentKeys: { sliding_window: 4096 },
+  absentKeys: { sliding_window: 4096, num_key_value_heads: 8 },
 };
 
 /** OLMo-2: norms after each branch, and on the whole q and k projections. */
@@ -115,7 +125,12 @@ const olmo2: Architecture = {
   queryKeyNorm: "projection",
 };
 
-const qwenWindow = { use_sliding_window: false, sliding_window: 4096, max_window_layers: 28 };
+const qwenKeys = {
+  use_sliding_window: false,
+  sliding_window: 4096,
+  max_window_layers: 28,
+  num_key_value_heads: 32,
+};
 
 /** Qwen2 and Qwen2.5: biases on q, k and v. */
 const qwen2: Architecture = {
@@ -123,7 +138,7 @@ const qwen2: Architecture = {
   modelType: "qwen2",
   attentionBias: "always",
   slidingLayers: "switched",
-  absentKeys: qwenWindow,
+  absentKeys: qwenKeys,
 };
 
 /** Qwen3: a norm on each q and k head instead of biases. */
@@ -132,7 +147,7 @@ const qwen3: Architecture = {
   modelType: "qwen3",
   queryKeyNorm: "head",
   slidingLayers: "switched",
-  absentKeys: { ...qwenWindow, head_dim: 128 },
+  absentKeys: { ...qwenKeys, head_dim: 128 },
 };
 
 /** Gemma-2: norms on both sides of each branch, gain 1 + w, soft caps, windows in every other layer. */
@@ -148,7 +163,10 @@ const gemma2: Architecture = {
   normOffset: 1,
   scaleEmbedding: true,
   slidingLayers: { allButEach: 2 },
+  activationKey: "hidden_activation",
+  ownKeys: ["attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar"],
   absentKeys: {
+    num_key_value_heads: 4,
     hidden_act: "gelu_pytorch_tanh",
     tie_word_embeddings: true,
     attn_logit_softcapping: 50,
@@ -165,14 +183,21 @@ const gemma3: Architecture = {
   modelType: "gemma3_text",
   queryKeyNorm: "head",
   slidingLayers: { allButEach: 6 },
+  ropeByLayerType: true,
+  // Its code has no soft cap on attention, whatever config.json says.
+  ownKeys: [
+    "final_logit_softcapping",
+    "query_pre_attn_scalar",
+    "rope_local_base_freq",
+    "sliding_window_pattern",
+  ],
   absentKeys: {
+    num_key_value_heads: 4,
     hidden_act: "gelu_pytorch_tanh",
     tie_word_embeddings: true,
     query_pre_attn_scalar: 256,
     sliding_window: 4096,
     head_dim: 256,
-    rope_theta: 1e6,
-    rope_local_base_freq: 10000,
   },
 };
 

@@ -53,7 +53,8 @@ const bufferContext = (gpu: Gpu, config: ModelConfig) => Math.floor(gpu.bindingB
 
 /**
  * The context to load a model with: `wanted`, or the model's own limit up to 8,192 and up to what fits.
- * Throws InputError when the keys and values of `wanted` tokens exceed one buffer, saying what would fit.
+ * Throws InputError when the keys and values of `wanted` tokens exceed one buffer, saying what would fit, and when rotary
+ * positions of the kind the model has would be others for so long a sequence.
  */
 export function fittingContext(gpu: Gpu, config: ModelConfig, wanted: number | undefined): number {
   const most = longestContext(gpu, config);
@@ -66,5 +67,15 @@ export function fittingContext(gpu: Gpu, config: ModelConfig, wanted: number | u
     const remedy = most < 1 ? "use another adapter" : `shorten it to ${most} or use another adapter`;
     throw new InputError(`A context of ${tokens} tokens ${cause}; ${remedy}.`);
   }
-  return wanted ?? Math.min(config.maxPositions, 8192, most);
+  const turning = Math.min(
+    config.rope.longestSequence ?? Infinity,
+    config.slidingRope.longestSequence ?? Infinity,
+  );
+  if ((wanted ?? 0) > turning) {
+    throw new InputError(
+      `A context of ${wanted} tokens exceeds the ${turning} beyond which the model's rotary positions, dynamic or ` +
+        `longrope, change with every sequence's length, which is not computed; shorten it to ${turning}.`,
+    );
+  }
+  return wanted ?? Math.min(config.maxPositions, 8192, most, turning);
 }

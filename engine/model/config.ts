@@ -5,9 +5,11 @@
 import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
-import { describe, readJsonObject } from "../json_objects.ts";
+import { readJsonObject } from "../json_objects.ts";
 import { type Activation, type Architecture, architectures, type ModelConfig } from "./architecture.ts";
-import type { Rope, RopeScaling } from "./rope.ts";
+import { type JsonFile, parse, refusal } from "./config_file.ts";
+import { checkFlags, checkKeys } from "./config_keys.ts";
+import { readRopes, rotarySchema } from "./config_rope.ts";
 
 /** Names of the activations as config.json spells them. */
 const activations: Readonly<Record<string, Activation>> = {
@@ -22,28 +24,6 @@ const flag = z.boolean("true or false");
 const count = z.int("a positive integer").positive("a positive integer");
 const positive = z.number("a positive number").positive("a positive number");
 const softCap = z.number("a positive number or null").nonnegative("a positive number or null").nullish();
-const noBias = z.literal(false, "false, because MLPs with a bias are not supported").nullish();
-const ropeType = z.enum(
-  ["default", "linear", "llama3"],
-  'one of "default", "linear", "llama3", because rotary positions scaled otherwise are not supported',
-).nullish();
-const rotaryBase = z.looseObject({
-  rope_theta: positive.nullish(),
-  rope_type: ropeType,
-  // The older spelling of rope_type.
-  type: ropeType,
-  factor: positive.nullish(),
-  low_freq_factor: positive.nullish(),
-  high_freq_factor: positive.nullish(),
-  original_max_position_embeddings: count.nullish(),
-  partial_rotary_factor: z.literal(1, "1 or absent, because partly rotated heads are not supported")
-    .nullish(),
-}, "an object or null");
-// Newer files nest one object for each type of layer where they differ.
-const rotary = rotaryBase.extend({
-  full_attention: rotaryBase.nullish(),
-  sliding_attention: rotaryBase.nullish(),
-}).nullish();
 const layerType = z.enum(
   ["full_attention", "sliding_attention"],
   '"full_attention" or "sliding_attention", because layers of other types are not supported',
@@ -63,13 +43,11 @@ const configSchema = z.object({
   rms_norm_eps: positive,
   max_position_embeddings: count,
   rope_theta: positive.nullish(),
-  rope_parameters: rotary,
-  rope_scaling: rotary,
+  original_max_position_embeddings: count.nullish(),
+  rope_parameters: rotarySchema,
+  rope_scaling: rotarySchema,
   rope_local_base_freq: positive.nullish(),
-  partial_rotary_factor: z.literal(1, "1 or absent, because partly rotated heads are not supported")
-    .nullish(),
   attention_bias: flag.nullish(),
-  mlp_bias: noBias,
   attn_logit_softcapping: softCap,
   final_logit_softcapping: softCap,
   query_pre_attn_scalar: positive.nullish(),
@@ -82,15 +60,17 @@ const configSchema = z.object({
   eos_token_id: eosTokens,
 });
 
+/** Keys of config.json that are read. */
+export const honouredKeys: ReadonlySet<string> = new Set([
+  "model_type",
+  "hidden_act",
+  "hidden_activation",
+  ...Object.keys(configSchema.shape),
+]);
+
 type RawConfig = z.infer<typeof configSchema>;
 
 const eosSchema = z.object({ eos_token_id: eosTokens });
-
-/** An object as it stands in a JSON file, and that file's path for messages. */
-interface JsonFile {
-  readonly path: string;
-  readonly object: Record<string, unknown>;
-}
 
 /**
  * Reads `config.json` of the model folder `dir`, with the ids that end a generation taken from
@@ -121,6 +101,7 @@ export async function readConfig(dir: string): Promise<ModelConfig> {
  */
 export function modelConfig(object: Record<string, unknown>, path: string): ModelConfig {
   const architecture = readArchitecture({ path, object });
+  checkKeys({ path, object }, architecture, honouredKeys);
   const file = { path, object: { ...architecture.absentKeys, ...object } };
   const raw = parse(configSchema, file);
 
@@ -142,7 +123,8 @@ export function modelConfig(object: Record<string, unknown>, path: string): Mode
   if (headWidth % 2 !== 0) {
     throw refusal(file, "head_dim", headWidth, "even, because rotary positions turn pairs of channels");
   }
-  const biased = architecture.attentionBias === "always";
+  const biases = readBiases(file, raw, architecture);
+  checkFlags(file, architecture, biases);
   return {
     architecture,
     hiddenSize: raw.hidden_size,
@@ -153,17 +135,14 @@ export function modelConfig(object: Record<string, unknown>, path: string): Mode
     mlpWidth: raw.intermediate_size,
     vocabSize: raw.vocab_size,
     normEpsilon: raw.rms_norm_eps,
-    ...readRopes(file, raw),
+    ...readRopes(file, raw, architecture, headWidth),
     maxPositions: raw.max_position_embeddings,
     attentionScale: (raw.query_pre_attn_scalar ?? headWidth) ** -0.5,
     attentionSoftCap: raw.attn_logit_softcapping ?? 0,
     finalSoftCap: raw.final_logit_softcapping ?? 0,
     windows: readWindows(file, raw, architecture),
-    biases: {
-      qkv: biased || (raw.attention_bias ?? false),
-      output: !biased && (raw.attention_bias ?? false),
-    },
-    activation: readActivation(file),
+    biases,
+    activation: readActivation(file, architecture),
     tiedEmbedding: raw.tie_word_embeddings ?? false,
     eosTokens: raw.eos_token_id,
   };
@@ -179,107 +158,106 @@ function readArchitecture(file: JsonFile): Architecture {
   throw refusal(file, "model_type", name, `one of ${supported}`);
 }
 
-/** `hidden_activation` wins: Gemma's hidden_act says "gelu" in files where the tanh form is what was trained. */
-function readActivation(file: JsonFile): Activation {
-  const field = file.object.hidden_activation == null ? "hidden_act" : "hidden_activation";
-  // All but Gemma were only ever trained with SiLU, which is also what transformers assumes for them.
-  const name = file.object[field] ?? "silu";
-  const known = typeof name === "string" && Object.hasOwn(activations, name) ? activations[name] : undefined;
-  if (known) return known;
-  const supported = Object.keys(activations).map((key) => `"${key}"`).join(", ");
-  throw refusal(file, field, name, `one of ${supported}`);
+/** Which projections have biases, as the architecture has them or `attention_bias` says. */
+function readBiases(file: JsonFile, raw: RawConfig, { modelType, attentionBias }: Architecture) {
+  const wanted = raw.attention_bias;
+  if (attentionBias === "configured") return { qkv: wanted ?? false, output: wanted ?? false };
+  const always = attentionBias === "always";
+  if (wanted != null && wanted !== always) {
+    const has = always ? "always has biases on q, k and v" : "never has biases";
+    throw refusal(
+      file,
+      "attention_bias",
+      wanted,
+      `${always} or absent, because model_type "${modelType}" ${has}`,
+    );
+  }
+  return { qkv: always, output: false };
+}
+
+/**
+ * Gemma's key is hidden_activation, and its hidden_act says "gelu" in files where the tanh form is what was trained; all
+ * others have hidden_act.
+ */
+function readActivation(file: JsonFile, { activationKey, modelType }: Architecture): Activation {
+  const read = (field: string) => {
+    const name = file.object[field];
+    const known = typeof name === "string" && Object.hasOwn(activations, name)
+      ? activations[name]
+      : undefined;
+    if (known) return known;
+    const supported = Object.keys(activations).map((key) => `"${key}"`).join(", ");
+    throw refusal(file, field, name, `one of ${supported}`);
+  };
+  const { hidden_act: old, hidden_activation: recent } = file.object;
+  if (activationKey === "hidden_activation") return read(recent == null ? "hidden_act" : "hidden_activation");
+  // Where it is absent, transformers assumes what these models were all trained with.
+  const activation = old == null ? "silu" : read("hidden_act");
+  if (recent != null && activations[String(recent)] !== activation) {
+    const rule = `absent, because model_type "${modelType}" takes its activation from "hidden_act"`;
+    throw refusal(file, "hidden_activation", recent, rule);
+  }
+  return activation;
 }
 
 /** Per layer the width of its window, 0 for none: as `layer_types` lists them, else as the architecture has them. */
-function readWindows(file: JsonFile, raw: RawConfig, { slidingLayers }: Architecture): number[] {
+function readWindows(file: JsonFile, raw: RawConfig, architecture: Architecture): number[] {
   const { num_hidden_layers: layers, layer_types: types, sliding_window: window } = raw;
+  const { slidingLayers, modelType } = architecture;
   if (types && types.length !== layers) {
     const rule = `one entry for each of the ${layers} layers that num_hidden_layers gives`;
     throw refusal(file, "layer_types", types, rule);
   }
-  const slides = (layer: number): boolean => {
-    if (types) return types[layer] === "sliding_attention";
+  const switchedOff = raw.use_sliding_window === false;
+  const ofArchitecture = (layer: number): boolean => {
     if (slidingLayers === "none") return false;
-    if (slidingLayers === "all") return true;
+    if (slidingLayers === "all") return window != null;
     if (slidingLayers === "switched") return raw.use_sliding_window! && layer >= raw.max_window_layers!;
     return (layer + 1) % (raw.sliding_window_pattern ?? slidingLayers.allButEach) !== 0;
   };
-  return Array.from({ length: layers }, (_, layer) => {
-    if (!slides(layer)) return 0;
+  const widths = Array.from({ length: layers }, (_, layer) => {
+    const listed = types?.[layer] && types[layer] === "sliding_attention";
+    // These two have one rule for all layers, whatever a file lists.
+    if (listed !== undefined && typeof slidingLayers === "string" && slidingLayers !== "switched") {
+      if (listed !== ofArchitecture(layer)) {
+        const which = slidingLayers === "none" ? "no layer of" : "every layer of";
+        throw refusal(
+          file,
+          `layer_types.${layer}`,
+          types![layer],
+          `"${listed ? "full" : "sliding"}_attention", because ${which} model_type "${modelType}" slides`,
+        );
+      }
+    }
+    if (!(listed ?? ofArchitecture(layer))) return 0;
+    if (types && slidingLayers === "switched" && !raw.use_sliding_window) {
+      const rule = `true, because layer ${layer} is a sliding one`;
+      throw refusal(file, "use_sliding_window", file.object.use_sliding_window, rule);
+    }
     if (window == null && types) {
-      throw refusal(
-        file,
-        "sliding_window",
-        window,
-        `a positive integer, because layer ${layer} is a sliding one`,
-      );
+      const rule = `a positive integer, because layer ${layer} is a sliding one`;
+      throw refusal(file, "sliding_window", window, rule);
     }
     return window ?? 0;
   });
-}
-
-/** Rotary positions of full and of sliding layers, in the older spelling or the newer one. */
-function readRopes(file: JsonFile, raw: RawConfig): { rope: Rope; slidingRope: Rope } {
-  const parameters = raw.rope_parameters;
-  const scaling = raw.rope_scaling;
-  const own = parameters?.full_attention ?? parameters;
-  const theta = own?.rope_theta ?? raw.rope_theta ?? 10000;
-  const rope = parameters
-    ? {
-      theta,
-      scaling: readScaling(
-        file,
-        parameters.full_attention ? "rope_parameters.full_attention" : "rope_parameters",
-        own,
-      ),
+  if (slidingLayers !== "switched" && raw.use_sliding_window != null) {
+    const slides = widths.some((width) => width > 0);
+    if (raw.use_sliding_window !== slides) {
+      const has = slides ? "has" : "has no";
+      const rule =
+        `${slides} or absent, because model_type "${modelType}" ${has} sliding layers by its other fields`;
+      throw refusal(file, "use_sliding_window", raw.use_sliding_window, rule);
     }
-    : { theta, scaling: readScaling(file, "rope_scaling", scaling) };
-  const sliding = parameters?.sliding_attention;
-  if (sliding) {
-    const slidingScaling = readScaling(file, "rope_parameters.sliding_attention", sliding);
-    return { rope, slidingRope: { theta: sliding.rope_theta ?? theta, scaling: slidingScaling } };
   }
-  // Gemma-3 stretches the positions of full layers only.
-  const local = raw.rope_local_base_freq;
-  return { rope, slidingRope: local == null ? rope : { theta: local, scaling: { type: "default" } } };
-}
-
-function readScaling(
-  file: JsonFile,
-  field: string,
-  raw: z.infer<typeof rotaryBase> | null | undefined,
-): RopeScaling {
-  // A factor without a type is how the oldest files wrote a linear one.
-  const type = raw?.rope_type ?? raw?.type ??
-    (raw?.factor == null || raw.factor === 1 ? "default" : "linear");
-  const need = (
-    key: "factor" | "low_freq_factor" | "high_freq_factor" | "original_max_position_embeddings",
-  ) => {
-    const value = raw?.[key];
-    if (value == null) {
-      throw refusal(
-        file,
-        `${field}.${key}`,
-        value ?? undefined,
-        `a positive number, because rope_type is "${type}"`,
-      );
-    }
-    return value;
-  };
-  switch (type) {
-    case "default":
-      return { type };
-    case "linear":
-      return { type, factor: need("factor") };
-    case "llama3":
-      return {
-        type,
-        factor: need("factor"),
-        lowFrequencyFactor: need("low_freq_factor"),
-        highFrequencyFactor: need("high_freq_factor"),
-        originalPositions: need("original_max_position_embeddings"),
-      };
+  if (slidingLayers === "none" && window != null && !switchedOff && window < raw.max_position_embeddings) {
+    throw refusal(
+      file,
+      "sliding_window",
+      window,
+      `absent or max_position_embeddings at least, because no layer of model_type "${modelType}" slides`,
+    );
   }
+  return widths;
 }
 
 /** The ids that end a generation: those of generation_config.json alone where it names some, as transformers has it, else those of config.json. */
@@ -291,21 +269,4 @@ async function readEosTokens(dir: string, object: Record<string, unknown>, path:
     ? parse(eosSchema, { path: generation, object: generationObject }).eos_token_id
     : [];
   return [...new Set(further.length > 0 ? further : own)];
-}
-
-/** Applies a schema and turns its first complaint into an InputError. */
-function parse<T>(schema: z.ZodType<T>, file: JsonFile): T {
-  const result = schema.safeParse(file.object);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  let value: unknown = file.object;
-  for (const key of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
-  throw refusal(file, issue.path.join("."), value, issue.message);
-}
-
-function refusal(file: JsonFile, field: string, value: unknown, rule: string): InputError {
-  const found = value === undefined
-    ? `is missing from file "${file.path}"`
-    : `in file "${file.path}" is ${describe(value)}`;
-  return new InputError(`Field "${field}" ${found}; it must be ${rule}.`);
 }

@@ -7,6 +7,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { freeOverlay, freeWeight } from "../ops/weight.ts";
 import { type ModelConfig, ropeOf } from "./architecture.ts";
 import { TokenBatch } from "./batch.ts";
+import { checkTensors } from "./checkpoint_tensors.ts";
 import { readConfig } from "./config.ts";
 import { componentsPerLayer, recordForward, recordGather, recordLogits } from "./forward.ts";
 import { resolveModel, type SourceOptions } from "../checkpoint/hub.ts";
@@ -35,6 +36,10 @@ export interface LoadOptions extends SourceOptions {
   readonly contextLength?: number;
   /** Most bytes of keys and values that a stage holds at once, default a quarter of the weights, at least 2 GiB. */
   readonly cacheBytes?: number;
+  /** Names of tensors, with `*` for any characters, that are passed over although they would belong to the model. */
+  readonly ignoreTensors?: readonly string[];
+  /** Called with the names of tensors that belong to nothing the model computes. */
+  readonly onUnused?: (names: readonly string[]) => void;
   /** Choose kernels by measurement first, once for each Gpu, kept in the user's cache folder; default true. */
   readonly tune?: boolean;
 }
@@ -83,10 +88,15 @@ export class Model implements Disposable {
   static async load(gpu: Gpu, source: string, options: LoadOptions = {}): Promise<Model> {
     const { folder: directory, commit } = await resolveModel(source, options);
     using checkpoint = await Checkpoint.open(directory);
-    const config = await readConfig(directory);
+    const { config, unused } = await checkTensors(
+      await readConfig(directory),
+      checkpoint,
+      options.ignoreTensors,
+    );
     const hasTokenizer = await exists(`${directory}/tokenizer.json`);
     const tokenizer = hasTokenizer ? await Tokenizer.load(directory) : undefined;
     if (options.tune !== false) await tuneOnce(gpu);
+    if (unused.length > 0) options.onUnused?.(unused);
     return await Model.from(gpu, config, checkpoint, {
       ...options,
       directory,

@@ -119,7 +119,10 @@ export async function train(
   if (done === 0) {
     await folder.writeCheckpoint(0, files, config, initialWeights(config, seed), new Map(), []);
   }
-  using model = await Model.load(gpu, folder.checkpointPath, { storage: "f32" });
+  using model = await Model.load(gpu, folder.checkpointPath, {
+    storage: "f32",
+    ignoreTensors: ["moments.*"],
+  });
   const batches = encodeBatches(model.tokenizer, settings, progress);
   using training = new LanguageTraining(model, batchShape(batches, config), trainingOptions);
   const losses: LossRow[] = [];

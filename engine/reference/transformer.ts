@@ -347,8 +347,12 @@ export class ReferenceModel<W extends Weights = Map<string, Float64Array>> {
   #rotary(layer: number, x: Float64Array, tokens: number, inverse = false): Float64Array {
     const { headWidth, windows, rope, slidingRope } = this.config;
     const positions = Array.from({ length: tokens }, (_, t) => t);
-    const frequency = pairFrequency(windows[layer]! > 0 ? slidingRope : rope, headWidth);
-    return rotary(x, positions, x.length / tokens / headWidth, headWidth, frequency, inverse);
+    const own = windows[layer]! > 0 ? slidingRope : rope;
+    const frequency = pairFrequency(own, headWidth);
+    const turned = rotary(x, positions, x.length / tokens / headWidth, headWidth, frequency, inverse);
+    const { attentionFactor } = own;
+    // A factor on the whole is its own transpose, so gradients take it too.
+    return attentionFactor === undefined ? turned : turned.map((value) => value * attentionFactor);
   }
 }
 

@@ -4,12 +4,13 @@ import type { DownloadProgress } from "../checkpoint/hub.ts";
 import { Model } from "../model/model.ts";
 import type { ModelSettings } from "./settings/model.ts";
 import type { Progress } from "../progress.ts";
+import type { StartOptions } from "./start_options.ts";
 
 /** Loads a model as settings say. Throws InputError like Model.load. */
 export async function loadModel(
   gpu: Gpu,
-  { source, revision, storage, cacheMemory }: ModelSettings,
-  options: { readonly offline?: boolean; readonly progress?: Progress } = {},
+  { source, revision, storage, cacheMemory, ignoreTensors }: ModelSettings,
+  options: Pick<StartOptions, "offline" | "progress" | "notice"> = {},
 ): Promise<Model> {
   const onDownload = options.progress && downloadProgress(options.progress);
   return await Model.load(gpu, source, {
@@ -17,6 +18,13 @@ export async function loadModel(
     revision,
     offline: options.offline,
     onDownload,
+    ...(ignoreTensors && { ignoreTensors }),
+    onUnused: ([first, ...more]) =>
+      options.notice?.(
+        more.length > 0
+          ? `Tensor "${first}" and ${more.length} more of the checkpoint are not used.`
+          : `Tensor "${first}" of the checkpoint is not used.`,
+      ),
     tune: false, // whoever loads a model by settings chooses kernels by settings, too
     ...(cacheMemory > 0 && { cacheBytes: cacheMemory * 2 ** 30 }),
   });

@@ -17,6 +17,7 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "model": text,
   "revision": text,
   "storage": ["f64", "one of auto, checkpoint, f32"],
+  "ignore-tensors": text,
   "cache-memory": number("-1", "a number ≥ 0"),
   "data": text,
   "seed": number("4294967296", largestSeed),

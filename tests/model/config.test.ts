@@ -138,8 +138,13 @@ Deno.test("null switches soft caps and the sliding window off", async () => {
   assertEquals([config.attentionSoftCap, config.finalSoftCap, ...config.windows], [0, 0, 0, 0, 0]);
 });
 
-Deno.test("a sliding window is ignored where the architecture has none", async () => {
-  assertEquals((await read({ ...llama, sliding_window: 128 })).windows, [0, 0, 0]);
+Deno.test("a sliding window is refused where the architecture has none, unless it reaches over every position", async () => {
+  assertEquals((await read({ ...llama, sliding_window: llama.max_position_embeddings })).windows, [0, 0, 0]);
+  await assertRefused(
+    'Field "sliding_window" in file "DIR/config.json" is 128; it must be absent or max_position_embeddings at least, ' +
+      'because no layer of model_type "llama" slides.',
+    { ...llama, sliding_window: 128 },
+  );
 });
 
 Deno.test("the rotary base is read from either place, the newer one first", async () => {
@@ -158,7 +163,6 @@ Deno.test("stretched rotary positions are read in every spelling", async () => {
     (await read({ ...llama, rope_scaling: { rope_type: "linear", factor: 2 } })).rope.scaling,
     linear,
   );
-  assertEquals((await read({ ...llama, rope_scaling: { factor: 2 } })).rope.scaling, linear);
   const llama3 = {
     rope_type: "llama3",
     factor: 8,
@@ -269,11 +273,13 @@ Deno.test("a file in the place of the model folder is refused", async () => {
 
 const supported = 'one of "gemma2", "gemma3_text", "llama", "mistral", "olmo2", "qwen2", "qwen3"';
 const activations = 'one of "silu", "swish", "gelu_pytorch_tanh", "gelu_tanh"';
-const scaled =
-  'one of "default", "linear", "llama3", because rotary positions scaled otherwise are not supported';
+const scaled = 'one of "default", "linear", "dynamic", "yarn", "longrope", "llama3", ' +
+  "because rotary positions scaled otherwise are not supported";
+const noFactor = (type: string) => `a positive number, because rope_type is "${type}"`;
+const unknown = "absent, because it is not known here and may change what the model computes";
 const llama3Needs = 'a positive number, because rope_type is "llama3"';
 const whole = "1 or absent, because partly rotated heads are not supported";
-const noBias = "false, because MLPs with a bias are not supported";
+const noBias = "false or absent, because MLPs with a bias are not supported";
 const even = "even, because rotary positions turn pairs of channels";
 const types = '"full_attention" or "sliding_attention", because layers of other types are not supported';
 const each = "one entry for each of the 3 layers that num_hidden_layers gives";
@@ -288,7 +294,12 @@ const refusals: [Record<string, unknown>, string, string, string][] = [
   [{ num_hidden_layers: "3" }, "num_hidden_layers", '"3"', "a positive integer"],
   [{ rms_norm_eps: 0 }, "rms_norm_eps", "0", "a positive number"],
   [{ rope_theta: -1 }, "rope_theta", "-1", "a positive number"],
-  [{ final_logit_softcapping: -1 }, "final_logit_softcapping", "-1", "a positive number or null"],
+  [
+    { final_logit_softcapping: -1 },
+    "final_logit_softcapping",
+    "-1",
+    'absent, because model_type "llama" knows no such thing',
+  ],
   [{ num_key_value_heads: 3 }, "num_key_value_heads", "3", "a divisor of num_attention_heads (4)"],
   [
     { hidden_size: 33 },
@@ -297,13 +308,38 @@ const refusals: [Record<string, unknown>, string, string, string][] = [
     "a multiple of num_attention_heads (4) unless head_dim is given",
   ],
   [{ head_dim: 7 }, "head_dim", "7", even],
-  [{ rope_scaling: { rope_type: "dynamic", factor: 8 } }, "rope_scaling.rope_type", '"dynamic"', scaled],
-  [{ rope_scaling: { type: "longrope", factor: 2 } }, "rope_scaling.type", '"longrope"', scaled],
+  [{ rope_scaling: { rope_type: "su", factor: 8 } }, "rope_scaling.rope_type", '"su"', scaled],
+  [{ rope_scaling: { type: "mrope", factor: 2 } }, "rope_scaling.type", '"mrope"', scaled],
+  [{ rope_scaling: { rope_type: "linear", factor: 2, foo: 1 } }, "rope_scaling.foo", "1", unknown],
+  [{ is_causal: false }, "is_causal", "false", "true or absent, because only causal attention is computed"],
+  [
+    { use_bidirectional_attention: true },
+    "use_bidirectional_attention",
+    "true",
+    "false or absent, because only causal attention is computed",
+  ],
+  [
+    { attn_temperature_tuning: true },
+    "attn_temperature_tuning",
+    "true",
+    "false or 0 or absent, because attention scores are not scaled by position",
+  ],
+  [
+    { use_qk_norm: true },
+    "use_qk_norm",
+    "true",
+    'false or absent, because model_type "llama" has no norms on q and k',
+  ],
+  [{ attention_sink_size: 4 }, "attention_sink_size", "4", unknown],
   [{ rope_scaling: { factor: -2 } }, "rope_scaling.factor", "-2", "a positive number"],
-  [{ rope_parameters: { rope_type: "yarn" } }, "rope_parameters.rope_type", '"yarn"', scaled],
   [{ partial_rotary_factor: 0.5 }, "partial_rotary_factor", "0.5", whole],
   [{ hidden_act: "relu" }, "hidden_act", '"relu"', activations],
-  [{ hidden_activation: "gelu" }, "hidden_activation", '"gelu"', activations],
+  [
+    { hidden_activation: "gelu" },
+    "hidden_activation",
+    '"gelu"',
+    'absent, because model_type "llama" takes its activation from "hidden_act"',
+  ],
   [{ attention_bias: "no" }, "attention_bias", '"no"', "true or false"],
   [{ mlp_bias: true }, "mlp_bias", "true", noBias],
   [{ tie_word_embeddings: "yes" }, "tie_word_embeddings", '"yes"', "true or false"],
@@ -327,12 +363,46 @@ Deno.test("stretched rotary positions without their numbers are refused", () =>
     { ...llama, rope_scaling: { rope_type: "llama3", factor: 8 } },
   ));
 
-Deno.test("a sliding layer without a window is refused", () =>
-  assertRefused(
-    'Field "sliding_window" is missing from file "DIR/config.json"; ' +
+Deno.test("stretched rotary positions without their factor are refused", async () => {
+  for (const type of ["linear", "dynamic", "yarn"]) {
+    await assertRefused(
+      `Field "rope_scaling.factor" is missing from file "DIR/config.json"; it must be ${noFactor(type)}.`,
+      { ...llama, rope_scaling: { rope_type: type } },
+    );
+  }
+});
+
+Deno.test("two descriptions of rotary positions that contradict each other are refused", async () => {
+  const rope_scaling = { rope_type: "linear", factor: 2 };
+  assertEquals(
+    (await read({ ...llama, rope_scaling, rope_parameters: { rope_theta: 10000 } })).rope.scaling.type,
+    "linear",
+  );
+  await assertRefused(
+    'Field "rope_parameters.rope_type" in file "DIR/config.json" is "default"; ' +
+      'it must be "linear" or absent, because "rope_scaling" beside it takes the place of "rope_parameters".',
+    { ...llama, rope_scaling, rope_parameters: { rope_type: "default" } },
+  );
+  await assertRefused(
+    'Field "rope_parameters.rope_theta" in file "DIR/config.json" is 5; ' +
+      'it must be 10000 or absent, because "rope_scaling" beside it takes the place of "rope_parameters".',
+    { ...llama, rope_scaling, rope_parameters: { rope_theta: 5 } },
+  );
+});
+
+Deno.test("a sliding layer is refused where no layer slides, or without a window", async () => {
+  const layer_types = ["full_attention", "sliding_attention", "full_attention"];
+  await assertRefused(
+    'Field "layer_types.1" in file "DIR/config.json" is "sliding_attention"; ' +
+      'it must be "full_attention", because no layer of model_type "llama" slides.',
+    { ...llama, layer_types },
+  );
+  await assertRefused(
+    'Field "sliding_window" in file "DIR/config.json" is null; ' +
       "it must be a positive integer, because layer 1 is a sliding one.",
-    { ...llama, layer_types: ["full_attention", "sliding_attention", "full_attention"] },
-  ));
+    { ...llama, model_type: "qwen2", use_sliding_window: true, sliding_window: null, layer_types },
+  );
+});
 
 for (const field of Object.keys(llama)) {
   // These have a usual value to fall back on.

@@ -1,7 +1,7 @@
 /** Settings of the model: which, where it is taken from, and how it lies on the GPU. */
 import type { StorageChoice } from "../../model/weights.ts";
 import { type Definitions, setting } from "./setting.ts";
-import { nonNegative, oneOf, text, toggle } from "./value_types.ts";
+import { listOf, nonNegative, oneOf, text, toggle } from "./value_types.ts";
 
 /** How weights and caches lie on the GPU. */
 export interface MemorySettings {
@@ -17,6 +17,8 @@ export interface ModelSettings extends MemorySettings {
   readonly source: string;
   /** Branch, tag or commit of a Hugging Face id. */
   readonly revision?: string | undefined;
+  /** Names of tensors, with `*` for any characters, that are passed over although they would belong to the model. */
+  readonly ignoreTensors?: readonly string[] | undefined;
 }
 
 /** See MemorySettings. */
@@ -52,6 +54,13 @@ export const modelDefinitions = {
     otherwise: "main",
     help: "branch, tag or commit of the Hugging Face id",
     example: "main",
+  }),
+  ignoreTensors: setting({
+    name: "ignore-tensors",
+    type: listOf(text("NAME")),
+    otherwise: "none",
+    help: "tensors, with * for any characters, to pass over although the model would have them",
+    example: "model.layers.30.*",
   }),
   ...memoryDefinitions,
 } satisfies Definitions<ModelSettings>;
