@@ -69,6 +69,7 @@ Deno.test("an interrupted training ends with exit code 130; the same command fin
     [
       "README.md",
       "config.json",
+      "generation_config.json",
       "loss.jsonl",
       "loss.svg",
       "model.safetensors",
