@@ -7,7 +7,7 @@ import { widenToFloat32 } from "../checkpoint/checkpoint.ts";
 import { InputError } from "../errors.ts";
 import type { ModelConfig } from "./architecture.ts";
 import { packedTensor } from "./config_quantization.ts";
-import { parameterShapes } from "./parameters.ts";
+import { parameterShapes } from "./parameter_shapes.ts";
 
 /** Tensors that some files hold and no decoder needs: tables of rotary positions, masks, heads that predict further tokens. */
 const ignoredTensors = [

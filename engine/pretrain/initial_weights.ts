@@ -1,6 +1,6 @@
 /** Random parameters to begin training with. */
 import type { ModelConfig } from "../model/architecture.ts";
-import { parameterShapes } from "../model/parameters.ts";
+import { parameterShapes } from "../model/parameter_shapes.ts";
 import { seededRandom } from "../random.ts";
 
 /**

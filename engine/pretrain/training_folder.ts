@@ -10,7 +10,7 @@ import { type SettingsFiles, writeSettings } from "../checkpoint/written_fields.
 import { requireWritable, writeAtomically, writeJson } from "../files.ts";
 import type { ModelConfig } from "../model/architecture.ts";
 import { readJsonObject } from "../json_objects.ts";
-import { parameterShapes } from "../model/parameters.ts";
+import { parameterShapes } from "../model/parameter_shapes.ts";
 import {
   readTensors,
   SafetensorsFile,

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import type { ModelConfig } from "../model/architecture.ts";
-import { type ParameterShape, parameterShapes } from "../model/parameters.ts";
+import { type ParameterShape, parameterShapes } from "../model/parameter_shapes.ts";
 import { elementCount, encodeHeader, writeAll } from "../checkpoint/checkpoint.ts";
 import { seededRandom } from "../random.ts";
 

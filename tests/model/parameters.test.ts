@@ -2,7 +2,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model/model.ts";
-import { parameterShapes, readParameters } from "../../engine/model/parameters.ts";
+import { parameterShapes } from "../../engine/model/parameter_shapes.ts";
+import { readParameters } from "../../engine/model/parameters.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 import { embeddedModel } from "./model_fixture.ts";
 import { randomModel, smallSizes } from "./random_model.ts";
