@@ -96,13 +96,14 @@ export class Model implements Disposable {
     const hasTokenizer = await exists(`${directory}/tokenizer.json`);
     const tokenizer = hasTokenizer ? await Tokenizer.load(directory) : undefined;
     if (options.tune !== false) await tuneOnce(gpu);
-    if (unused.length > 0) options.onUnused?.(unused);
-    return await Model.from(gpu, config, checkpoint, {
+    const model = await Model.from(gpu, config, checkpoint, {
       ...options,
       directory,
       ...(commit !== undefined && { commit }),
       ...(tokenizer && { tokenizer }),
     });
+    if (unused.length > 0) options.onUnused?.(unused);
+    return model;
   }
 
   /**
