@@ -4,6 +4,7 @@ import { Gpu } from "../engine/gpu/gpu.ts";
 import { runFolderPath, runIdentify } from "../engine/run/amplify_run.ts";
 import { runDefinitions, runSettings } from "../engine/run/settings/run.ts";
 import { runStartDefinitions } from "../engine/run/settings/start.ts";
+import { describeSelection } from "../engine/run/selection_text.ts";
 import { describeComponents } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
@@ -19,18 +20,28 @@ export const identify = defineCommand({
     const display = new ProgressDisplay(quiet);
     using gpu = await Gpu.open();
     display.watch(gpu);
-    const { examples, selection, config } = await runIdentify(gpu, settings, {
+    const { examples, circuit, config } = await runIdentify(gpu, settings, {
       ...start,
       out,
       progress: display.report,
       notice: display.notice,
     });
     display.finish();
-    const components = countSelected(config, selection);
+    const components = countSelected(config, circuit.selection);
     console.log(`pivotal tokens ${examples.length}`);
     console.log(`circuit        ${describeComponents(components)}`);
+    describeSelection(circuit.record).forEach((line) => console.log(line));
     console.log(`run folder     ${out}`);
-    if (json) console.log(JSON.stringify({ localization_examples: examples.length, components, out }));
+    if (json) {
+      console.log(
+        JSON.stringify({
+          localization_examples: examples.length,
+          components,
+          selection: circuit.record,
+          out,
+        }),
+      );
+    }
   },
 });
 

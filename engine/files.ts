@@ -2,11 +2,14 @@
 import { join } from "node:path";
 import { InputError } from "./errors.ts";
 
-/** Writes text to a temporary name, syncs, and renames it to `path`. */
-export async function writeAtomically(path: string, text: string): Promise<void> {
+/** Writes text or bytes to a temporary name, syncs, and renames it to `path`. */
+export async function writeAtomically(
+  path: string,
+  content: string | Uint8Array<ArrayBuffer>,
+): Promise<void> {
   {
     using file = await Deno.open(`${path}.part`, { write: true, create: true, truncate: true });
-    const bytes = new TextEncoder().encode(text);
+    const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
     for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
     await file.sync();
   }

@@ -109,7 +109,8 @@ export function countSelected(config: ModelConfig, selection: Selection): Select
 }
 
 /**
- * A random selection with as many components of each kind in each layer as `selection` has: the control.
+ * A random selection with as many components of each kind in each layer as `selection` has: the control. Where components
+ * `outside` are to be avoided, none of them is drawn, and a group with too few others gives all of those.
  *
  * @example A random control
  * ```ts
@@ -121,7 +122,12 @@ export function countSelected(config: ModelConfig, selection: Selection): Select
  * console.log(countSelected(config, control).selected); // 20, as many of each kind
  * ```
  */
-export function randomLike(config: ModelConfig, selection: Selection, random: () => number): Selection {
+export function randomLike(
+  config: ModelConfig,
+  selection: Selection,
+  random: () => number,
+  outside?: Selection,
+): Selection {
   const result = new Array<boolean>(selection.length).fill(false);
   const groups = new Map<string, number[]>();
   selection.forEach((_, i) => {
@@ -131,8 +137,9 @@ export function randomLike(config: ModelConfig, selection: Selection, random: ()
     if (group) group.push(i);
     else groups.set(key, [i]);
   });
-  for (const members of groups.values()) {
-    const wanted = members.filter((i) => selection[i]).length;
+  for (const all of groups.values()) {
+    const members = outside ? all.filter((i) => !outside[i]) : all;
+    const wanted = Math.min(members.length, all.filter((i) => selection[i]).length);
     for (let n = 0; n < wanted; n++) {
       const pick = n + Math.floor(random() * (members.length - n));
       [members[n], members[pick]] = [members[pick]!, members[n]!];

@@ -10,11 +10,15 @@ import { setTuning } from "../ops/variants.ts";
 import { changedInput, fingerprintInputs, type Inputs } from "./inputs.ts";
 import { loadModel } from "./load_model.ts";
 import { type RunConfig, type Summary, summarySchema } from "./records.ts";
+import type { RunContext } from "./run_context.ts";
+import { reuseStages } from "./reuse.ts";
 import { RunFolder } from "./run_folder.ts";
 import type { ModelSettings } from "./settings/model.ts";
 import { runDefinitions, type RunSettings, runSettingsRecord } from "./settings/run.ts";
 import { checkSettings } from "./settings/setting.ts";
-import { evaluateAll, loadData, localize, type RunContext, updateCircuit } from "./stages.ts";
+import type { Circuit } from "./selection_stage.ts";
+import { describeSelection } from "./selection_text.ts";
+import { evaluateAll, loadData, localize, updateCircuit } from "./stages.ts";
 import { noticeAdapter, type StartOptions } from "./start_options.ts";
 import { summarize } from "./summary.ts";
 import { tune } from "../ops/tuning.ts";
@@ -26,6 +30,8 @@ export interface RunOptions extends StartOptions {
   readonly out: string;
   /** Start over instead of resuming what the folder holds. */
   readonly fresh?: boolean;
+  /** Run folder whose stages are taken where everything they depend on is the same. */
+  readonly from?: string | undefined;
 }
 
 /** Where a run goes unless told otherwise: a name in runs/ that says what it is. */
@@ -59,9 +65,26 @@ export async function openRun(
     adapter: gpu.adapterName,
     ...(model.commit !== undefined && { model_commit: model.commit }),
   });
+  if (options.from !== undefined && !await folder.has("localization.json")) {
+    await reuseStages(
+      folder,
+      options.from,
+      { settings: runSettingsRecord(settings), inputs },
+      options.notice,
+    );
+  }
   const open = stack.move();
-  const progress = options.progress ?? (() => {});
-  return { model, settings, folder, split, abilities, progress, [Symbol.dispose]: () => open.dispose() };
+  const { progress = () => {}, notice = () => {} } = options;
+  return {
+    model,
+    settings,
+    folder,
+    split,
+    abilities,
+    progress,
+    notice,
+    [Symbol.dispose]: () => open.dispose(),
+  };
 }
 
 const versions = { circuit_amp: denoConfig.version, deno: Deno.version.deno };
@@ -116,10 +139,11 @@ export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOp
   const { folder } = context;
   const finished = await folder.read("summary.json", summarySchema);
   if (finished) return finished;
-  const { examples, selection } = await localize(context);
-  const updated = await updateCircuit(context, selection, examples);
-  const records = await evaluateAll(context, selection, examples, updated);
-  const summary = summarize(context, selection, examples, updated, records, await stageSeconds(folder));
+  const { examples, circuit } = await localize(context);
+  describeSelection(circuit.record).forEach(context.notice);
+  const updated = await updateCircuit(context, circuit.selection, examples);
+  const records = await evaluateAll(context, circuit, examples, updated);
+  const summary = summarize(context, circuit, examples, updated, records, await stageSeconds(folder));
   await folder.writeJson("summary.json", summary);
   await folder.event("finished");
   return summary;
@@ -142,9 +166,10 @@ export async function runIdentify(
   gpu: Gpu,
   settings: RunSettings,
   options: RunOptions,
-): Promise<{ examples: LocalizationExample[]; selection: Selection; config: ModelConfig }> {
+): Promise<{ examples: LocalizationExample[]; selection: Selection; circuit: Circuit; config: ModelConfig }> {
   using context = await openRun(gpu, settings, options);
-  return { ...await localize(context), config: context.model.config };
+  const { examples, circuit } = await localize(context);
+  return { examples, selection: circuit.selection, circuit, config: context.model.config };
 }
 
 /** The same model at one commit instead of where a branch is now. */

@@ -1,6 +1,7 @@
 /** The files of a run folder that are read back: their form, and one sentence for one that is damaged. */
 import { z } from "npm:zod@4.6.7";
 import { componentKinds, type SelectedCount } from "../circuit/components.ts";
+import type { CaptureDistribution, Overlap } from "../circuit/selection/capture.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { InputError } from "../errors.ts";
 import type { Tuning } from "../ops/variants.ts";
@@ -52,6 +53,34 @@ export const maskSchema: z.ZodType<MaskRecord> = z.looseObject({
   selected: z.array(count),
 });
 
+/** What is known of a selection before any update. */
+export interface ArmSelection {
+  readonly components: number;
+  /** How many the update may move. */
+  readonly parameters: number;
+  /** Of all parameters of the model. */
+  readonly parameter_share: number;
+  /** ‖g of the selection‖ / (√(its share of the rows that may move) · ‖g‖). */
+  readonly capture_ratio: number;
+  /** Shares of the circuit's components and parameters that it holds. */
+  readonly overlap: Overlap;
+}
+
+/** selection.json: the circuit and its controls before any update. */
+export interface SelectionRecord {
+  readonly method: string;
+  readonly budget?: string | undefined;
+  readonly circuit: ArmSelection;
+  /** Share of the squared gradient of all rows that may move. */
+  readonly squared_gradient_share: number;
+  /** Capture ratios of random selections; absent where nothing is selected. */
+  readonly random_capture?: {
+    readonly same_composition: CaptureDistribution;
+    readonly same_parameters: CaptureDistribution;
+  } | undefined;
+  readonly controls: Readonly<Record<string, ArmSelection>>;
+}
+
 /** update.json: the course of an update. */
 export interface UpdateRecord {
   readonly best_step: number;
@@ -98,7 +127,7 @@ export const evaluationsSchema: z.ZodType<Record<string, EvaluationRecord>> = by
 const besideSchema = byName(z.looseObject({ base: fraction, amplified: fraction }));
 
 /** A control beside the amplified model. */
-export interface ControlSummary {
+export interface ControlSummary extends ArmSelection {
   /** Accuracy after the control's own update. */
   readonly amplified: number;
   /** The same less the unchanged model's. */
@@ -151,6 +180,8 @@ export interface Summary {
   readonly localization_examples: number;
   /** The circuit in numbers. */
   readonly components: SelectedCount;
+  /** How it was selected, and how it stands to the gradient. */
+  readonly selection: Omit<SelectionRecord, "controls">;
   /** Accuracy before and after, the difference and its 95 % bootstrap interval. */
   readonly accuracy: BaseAndAmplified & { readonly gain: number; readonly ci95: readonly [number, number] };
   /** The same by template, without intervals. */
@@ -173,6 +204,30 @@ export interface Summary {
   readonly adapter: string;
 }
 
+const armFields = {
+  components: count,
+  parameters: count,
+  parameter_share: fraction,
+  capture_ratio: z.number(),
+  overlap: z.looseObject({ components: fraction, parameters: fraction }),
+};
+
+const captureSchema = z.looseObject({
+  draws: count,
+  mean: z.number(),
+  interval: z.tuple([z.number(), z.number()]),
+  rank_p: fraction,
+});
+
+const selectionSchema = z.looseObject({
+  method: z.string(),
+  budget: z.string().optional(),
+  circuit: z.looseObject(armFields),
+  squared_gradient_share: fraction,
+  random_capture: z.looseObject({ same_composition: captureSchema, same_parameters: captureSchema })
+    .optional(),
+});
+
 /** See Summary. */
 export const summarySchema: z.ZodType<Summary> = z.looseObject({
   model: z.string(),
@@ -180,6 +235,7 @@ export const summarySchema: z.ZodType<Summary> = z.looseObject({
   seed: count,
   localization_examples: count,
   components: componentsSchema,
+  selection: selectionSchema,
   accuracy: z.looseObject({
     base: fraction,
     amplified: fraction,
@@ -191,6 +247,7 @@ export const summarySchema: z.ZodType<Summary> = z.looseObject({
   other_abilities: besideSchema,
   fused: z.looseObject({ dtype: z.string(), survives: survivalSchema, accuracy: fraction }).optional(),
   controls: byName(z.looseObject({
+    ...armFields,
     amplified: fraction,
     gain: z.number(),
     best_step: count,

@@ -77,6 +77,11 @@ export class RunFolder implements Disposable {
     await writeJson(join(this.path, name), value);
   }
 
+  /** Takes a copy of a file of another run. */
+  async take(path: string, name: string) {
+    await writeAtomically(join(this.path, name), await Deno.readFile(path));
+  }
+
   /** Writes one JSON object a line, atomically. */
   async writeLines(name: string, rows: readonly unknown[]) {
     await writeAtomically(join(this.path, name), rows.map((row) => JSON.stringify(row) + "\n").join(""));
@@ -110,7 +115,7 @@ export class RunFolder implements Disposable {
 }
 
 /** config.json of an earlier start, undefined where there was none. */
-async function readConfig(path: string): Promise<RunConfig | undefined> {
+export async function readConfig(path: string): Promise<RunConfig | undefined> {
   const value = await readJson(path);
   if (value === undefined) return undefined;
   const old = isMap(value) && isMap(value.versions) ? value.versions["circuit-amp"] : undefined;
@@ -125,7 +130,7 @@ async function readConfig(path: string): Promise<RunConfig | undefined> {
 }
 
 /** Where settings first differ, in words; undefined where they do not. */
-function firstDifference(before: Settings, now: Settings, above = ""): string | undefined {
+export function firstDifference(before: Settings, now: Settings, above = ""): string | undefined {
   for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
     const [old, new_] = [before[key], now[key]];
     const inside = isMap(old) && isMap(new_) ? firstDifference(old, new_, `${above}${key}.`) : undefined;
@@ -150,8 +155,10 @@ const runFiles = [
   "events.jsonl",
   "traces.jsonl",
   "localization.json",
+  "energies.safetensors",
   "mask.safetensors",
   "mask.json",
+  "selection.json",
   "update.json",
   "patch.safetensors",
   "patch.json",

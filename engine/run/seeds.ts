@@ -63,7 +63,8 @@ export async function runSeeds(
     const progress: RunOptions["progress"] = (stage, done, total, note) =>
       options.progress?.(`seed ${seed}: ${stage}`, done, total, note);
     const out = join(options.out, `seed-${seed}`);
-    summaries.push(await runAmplify(gpu, { ...settings, seed }, { ...options, out, progress }));
+    const from = options.from === undefined ? undefined : join(options.from, `seed-${seed}`);
+    summaries.push(await runAmplify(gpu, { ...settings, seed }, { ...options, out, from, progress }));
   }
   const result = summarizeSeeds(summaries);
   await writeJson(join(options.out, "summary.json"), result);

@@ -1,10 +1,8 @@
 /** The stages of a run, each reading what earlier ones left in the run folder and leaving its own results there. */
-import { join } from "node:path";
 import { type Amplified, amplify } from "../circuit/amplify.ts";
-import { countSelected, randomLike, selectComponents, type Selection } from "../circuit/components.ts";
+import { countSelected, type Selection } from "../circuit/components.ts";
 import { Fusion } from "../patch/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
-import { learnMask } from "../circuit/mask_training.ts";
 import { applyPatch, extractPatch, readPatch, writePatch } from "../patch/patch.ts";
 import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
 import { addContrast, greedyTraces, type ProblemTraces } from "../circuit/traces.ts";
@@ -13,34 +11,20 @@ import { loadProblems, requireNumericAnswers } from "../evaluation/data.ts";
 import { type Split, splitNotices, splitProblems } from "../evaluation/split.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
-import type { Model } from "../model/model.ts";
-import { Checkpoint, readTensors, writeSafetensors } from "../checkpoint/checkpoint.ts";
+import { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
-import type { Progress } from "../progress.ts";
-import { seededRandom } from "../random.ts";
+import { controlSelection, controlsOf } from "./controls.ts";
+import { type RunContext, timed } from "./run_context.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import {
   type EvaluationRecord,
   evaluationsSchema,
   localizationSchema,
-  type MaskRecord,
-  maskSchema,
   type UpdateRecord,
   updateSchema,
 } from "./records.ts";
-import type { RunFolder } from "./run_folder.ts";
-import type { ControlName } from "./settings/evaluation.ts";
+import { type Circuit, findCircuit } from "./selection_stage.ts";
 import type { RunSettings } from "./settings/run.ts";
-
-/** What the stages share. */
-export interface RunContext {
-  readonly model: Model;
-  readonly settings: RunSettings;
-  readonly folder: RunFolder;
-  readonly split: Split;
-  readonly abilities: readonly Task[];
-  readonly progress: Progress;
-}
 
 /** Loads and checks all data of a run: the split of the main task, and the other abilities. */
 export async function loadData(
@@ -67,21 +51,13 @@ export async function loadData(
   return { split: { ...split, train: limit ? split.train.slice(0, limit) : split.train }, abilities };
 }
 
-/** Runs a stage and records how long it took. */
-async function timed<T>({ folder }: RunContext, stage: string, work: () => Promise<T>): Promise<T> {
-  const start = performance.now();
-  const result = await work();
-  await folder.event("stage", { stage, seconds: (performance.now() - start) / 1000 });
-  return result;
-}
-
 /** Stages 1 and 2 on the unchanged model: what prompts begin with is computed once for both. */
 export async function localize(
   context: RunContext,
-): Promise<{ examples: LocalizationExample[]; selection: Selection }> {
+): Promise<{ examples: LocalizationExample[]; circuit: Circuit }> {
   using sharedPrefix = promptPrefix(context.model, promptOptions(context.settings));
   const examples = await identify(context, sharedPrefix);
-  return { examples, selection: await findCircuit(context, examples, sharedPrefix) };
+  return { examples, circuit: await findCircuit(context, examples, sharedPrefix) };
 }
 
 /** Stage 1: traces and localization examples. Leaves traces.jsonl and localization.json. */
@@ -130,52 +106,6 @@ function traceRows({ problem, greedy, contrast }: ProblemTraces) {
     rows.push({ ...common, kind: "sample", sample, temperature, correct, text, ids });
   }
   return rows;
-}
-
-/** Stage 2: the component mask. Leaves mask.safetensors and mask.json. */
-async function findCircuit(
-  context: RunContext,
-  examples: readonly LocalizationExample[],
-  sharedPrefix: SharedPrefix,
-): Promise<Selection> {
-  const { model, settings, folder, progress } = context;
-  const path = join(folder.path, "mask.safetensors");
-  const perLayer = model.componentsPerLayer;
-  if (await folder.has("mask.safetensors") && await folder.read("mask.json", maskSchema)) {
-    const stored = await readTensors(path);
-    return Array.from({ length: model.config.layers }, (_, l) => {
-      const tensor = stored.get(`mask.layers.${l}`);
-      if (tensor?.data.length !== perLayer) {
-        throw new InputError(
-          `"${path}" does not fit the model's ${perLayer} components a layer; start over.`,
-          "fresh",
-        );
-      }
-      return [...selectComponents(tensor.data as Float32Array)];
-    }).flat();
-  }
-  return await timed(context, "mask", async () => {
-    const learned = await learnMask(model, examples, {
-      ...settings.mask,
-      seed: settings.seed,
-      crossPairs: settings.referenceCompat,
-      sharedPrefix,
-    }, (done, total, selected) => progress("component mask", done, total, `${selected} selected`));
-    const selection = selectComponents(learned.mask);
-    await writeSafetensors(
-      path,
-      Object.fromEntries(Array.from({ length: model.config.layers }, (_, l) => [`mask.layers.${l}`, {
-        dtype: "F32" as const,
-        shape: [perLayer],
-        data: learned.mask.slice(l * perLayer, (l + 1) * perLayer),
-      }])),
-      { component_order: "q heads, k heads, v heads, mlp neurons" },
-    );
-    const { mask: _, stoppedEarly: stopped_early, ...course } = learned;
-    const components = countSelected(model.config, selection);
-    await folder.writeJson("mask.json", { components, stopped_early, ...course } satisfies MaskRecord);
-    return selection;
-  });
 }
 
 async function update(
@@ -284,7 +214,7 @@ async function evaluateFused(context: RunContext): Promise<EvaluationRecord | un
 /** Stage 4: base, amplified, fused and controls. Leaves evaluations.json; the model is as it was afterwards. */
 export async function evaluateAll(
   context: RunContext,
-  selection: Selection,
+  { selection, energies }: Circuit,
   examples: readonly LocalizationExample[],
   updated: UpdateRecord,
 ): Promise<Record<string, EvaluationRecord>> {
@@ -317,23 +247,14 @@ export async function evaluateAll(
       if (fused) await folder.writeJson("evaluations.json", Object.assign(records, { fused }));
     }
   }
-  for (const control of settings.evaluation.controls) {
-    await evaluate(control, async () => {
-      const chosen = controlSelection(context, control, selection);
+  for (const control of controlsOf(settings.evaluation)) {
+    await evaluate(control.name, async () => {
+      const chosen = controlSelection(model, control, selection, energies, settings.seed);
       // All updates start from the same unchanged model, which is validated once.
       const base = updated.history[0]?.accuracy;
-      return (await update(context, `control ${control}`, chosen, examples, base)).bestStep;
+      return (await update(context, `control ${control.name}`, chosen, examples, base)).bestStep;
     });
   }
   await restore();
   return records;
-}
-
-function controlSelection(
-  { model, settings }: RunContext,
-  control: ControlName,
-  selection: Selection,
-): Selection {
-  if (control === "unmasked") return selection.map(() => true);
-  return randomLike(model.config, selection, seededRandom(`${settings.seed}/random control`));
 }

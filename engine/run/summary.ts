@@ -1,14 +1,16 @@
 /** summary.json: what a run found and whether it holds. */
-import { countSelected, type Selection } from "../circuit/components.ts";
+import { countSelected } from "../circuit/components.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { bootstrapGain, flips, mcnemarExact } from "../evaluation/statistics.ts";
 import type { ControlSummary, EvaluationRecord, Summary, UpdateRecord } from "./records.ts";
-import type { RunContext } from "./stages.ts";
+import { controlsOf } from "./controls.ts";
+import type { Circuit } from "./selection_stage.ts";
+import type { RunContext } from "./run_context.ts";
 
 /** Puts a run's results together. */
 export function summarize(
   { model, settings, split }: RunContext,
-  selection: Selection,
+  { selection, record: { controls: arms, ...selected } }: Circuit,
   examples: readonly LocalizationExample[],
   updated: UpdateRecord,
   records: Readonly<Record<string, EvaluationRecord>>,
@@ -19,10 +21,11 @@ export function summarize(
   const paired = flips(base.correct, amplified.correct);
   const groups = split.test.map(({ templateId }) => templateId);
   const controls: Record<string, ControlSummary> = {};
-  for (const name of settings.evaluation.controls) {
+  for (const { name } of controlsOf(settings.evaluation)) {
     const control = records[name]!;
     const against = flips(control.correct, amplified.correct);
     controls[name] = {
+      ...arms[name]!,
       amplified: control.accuracy,
       gain: control.accuracy - base.accuracy,
       best_step: control.best_step ?? 0,
@@ -41,6 +44,7 @@ export function summarize(
     seed: settings.seed,
     localization_examples: examples.length,
     components: countSelected(model.config, selection),
+    selection: selected,
     accuracy: {
       base: base.accuracy,
       amplified: amplified.accuracy,

@@ -2,8 +2,10 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { loadCommand, loadCommands } from "../../cli/commands.ts";
 import { optionName } from "../../cli/options.ts";
+import { selectionMethods } from "../../engine/circuit/selection/select.ts";
 import { InputError } from "../../engine/errors.ts";
 import { publishedShapes } from "../../engine/model/published_shapes.ts";
+import { controlNames } from "../../engine/run/settings/evaluation.ts";
 import { type Setting, settingsOf } from "../../engine/run/settings/setting.ts";
 import { temporaryFolder } from "../model/model_fixture.ts";
 
@@ -45,7 +47,11 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "validate-every": number("0", "an integer ≥ 1"),
   "patience": number("-1", "an integer ≥ 0"),
   "ability": ["fact", "NAME=FILE"],
-  "controls": ["random,lora", "a list of random and unmasked, or none"],
+  "controls": ["random,lora", `a list of ${controlNames.join(", ")}, or all or none`],
+  "draws": number("0", "an integer ≥ 1"),
+  "select": ["magnitude", `one of ${selectionMethods.join(", ")}`],
+  "budget": ["101%", "40 or 1.6% (components), 20000p or 1%p (parameters)"],
+  "from": text,
   "out": text,
   "max-drop": number("-1", "a number ≥ 0"),
   "margin": number("-1", "a number ≥ 0"),

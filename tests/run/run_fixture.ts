@@ -23,7 +23,12 @@ export function shortRun(folder: string, { update, evaluation, ...changes }: Cha
     traces: { ...defaults.traces, limit: 60, samples: 4 },
     mask: { ...defaults.mask, epochs: 6, rate: 0.1, strength: 0.03 },
     update: { ...defaults.update, rate: 0.3, steps: 2, validateEvery: 1, ...update },
-    evaluation: { ...defaults.evaluation, abilities: { fact: join(folder, "fact.jsonl") }, ...evaluation },
+    evaluation: {
+      ...defaults.evaluation,
+      draws: 1,
+      abilities: { fact: join(folder, "fact.jsonl") },
+      ...evaluation,
+    },
     ...changes,
   };
 }

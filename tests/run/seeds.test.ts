@@ -4,6 +4,14 @@ import { summarizeSeeds } from "../../engine/run/seeds.ts";
 import type { Summary } from "../../engine/run/records.ts";
 import { describeSeeds } from "../../engine/run/summary_text.ts";
 
+const arm = {
+  components: 1,
+  parameters: 4,
+  parameter_share: 0.1,
+  capture_ratio: 1,
+  overlap: { components: 1, parameters: 1 },
+};
+
 /** What a run of one seed found; the parts that means are not taken of are left empty. */
 function summary(seed: number, base: number, amplified: number, random: number): Summary {
   return {
@@ -12,12 +20,14 @@ function summary(seed: number, base: number, amplified: number, random: number):
     seed,
     localization_examples: 5,
     components: { selected: 1, total: 4, percent: 25, by_kind: { q: 1, k: 0, v: 0, mlp: 0 } },
+    selection: { method: "dcm", circuit: arm, squared_gradient_share: 0.1 },
     accuracy: { base, amplified, gain: amplified - base, ci95: [0, 0] },
     per_template: {},
     flips: { positive: 3, negative: 1, mcnemar_p: 0.6 },
     other_abilities: { fact: { base: 1, amplified: 0.5 } },
     controls: {
       random: {
+        ...arm,
         amplified: random,
         gain: random - base,
         best_step: 2,

@@ -39,7 +39,7 @@ gpuTest(
     };
     using context = await openRun(gpu, settings, options);
     const { model, split } = context;
-    const { examples, selection } = await localize(context);
+    const { examples, circuit: { selection } } = await localize(context);
     const tokens = model.prefillTokens;
     const stored = await jsonLines<{ ids: number[] }>(join(options.out, "traces.jsonl"));
 

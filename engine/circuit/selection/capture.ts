@@ -5,8 +5,8 @@
  * (q, k, v and up_proj). 1 is what a selection without regard to the gradient holds; √(1 / share) is the most.
  */
 import type { ModelConfig } from "../../model/architecture.ts";
-import { randomLike, type Selection } from "../components.ts";
-import { componentParameters, randomOfEqualParameters } from "./budget.ts";
+import { componentAt, randomLike, type Selection } from "../components.ts";
+import { componentParameters, randomOfEqualParameters, selectedParameters } from "./budget.ts";
 
 /** How a selection stands to the gradient. */
 export interface Capture {
@@ -80,10 +80,23 @@ export function captureDistribution(
   draws = 1000,
 ): CaptureDistribution {
   const own = capture(config, energies, selection).ratio;
-  const ratios = Float64Array.from(
-    { length: draws },
-    () => capture(config, energies, drawRandom(config, selection, kind, random)).ratio,
-  ).sort();
+  const draw = kind === "same-composition"
+    ? compositionDraws(config, selection, random)
+    : parameterDraws(config, selection, random);
+  const parameters = componentParameters(config);
+  let total = 0, movable = 0;
+  for (let i = 0; i < energies.length; i++) {
+    total += energies[i]!;
+    movable += parameters[i]!;
+  }
+  const ratios = Float64Array.from({ length: draws }, () => {
+    let energy = 0, moved = 0;
+    for (const i of draw()) {
+      energy += energies[i]!;
+      moved += parameters[i]!;
+    }
+    return total > 0 && moved > 0 ? Math.sqrt(energy / total / (moved / movable)) : 0;
+  }).sort();
   const at = (share: number) => ratios[Math.min(draws - 1, Math.max(0, Math.round(share * (draws - 1))))]!;
   return {
     draws,
@@ -91,6 +104,46 @@ export function captureDistribution(
     interval: [at(0.025), at(0.975)],
     rank_p: (1 + ratios.filter((ratio) => ratio >= own).length) / (1 + draws),
   };
+}
+
+/** Repeated draws like `randomLike`, as component numbers: groups are made once, and a draw costs what it selects. */
+function compositionDraws(config: ModelConfig, selection: Selection, random: () => number) {
+  const groups = [
+    ...Map.groupBy(selection.keys(), (i) => {
+      const { layer, kind } = componentAt(config, i);
+      return `${layer} ${kind}`;
+    }).values(),
+  ].map((members) => ({ members, wanted: members.filter((i) => selection[i]).length }));
+  return () => groups.flatMap(({ members, wanted }) => pickFirst(members, wanted, random));
+}
+
+/** Repeated draws like `randomOfEqualParameters`, as component numbers. */
+function parameterDraws(config: ModelConfig, selection: Selection, random: () => number) {
+  const parameters = componentParameters(config);
+  const smallest = Math.min(...new Set(parameters));
+  const budget = selectedParameters(config, selection);
+  const order = [...selection.keys()];
+  return () => {
+    const chosen: number[] = [];
+    let left = budget;
+    for (let n = 0; n < order.length && left >= smallest; n++) {
+      const pick = n + Math.floor(random() * (order.length - n));
+      [order[n], order[pick]] = [order[pick]!, order[n]!];
+      if (parameters[order[n]!]! > left) continue;
+      left -= parameters[order[n]!]!;
+      chosen.push(order[n]!);
+    }
+    return chosen;
+  };
+}
+
+/** Draws `wanted` of `members` to its front, in place, and returns them. */
+function pickFirst(members: number[], wanted: number, random: () => number): number[] {
+  for (let n = 0; n < wanted; n++) {
+    const pick = n + Math.floor(random() * (members.length - n));
+    [members[n], members[pick]] = [members[pick]!, members[n]!];
+  }
+  return members.slice(0, wanted);
 }
 
 /** What two selections share. */

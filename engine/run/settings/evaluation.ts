@@ -1,6 +1,6 @@
 /** What is measured: the task, other abilities, and controls to compare with. */
 import { type Definitions, setting } from "./setting.ts";
-import { listOf, mapOf, oneOf, text } from "./value_types.ts";
+import { integer, listOf, mapOf, oneOf, text } from "./value_types.ts";
 
 /** The name of the main task among abilities. */
 export const mainTask = "task";
@@ -17,13 +17,29 @@ export interface AbilitySettings {
   readonly abilities: Readonly<Record<string, string>>;
 }
 
-/** Controls that an amplified model is compared with: a random selection of equal size, or everything. */
-export type ControlName = "random" | "unmasked";
+/**
+ * What an amplified model is compared with, each updated alike. `random`: as many of each kind in each layer. `random-parameters`: any
+ * of as many parameters. `complement`: like `random`, but outside the circuit. `inverted`: all that is not the circuit. `gradient`: the
+ * densest in gradient of as many parameters. `unmasked`: every row that an update may move.
+ */
+export const controlNames = [
+  "random",
+  "random-parameters",
+  "complement",
+  "inverted",
+  "gradient",
+  "unmasked",
+] as const;
+
+/** See controlNames. */
+export type ControlName = typeof controlNames[number];
 
 /** Abilities and controls of a run. */
 export interface EvaluationSettings extends AbilitySettings {
   /** Which, in order. */
   readonly controls: readonly ControlName[];
+  /** How many selections each control that is drawn at random has. */
+  readonly draws: number;
 }
 
 /** See DataSettings. */
@@ -53,13 +69,21 @@ export const evaluationDefinitions = {
   ...abilityDefinitions,
   controls: setting({
     name: "controls",
-    type: listOf(oneOf<ControlName>(["random", "unmasked"], "LIST"), {
+    type: listOf(oneOf<ControlName>(controlNames, "LIST"), {
       commas: true,
       none: true,
-      is: "a list of random and unmasked, or none",
+      expand: (text) => text === "all" ? controlNames : [text],
+      is: `a list of ${controlNames.join(", ")}, or all or none`,
     }),
     default: ["random"],
-    help: "random, unmasked, both with a comma, or none",
+    help: `${controlNames.join(", ")}, several with commas, all, or none`,
     example: "random,unmasked",
+  }),
+  draws: setting({
+    name: "draws",
+    type: integer(1),
+    default: 3,
+    help: "random selections per random control",
+    example: "19",
   }),
 } satisfies Definitions<EvaluationSettings>;

@@ -23,6 +23,7 @@ import {
 } from "./method.ts";
 import { modelDefinitions, type ModelSettings } from "./model.ts";
 import { type PromptChoices, promptDefinitions, type PromptSettings } from "./prompt.ts";
+import { defaultBudget, selectionDefinitions, type SelectionSettings } from "./selection.ts";
 import { checkSettings, setting, type Some, toFileValues } from "./setting.ts";
 import { seed, toggle } from "./value_types.ts";
 
@@ -51,6 +52,7 @@ export const runDefinitions = {
   seed: seedSetting,
   prompt: promptDefinitions,
   traces: traceDefinitions,
+  selection: selectionDefinitions,
   mask: maskDefinitions,
   update: updateDefinitions,
   evaluation: evaluationDefinitions,
@@ -69,6 +71,8 @@ export interface RunSettings {
   readonly prompt: PromptSettings;
   /** Traces and pivotal tokens. */
   readonly traces: TraceSettings;
+  /** How components are selected, and how many. */
+  readonly selection: SelectionSettings;
   /** Training of the component mask. */
   readonly mask: MaskSettings;
   /** The update of the selected rows. */
@@ -91,6 +95,8 @@ export interface RunChoices {
   readonly prompt?: PromptChoices;
   /** Traces and pivotal tokens. */
   readonly traces?: Some<TraceSettings>;
+  /** How components are selected, and how many. */
+  readonly selection?: Some<SelectionSettings>;
   /** Training of the component mask. */
   readonly mask?: Some<MaskSettings>;
   /** The update; its rate by optimizer and objective. */
@@ -121,7 +127,10 @@ export const defaultRates: Readonly<Record<OptimizerName, Readonly<Record<Object
  * ```
  */
 export async function runSettings(given: RunChoices = {}): Promise<RunSettings> {
-  const { model, data, prompt, update, evaluation, ...rest } = checkSettings(runDefinitions, given);
+  const { model, data, prompt, selection, update, evaluation, ...rest } = checkSettings(
+    runDefinitions,
+    given,
+  );
   const source = model.source ?? embeddedModel();
   const file = data.file ?? embeddedTask();
   return {
@@ -129,6 +138,10 @@ export async function runSettings(given: RunChoices = {}): Promise<RunSettings> 
     model: { ...model, source },
     data: { file },
     prompt: await promptSettings(source, prompt),
+    selection: {
+      ...selection,
+      budget: selection.budget ?? (selection.method === "dcm" ? undefined : defaultBudget),
+    },
     update: { ...update, rate: update.rate ?? defaultRates[update.optimizer][update.objective] },
     evaluation: { ...evaluation, abilities: evaluation.abilities ?? await abilitiesBeside(file) },
   };

@@ -34,4 +34,11 @@ export const runStartDefinitions = {
   ...startDefinitions,
   out: outSetting("run folder", "runs/ and a name from command, model and seed"),
   fresh: freshSetting,
+  from: setting({
+    name: "from",
+    type: text("RUN"),
+    otherwise: "all stages are computed",
+    help: "run folder whose traces, and mask where its settings are the same, are taken",
+    example: "runs/earlier",
+  }),
 };
