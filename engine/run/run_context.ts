@@ -1,5 +1,5 @@
 /** What the stages of a run share. */
-import type { Split } from "../evaluation/data.ts";
+import type { Split } from "../evaluation/split.ts";
 import type { Task } from "../evaluation/tasks.ts";
 import type { Model } from "../model/model.ts";
 import type { Progress } from "../progress.ts";
