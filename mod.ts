@@ -139,6 +139,7 @@ export type { Progress } from "./engine/progress.ts";
 export type { StartOptions } from "./engine/run/start_options.ts";
 export { defaultRates, runSettings } from "./engine/run/settings/run.ts";
 export type { RunChoices, RunSettings } from "./engine/run/settings/run.ts";
+export { controlNames } from "./engine/run/settings/evaluation.ts";
 export type {
   AbilitySettings,
   ControlName,
@@ -148,11 +149,24 @@ export type {
 export type { MaskSettings, TraceSettings, UpdateSettings } from "./engine/run/settings/method.ts";
 export type { MemorySettings, ModelSettings } from "./engine/run/settings/model.ts";
 export type { PromptChoices, PromptSettings, ShotsChoice } from "./engine/run/settings/prompt.ts";
+export type { SelectionSettings } from "./engine/run/settings/selection.ts";
+export { selectionMethods } from "./engine/circuit/selection/select.ts";
+export type { SelectionMethod } from "./engine/circuit/selection/select.ts";
+export type { CaptureDistribution, Overlap } from "./engine/circuit/selection/capture.ts";
+export type { Circuit } from "./engine/run/selection_stage.ts";
 export type { Some } from "./engine/run/settings/setting.ts";
 export { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "./engine/patch/patched_checkpoint.ts";
 export type { FuseReport } from "./engine/patch/patched_checkpoint.ts";
 export { describeSummary } from "./engine/run/summary_text.ts";
-export type { BaseAndAmplified, ControlSummary, Flips, FusedSummary, Summary } from "./engine/run/records.ts";
+export type {
+  ArmSelection,
+  BaseAndAmplified,
+  ControlSummary,
+  Flips,
+  FusedSummary,
+  SelectionRecord,
+  Summary,
+} from "./engine/run/records.ts";
 export { limits, verifyGolden } from "./engine/verify/golden.ts";
 export type { Check } from "./engine/verify/golden.ts";
 export { verifyShape } from "./engine/verify/full_width.ts";

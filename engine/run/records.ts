@@ -55,6 +55,7 @@ export const maskSchema: z.ZodType<MaskRecord> = z.looseObject({
 
 /** What is known of a selection before any update. */
 export interface ArmSelection {
+  /** How many are selected. */
   readonly components: number;
   /** How many the update may move. */
   readonly parameters: number;
@@ -68,8 +69,11 @@ export interface ArmSelection {
 
 /** selection.json: the circuit and its controls before any update. */
 export interface SelectionRecord {
+  /** By what components were selected. */
   readonly method: string;
+  /** Most that could be selected. */
   readonly budget?: string | undefined;
+  /** What was selected. */
   readonly circuit: ArmSelection;
   /** Share of the squared gradient of all rows that may move. */
   readonly squared_gradient_share: number;
@@ -78,6 +82,7 @@ export interface SelectionRecord {
     readonly same_composition: CaptureDistribution;
     readonly same_parameters: CaptureDistribution;
   } | undefined;
+  /** What it is compared with, by name. */
   readonly controls: Readonly<Record<string, ArmSelection>>;
 }
 

@@ -20,8 +20,11 @@ import { type RunContext, timed } from "./run_context.ts";
 
 /** The circuit, the squared task gradient by component [L · P], and what is said of them. */
 export interface Circuit {
+  /** Which components it is. */
   readonly selection: Selection;
+  /** [L · P], of the gradient of the mean pair loss. */
   readonly energies: Float32Array;
+  /** What selection.json holds. */
   readonly record: SelectionRecord;
 }
 

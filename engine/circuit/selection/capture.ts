@@ -47,7 +47,9 @@ export function capture(config: ModelConfig, energies: ArrayLike<number>, select
 
 /** Where the ratios of random selections lie. */
 export interface CaptureDistribution {
+  /** How many were drawn. */
   readonly draws: number;
+  /** Of their ratios. */
   readonly mean: number;
   /** 2.5th and 97.5th percentile. */
   readonly interval: readonly [number, number];
