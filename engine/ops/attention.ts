@@ -90,7 +90,20 @@ export function attention(
   const many = variantFor(plan.gpu) === "parallel";
   const WG = many ? 64 : 8;
   const values = shaderValues(shape, WG);
-  const count = layout.tokens.shape[0]! * shape.queryHeads / (many ? 1 : values.SHARE);
+  const tokens = layout.tokens.shape[0]!;
+  // Lanes share keys where they belong to one sequence; where they seldom do (decoding), each reads its own.
+  const together = tokens * shape.queryHeads / shape.keyValueHeads >= 8 * layout.sequences.shape[0]!;
+  if (variantFor(plan.gpu) === "broadcast" && values.VECTOR && together) {
+    const pairs = tokens * shape.queryHeads / shape.keyValueHeads;
+    plan.dispatch(
+      kernel("attention_broadcast", slicedValues(values)),
+      { ...bound(layout), q, cache, y, stats },
+      params(tokens, shape),
+      { workgroups: [Math.ceil(pairs / 8), shape.keyValueHeads] },
+    );
+    return;
+  }
+  const count = tokens * shape.queryHeads / (many ? 1 : values.SHARE);
   plan.dispatch(
     many
       ? kernel("attention_parallel", { ...values, SLICES: Math.ceil(values.UNITS / WG) })
@@ -134,14 +147,8 @@ export function attentionBackward(
   );
   const tokens = layout.tokens.shape[0]!;
   if (variantFor(plan.gpu) === "broadcast" && values.VECTOR && queryTokens === layout.tokens) {
-    const LANES = [8, 7, 6, 5, 4, 3, 2, 1].find((lanes) => values.UNITS % lanes === 0)!;
     plan.dispatch(
-      kernel("attention_backward_key_value_broadcast", {
-        UNITS: values.UNITS,
-        LANES,
-        SLICES: values.UNITS / LANES,
-        SOFT_CAP: values.SOFT_CAP,
-      }),
+      kernel("attention_backward_key_value_broadcast", slicedValues(values)),
       { ...rest, dkv },
       params(tokens, shape),
       { workgroups: [Math.ceil(tokens / 8), shape.keyValueHeads] },
@@ -170,6 +177,12 @@ function shaderValues(shape: AttentionShape, WG: number) {
     SOFT_CAP: shape.softCap > 0,
     WG,
   };
+}
+
+/** How the lanes of a subgroup of 8 divide a head's quads. */
+function slicedValues({ UNITS, SOFT_CAP }: { UNITS: number; SOFT_CAP: boolean }) {
+  const LANES = [8, 7, 6, 5, 4, 3, 2, 1].find((lanes) => UNITS % lanes === 0)!;
+  return { UNITS, LANES, SLICES: UNITS / LANES, SOFT_CAP };
 }
 
 function params(count: number, shape: AttentionShape) {

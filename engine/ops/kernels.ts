@@ -13,6 +13,7 @@ import attentionBackwardPrefixParallel from "../../shaders/attention_backward_pr
   type: "text",
 };
 import attentionBackwardQuery from "../../shaders/attention_backward_query.wgsl" with { type: "text" };
+import attentionBroadcast from "../../shaders/attention_broadcast.wgsl" with { type: "text" };
 import attentionDelta from "../../shaders/attention_delta.wgsl" with { type: "text" };
 import attentionParallel from "../../shaders/attention_parallel.wgsl" with { type: "text" };
 import attentionParams from "../../shaders/attention_params.wgsl" with { type: "text" };
@@ -75,6 +76,7 @@ export const shaders = {
   attention_backward_prefix: attentionBackwardPrefix,
   attention_backward_prefix_parallel: attentionBackwardPrefixParallel,
   attention_backward_query: attentionBackwardQuery,
+  attention_broadcast: attentionBroadcast,
   attention_delta: attentionDelta,
   attention_parallel: attentionParallel,
   attention_params: attentionParams,

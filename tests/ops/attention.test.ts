@@ -64,6 +64,24 @@ gpuTestOfVariants(
   },
 );
 
+gpuTestOfVariants(
+  "lanes that share keys tell sequences, splits, windows and groups of heads apart",
+  async (trial) => {
+    const sequences = [
+      { cached: 6, queries: 3, split: 4 },
+      { cached: 9, queries: 21, split: 0 },
+      { cached: 4, queries: 2, tableOf: 0 },
+      { cached: 3, queries: 17, split: 2, tableOf: 0 },
+      { cached: 0, queries: 30 },
+    ];
+    for (const each of [[9, 3, 64], [4, 4, 8], [2, 1, 28]] as const) {
+      for (const window of [0, 3]) {
+        await check(trial, `heads ${each}, window ${window}`, shapeOf(each, { window }), sequences);
+      }
+    }
+  },
+);
+
 gpuTest("heads wider than a workgroup has threads are summed in slices", async (trial) => {
   await check(trial, "66 scalars", shapeOf([2, 1, 66]), whole(3, 5));
   await check(trial, "65 quads", shapeOf([2, 2, 260], { softCap: 3 }), whole(3, 5));
