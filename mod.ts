@@ -76,7 +76,7 @@ export type { PivotMethod, Pivots } from "./engine/circuit/pivots.ts";
 export { evaluateMask } from "./engine/circuit/mask_pass.ts";
 export type { MaskEvaluation } from "./engine/circuit/mask_pass.ts";
 export { learnMask, maskDefaults } from "./engine/circuit/mask_training.ts";
-export type { LearnedMask, MaskOptions } from "./engine/circuit/mask_training.ts";
+export type { LearnedMask, MaskEnding, MaskOptions } from "./engine/circuit/mask_training.ts";
 export { amplify } from "./engine/circuit/amplify.ts";
 export type { Amplified, AmplifyOptions, ValidationPoint } from "./engine/circuit/amplify.ts";
 export { SparseUpdate } from "./engine/circuit/update.ts";

@@ -25,8 +25,13 @@ export interface MaskOptions {
   readonly decayEvery: number;
   /** Initial value of every component: 1 doubles it, 0.5 leaves it alone, 0 ablates it. */
   readonly initial: number;
-  /** Stop once the number selected has not changed for this share of an epoch's batches; 0 never stops. */
+  /**
+   * Epochs over which training must have settled before it stops, 50 steps at least; 0 never stops. Settled: the number selected
+   * stood still, and the mean loss differs from that of as many steps before by less than 1 % of all that it moved.
+   */
   readonly patience: number;
+  /** Stop as the reference does: once the number selected has not changed for `patience` of an epoch's batches, be it one step. */
+  readonly referenceStop: boolean;
   /** Of the order of examples. */
   readonly seed: number;
   /** Score every position on all pairs of its batch, as the reference does (quirk 1). */
@@ -44,10 +49,17 @@ export const maskDefaults: MaskOptions = {
   decay: 0.9,
   decayEvery: 5,
   initial: 1,
-  patience: 0.2,
+  patience: 1,
+  referenceStop: false,
   seed: 0,
   crossPairs: false,
 };
+
+/** The reference's patience, for `referenceStop`: a share of an epoch. */
+export const referencePatience = 0.2;
+
+/** Why mask training ended: it had settled, its epochs were done, or it stopped as the reference does. */
+export type MaskEnding = "settled" | "epochs" | "reference stop";
 
 /** A learned mask and how it came about. */
 export interface LearnedMask {
@@ -59,6 +71,8 @@ export interface LearnedMask {
   readonly epochs: number;
   /** Whether training ended before all epochs were done. */
   readonly stoppedEarly: boolean;
+  /** Why it ended. Unless `settled`, the mask may still have been moving. */
+  readonly ended: MaskEnding;
   /** Per step: loss with the L1 term, before the step, and the number selected after it. */
   readonly losses: number[];
   /** Selected components after each step. */
@@ -68,9 +82,35 @@ export interface LearnedMask {
 const betas = [0.9, 0.999] as const;
 const epsilon = 1e-8;
 const mostStepsPerSubmit = 16;
+/** Fewer steps say nothing about settling, however few examples there are. */
+const leastWindow = 50;
+/** Share of the loss's whole movement that counts as standing still. */
+const stillShare = 0.01;
+
+/** Whether the last `window` steps stood still against the `window` before; `history` holds (loss, selected) of each step. */
+export function hasSettled(history: ArrayLike<number>, window: number, initial: number): boolean {
+  const steps = history.length / 2;
+  if (steps < 2 * window) return false;
+  const last = history[2 * steps - 1]!;
+  if (last === initial) return false;
+  for (let step = steps - window - 1; step < steps; step++) if (history[2 * step + 1] !== last) return false;
+  const meanLoss = (from: number) => {
+    let sum = 0;
+    for (let step = from; step < from + window; step++) sum += history[2 * step]!;
+    return sum / window;
+  };
+  // Means over windows from the first to the last: how far the loss has come, without the noise of batches.
+  const now = meanLoss(steps - window);
+  let [low, high] = [now, now];
+  for (let from = 0; from + window <= steps; from += window) {
+    low = Math.min(low, meanLoss(from));
+    high = Math.max(high, meanLoss(from));
+  }
+  return Math.abs(now - meanLoss(steps - 2 * window)) <= stillShare * (high - low);
+}
 
 /**
- * Learns a mask on localization examples. Early stopping is decided on the GPU; the host looks every 16 steps.
+ * Learns a mask on localization examples. Whether it has settled is looked at every 16 steps.
  *
  * @example Learn for one epoch
  * ```ts
@@ -99,9 +139,12 @@ export async function learnMask(
   const batchSize = Math.min(settings.batch, examples.length);
   const stepsPerEpoch = Math.ceil(examples.length / batchSize);
   const steps = stepsPerEpoch * settings.epochs;
-  const patience = settings.patience > 0
+  const patience = settings.patience > 0 && settings.referenceStop
     ? Math.max(1, Math.ceil(settings.patience * stepsPerEpoch))
     : 0xffffffff;
+  const window = settings.patience > 0 && !settings.referenceStop
+    ? Math.max(leastWindow, Math.ceil(settings.patience * stepsPerEpoch))
+    : Infinity;
   onProgress?.(0, steps, settings.initial > 0.5 ? model.config.layers * model.componentsPerLayer : 0);
   await gpu.fence(); // what earlier stages held is free for this one
   using pass = new OneTokenMaskPass(model, examples, batchSize, settings.crossPairs, settings.sharedPrefix);
@@ -126,10 +169,11 @@ export async function learnMask(
     using inputs = new StepInputs(gpu, [...pass.inputs, training.step], stepsPerSubmit);
     let step = 0;
     let state = Uint32Array.of(0, count, 0, 0);
-    for (let epoch = 0; epoch < settings.epochs && !state[0]; epoch++) {
+    let settled = false;
+    for (let epoch = 0; epoch < settings.epochs && !state[0] && !settled; epoch++) {
       const rate = settings.rate * settings.decay ** Math.floor(epoch / settings.decayEvery);
       const order = shuffled(examples.map((_, e) => e), random);
-      for (let at = 0; at < order.length && !state[0]; at += batchSize) {
+      for (let at = 0; at < order.length && !state[0] && !settled; at += batchSize) {
         step++;
         const constants = Float32Array.of(rate, 1 - betas[0] ** step, 1 - betas[1] ** step, 0);
         inputs.add([...pass.encode(order.slice(at, at + batchSize)), constants]);
@@ -138,6 +182,8 @@ export async function learnMask(
         plan.run(waiting, inputs.upload());
         state = await gpu.readU32(training.state);
         onProgress?.(state[3]!, steps, state[1]!);
+        if (step < 2 * window || step % mostStepsPerSubmit !== 0) continue;
+        settled = hasSettled(await gpu.read(training.history, 0, step * 2), window, initial);
       }
     }
     const done = (await gpu.readU32(training.state))[3]!;
@@ -151,6 +197,7 @@ export async function learnMask(
       steps: done,
       epochs: Math.ceil(done / stepsPerEpoch),
       stoppedEarly: done < steps,
+      ended: settled ? "settled" : done < steps ? "reference stop" : "epochs",
       losses: [...history.filter((_, i) => i % 2 === 0)],
       selected: [...history.filter((_, i) => i % 2 === 1)],
     };

@@ -4,6 +4,7 @@ import { componentKinds, type SelectedCount } from "../circuit/components.ts";
 import type { CaptureDistribution, Overlap } from "../circuit/selection/capture.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { InputError } from "../errors.ts";
+import type { MaskEnding } from "../circuit/mask_training.ts";
 import type { Tuning } from "../ops/variants.ts";
 import type { Survival } from "../patch/fusion.ts";
 import type { Inputs } from "./inputs.ts";
@@ -38,6 +39,8 @@ export interface MaskRecord {
   readonly epochs: number;
   /** Whether the selection had settled before the last epoch. */
   readonly stopped_early: boolean;
+  /** Why training ended; absent where no mask was trained. */
+  readonly ended?: MaskEnding | undefined;
   /** Per step: loss with the L1 term before it, and the number selected after it. */
   readonly losses: readonly number[];
   readonly selected: readonly number[];
@@ -49,6 +52,7 @@ export const maskSchema: z.ZodType<MaskRecord> = z.looseObject({
   steps: count,
   epochs: count,
   stopped_early: z.boolean(),
+  ended: z.enum(["settled", "epochs", "reference stop"]).optional(),
   losses: z.array(z.number()),
   selected: z.array(count),
 });

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { countSelected, selectComponents, type Selection } from "../circuit/components.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
-import { type LearnedMask, learnMask } from "../circuit/mask_training.ts";
+import { type LearnedMask, learnMask, referencePatience } from "../circuit/mask_training.ts";
 import { fillBudget, parseBudget, selectedParameters } from "../circuit/selection/budget.ts";
 import { capture, captureDistribution, overlap } from "../circuit/selection/capture.ts";
 import { dcmGradientScores } from "../circuit/selection/dcm_gradient.ts";
@@ -42,9 +42,38 @@ export async function findCircuit(
       const energies = await gradientEnergies(context, examples);
       return { energies, selection: stored ?? await select(context, examples, energies, learned) };
     });
+  const mask = await context.folder.read("mask.json", maskSchema);
+  if (mask) maskWarnings(mask).forEach(context.notice);
   const record = describeCircuit(context, selection, energies);
   await context.folder.writeJson("selection.json", record);
   return { selection, energies, record };
+}
+
+/** What is doubtful about a learned mask, a sentence each. */
+export function maskWarnings({ ended, steps, selected, components }: MaskRecord): string[] {
+  if (ended === undefined) return [];
+  const warnings: string[] = [];
+  if (components.selected === 0) {
+    warnings.push("The mask is empty: its L1 strength outweighs every component; lower it.");
+  }
+  if (components.selected > components.total / 2) {
+    warnings.push(
+      `The mask holds ${
+        components.percent.toFixed(1)
+      } % of all components, more than half, so it localizes nothing; raise its L1 strength or train it longer.`,
+    );
+  }
+  if (ended === "epochs") {
+    const before = selected.at(-Math.ceil(steps / 10) - 1) ?? components.total;
+    warnings.push(
+      `Mask training ended after all its epochs (${steps} steps) without having settled${
+        before === selected.at(-1)
+          ? ""
+          : `: ${before} components were selected a tenth of the steps earlier, ${selected.at(-1)} at the end`
+      }; train it longer.`,
+    );
+  }
+  return warnings;
 }
 
 /** Squared task gradient by component. */
@@ -84,6 +113,7 @@ async function learn(
     ...settings.mask,
     seed: settings.seed,
     crossPairs: settings.referenceCompat,
+    ...(settings.referenceCompat && { patience: referencePatience, referenceStop: true }),
     sharedPrefix,
   }, (done, total, selected) => progress("component mask", done, total, `${selected} selected`));
 }

@@ -5,13 +5,14 @@ import {
   assertAlmostEquals,
   assertEquals,
   assertGreater,
+  assertGreaterOrEqual,
   assertLess,
   assertNotEquals,
   assertRejects,
 } from "@std/assert";
 import type { TokenPair } from "../../engine/circuit/localization.ts";
 import { evaluateMask, type MaskEvaluation } from "../../engine/circuit/mask_pass.ts";
-import { learnMask, type MaskOptions } from "../../engine/circuit/mask_training.ts";
+import { hasSettled, learnMask, type MaskOptions } from "../../engine/circuit/mask_training.ts";
 import { InputError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model/model.ts";
 import { seededRandom, shuffled } from "../../engine/random.ts";
@@ -178,15 +179,44 @@ gpuTest(
       whole.selected[step] === whole.selected[step - 2];
     const expected = whole.selected.findIndex((_, step) => step >= 2 && still(step)) + 1;
     assertEquals(whole.selected.slice(0, 3), [count, count, count]);
-    const stopped = await learnMask(model, examples, { ...options, patience: 0.5 });
+    const stopped = await learnMask(model, examples, { ...options, patience: 0.5, referenceStop: true });
     assert(stopped.stoppedEarly);
     assertEquals(stopped.steps, expected);
     assertGreater(stopped.steps, 5);
     assertLess(stopped.steps, 180);
     assertEquals(stopped.epochs, Math.ceil(expected / 3));
     assertEquals(stopped.losses, whole.losses.slice(0, expected));
+    assertEquals([stopped.ended, whole.ended], ["reference stop", "epochs"]);
   },
 );
+
+gpuTest(
+  "training ends by itself only after the selection and the loss have settled for 50 steps",
+  async ({ gpu }) => {
+    using twins = await loadTwins(gpu, "gemma2-tiny");
+    const { model, examples } = twins;
+    const options = { ...course, rate: 0.05, epochs: 600, batch: 3, patience: 1, decay: 0.5, decayEvery: 25 };
+    const learned = await learnMask(model, examples, options);
+    assertEquals([learned.ended, learned.stoppedEarly], ["settled", true]);
+    assertEquals(learned.steps % 16, 0);
+    assertEquals(new Set(learned.selected.slice(-50)).size, 1);
+    assertGreaterOrEqual(learned.steps, 100);
+    const longer = await learnMask(model, examples, { ...options, patience: 0 });
+    assertEquals(longer.ended, "epochs");
+    assertEquals(longer.losses.slice(0, learned.steps), learned.losses);
+  },
+);
+
+Deno.test("a mask has settled only where number and loss stand still, and not where nothing has happened yet", () => {
+  const course = (loss: (step: number) => number, selected: (step: number) => number, steps = 200) =>
+    Float32Array.from({ length: 2 * steps }, (_, i) => i % 2 ? selected(i >> 1) : loss(i >> 1));
+  const falling = (step: number) => Math.exp(-step / 10);
+  assert(hasSettled(course(falling, (step) => step < 60 ? 90 : 7), 50, 100));
+  assert(!hasSettled(course(falling, (step) => step < 170 ? 8 : 7), 50, 100)); // the number moved
+  assert(!hasSettled(course((step) => -step, () => 7), 50, 100)); // the loss moves
+  assert(!hasSettled(course(falling, () => 100), 50, 100)); // still what it began with
+  assert(!hasSettled(course(falling, () => 7, 99), 50, 100)); // too short
+});
 
 gpuTest("cross pairs average every prefix over the pairs of its whole batch", async ({ gpu }) => {
   using twins = await loadTwins(gpu, "olmo2-tiny");

@@ -38,6 +38,8 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "mask-rate": number("0", "a number > 0"),
   "mask-strength": number("-0.1", "a number ≥ 0"),
   "mask-epochs": number("0", "an integer ≥ 1"),
+  "mask-patience": number("-1", "a number ≥ 0"),
+  "mask-initial": number("0", "a number in (0, 1]"),
   "mask-batch": number("1e-3", "an integer ≥ 1"),
   "objective": ["accuracy", "one of logit-difference, preference"],
   "optimizer": ["adam", "one of sgd, adamw"],

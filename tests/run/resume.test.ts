@@ -19,7 +19,7 @@ const settings = (changes: Partial<RunSettings> = {}) =>
     referenceCompat: true,
     update: { steps: 1 },
     evaluation: { controls: [] },
-    mask: { rate: 0.1, strength: 0.03, epochs: 2, batch: 8 },
+    mask: { rate: 0.1, strength: 0.03, epochs: 2, batch: 8, patience: 1, initial: 1 },
     ...changes,
   });
 

@@ -21,7 +21,7 @@ gpuTest(
 
     const chosen = await runIdentify(gpu, gradient, { ...start, out: at("gradient"), from: at("first") });
     assertEquals(chosen.examples, first.examples);
-    assertMatch(notices.at(-1)!, /traces and pivotal tokens, gradient\.$/);
+    assertMatch(notices.join("\n"), /traces and pivotal tokens, gradient\.$/m);
     assert(chosen.circuit.record.circuit.parameter_share <= 0.01);
     assert(chosen.circuit.record.circuit.capture_ratio > first.circuit.record.circuit.capture_ratio);
     const stages = async (name: string) =>
@@ -32,7 +32,7 @@ gpuTest(
     const { dispatches } = gpu;
     const same = await runIdentify(gpu, settings, { ...start, out: at("same"), from: at("first") });
     assertEquals(same.selection, first.selection);
-    assertMatch(notices.at(-1)!, /traces and pivotal tokens, gradient, selection\.$/);
+    assertMatch(notices.join("\n"), /traces and pivotal tokens, gradient, selection\.$/m);
     assertEquals(await stages("same"), []);
     assert(gpu.dispatches - dispatches < 400, "something was computed again");
 

@@ -4,7 +4,7 @@ import { maskDefaults, type MaskOptions } from "../../circuit/mask_training.ts";
 import type { PivotMethod } from "../../circuit/pivots.ts";
 import { traceDefaults, type TraceOptions } from "../../circuit/traces.ts";
 import { type Definitions, setting } from "./setting.ts";
-import { integer, nonNegative, oneOf, positive } from "./value_types.ts";
+import { fraction, integer, nonNegative, oneOf, positive } from "./value_types.ts";
 
 /** Traces of training problems, and where they part. */
 export interface TraceSettings
@@ -16,7 +16,10 @@ export interface TraceSettings
 }
 
 /** Training of the component mask. */
-export type MaskSettings = Pick<MaskOptions, "rate" | "strength" | "epochs" | "batch">;
+export type MaskSettings = Pick<
+  MaskOptions,
+  "rate" | "strength" | "epochs" | "batch" | "patience" | "initial"
+>;
 
 /** The update of the selected rows. */
 export type UpdateSettings = Pick<
@@ -92,6 +95,20 @@ export const maskDefinitions = {
     default: maskDefaults.batch,
     help: "examples per mask step",
     example: "16",
+  }),
+  patience: setting({
+    name: "mask-patience",
+    type: nonNegative(),
+    default: maskDefaults.patience,
+    help: "epochs (50 steps at least) over which a mask must have settled to stop, 0 never",
+    example: "2",
+  }),
+  initial: setting({
+    name: "mask-initial",
+    type: fraction(),
+    default: maskDefaults.initial,
+    help: "value that every component's mask begins with; 0.5 leaves it alone",
+    example: "0.6",
   }),
 } satisfies Definitions<MaskSettings>;
 
