@@ -89,12 +89,12 @@ export function attention(
 ) {
   const many = variantFor(plan.gpu) === "parallel";
   const WG = many ? 64 : 8;
-  const values = shaderValues(shape, WG);
+  const values = shaderValues(shape, WG, 128);
   const tokens = layout.tokens.shape[0]!;
-  // Lanes share keys where they belong to one sequence; where they seldom do (decoding), each reads its own.
-  const together = tokens * shape.queryHeads / shape.keyValueHeads >= 8 * layout.sequences.shape[0]!;
-  if (variantFor(plan.gpu) === "broadcast" && values.VECTOR && together) {
-    const pairs = tokens * shape.queryHeads / shape.keyValueHeads;
+  // Lanes share keys where most belong to one sequence; where they seldom do (decoding), each reads its own.
+  const sequences = layout.sequences.shape[0]!;
+  const pairs = tokens * shape.queryHeads / shape.keyValueHeads;
+  if (variantFor(plan.gpu) === "broadcast" && values.VECTOR && pairs >= 8 * sequences) {
     plan.dispatch(
       kernel("attention_broadcast", slicedValues(values)),
       { ...bound(layout), q, cache, y, stats },
@@ -164,12 +164,13 @@ export function attentionBackward(
   );
 }
 
-function shaderValues(shape: AttentionShape, WG: number) {
+/** `most`: quads of a vector (scalars where C is no multiple of 4) that a thread holds, all its query heads together. */
+function shaderValues(shape: AttentionShape, WG: number, most = 32) {
   const vector = shape.headWidth % 4 === 0;
   const units = vector ? shape.headWidth / 4 : shape.headWidth;
   const group = shape.queryHeads / shape.keyValueHeads;
-  // As many heads of a group as registers bear read keys and values together.
-  const share = [8, 4, 3, 2].find((s) => group % s === 0 && s * units <= 32) ?? 1;
+  // As many heads of a group as that read keys and values together. Forward, spilled registers cost less than loads.
+  const share = [8, 4, 3, 2].find((s) => group % s === 0 && s * units <= most) ?? 1;
   return {
     VECTOR: vector,
     UNITS: units,

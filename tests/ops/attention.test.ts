@@ -46,6 +46,9 @@ gpuTestOfVariants("a single query sees the keys before it through the shared tab
     await check(trial, `window ${window}`, shape, sequences);
   }
   await check(trial, "scalar heads", shapeOf([6, 2, 6]), sequences);
+  for (const each of [[9, 3, 64], [4, 2, 128], [8, 1, 64]] as const) {
+    await check(trial, `heads ${each}`, shapeOf(each), sequences);
+  }
 });
 
 gpuTestOfVariants(
