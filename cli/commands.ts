@@ -7,6 +7,7 @@ const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
   evaluate: async () => (await import("./evaluate.ts")).evaluate,
   generate: async () => (await import("./generate.ts")).generate,
   compare: async () => (await import("./compare.ts")).compare,
+  data: async () => (await import("./data.ts")).data,
   patch: async () => (await import("./patch.ts")).patch,
   pretrain: async () => (await import("./pretrain.ts")).pretrain,
   verify: async () => (await import("./verify.ts")).verify,

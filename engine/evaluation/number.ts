@@ -25,7 +25,7 @@ export interface ExactNumber {
 export type ReadNumber = ExactNumber | undefined;
 
 /** A fraction in lowest terms; undefined for a denominator of 0. */
-function fraction(numerator: bigint, denominator: bigint): ReadNumber {
+export function fraction(numerator: bigint, denominator: bigint): ReadNumber {
   if (denominator === 0n) return undefined;
   let [a, b] = [numerator < 0n ? -numerator : numerator, denominator < 0n ? -denominator : denominator];
   while (b) [a, b] = [b, a % b];
