@@ -28,7 +28,7 @@ export interface RowReplacement {
 export interface RewriteOptions {
   /** Files of the source that stay out. */
   readonly omit?: readonly string[];
-  /** Header texts by file name for files in which types change, so that a copy of a copy can be the original again. */
+  /** Header texts by path within the folder for files in which types change, so that a copy of a copy can be the original again. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Adds files before the folder counts as complete. */
   readonly finish?: (folder: string) => Promise<void>;
@@ -78,7 +78,7 @@ export async function rewriteCheckpoint(
         if (isSymlink) leftOut.push(`${shown}/`);
         else if (!name.startsWith(".")) await copyFolder(path, join(into, name));
       } else if (ownFiles.has(path)) {
-        await rewriteFile(path, join(into, name), replacements, options.headers?.[name]);
+        await rewriteFile(path, join(into, name), replacements, options.headers?.[shown]);
       } else if (shown === indexFile && !ownFiles.has(join(source, singleFile))) {
         const text = await Deno.readTextFile(path);
         await Deno.writeTextFile(join(into, name), resize(text, checkpoint, replacements));

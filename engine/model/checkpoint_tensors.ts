@@ -3,11 +3,14 @@
  * its own beside a tied embedding would otherwise make another model than the one that was trained.
  */
 import type { Checkpoint, FloatType, TensorInfo } from "../checkpoint/checkpoint.ts";
-import { widenToFloat32 } from "../checkpoint/checkpoint.ts";
+import { isFloat, widenToFloat32 } from "../checkpoint/checkpoint.ts";
 import { InputError } from "../errors.ts";
 import type { ModelConfig } from "./architecture.ts";
 import { packedTensor } from "./config_quantization.ts";
 import { parameterShapes } from "./parameter_shapes.ts";
+import type { WeightSource } from "./weights.ts";
+
+const headName = "lm_head.weight", embeddingName = "model.embed_tokens.weight";
 
 /** Tensors that some files hold and no decoder needs: tables of rotary positions, masks, heads that predict further tokens. */
 const ignoredTensors = [
@@ -26,6 +29,8 @@ const ignoredTensors = [
 export interface CheckedTensors {
   /** The configuration, with a head of its own where the checkpoint has one that differs from the embedding. */
   readonly config: ModelConfig;
+  /** The checkpoint, in which a tied embedding that was stored by the head's name alone has its own. */
+  readonly source: WeightSource;
   /** Names of tensors outside of the decoder that nothing uses. */
   readonly unused: readonly string[];
 }
@@ -40,8 +45,9 @@ export async function checkTensors(
   ignore: readonly string[] = [],
 ): Promise<CheckedTensors> {
   const checked = await hasOwnHead(config, checkpoint) ? { ...config, tiedEmbedding: false } : config;
+  const source = isStoredAsHead(config, checkpoint) ? withEmbedding(checkpoint) : checkpoint;
   const expected = new Set(parameterShapes(checked).map(({ name }) => name));
-  const passed = [...ignoredTensors, ...ignore, ...(checked.tiedEmbedding ? ["lm_head.weight"] : [])].map(
+  const passed = [...ignoredTensors, ...ignore, ...(checked.tiedEmbedding ? [headName] : [])].map(
     pattern,
   );
   const names = checkpoint.names();
@@ -49,7 +55,7 @@ export async function checkTensors(
   const packed = packedTensor(others);
   const foreign = others.filter((name) => /^(model\.|lm_head\.)/.test(name));
   // Where needed tensors are missing too, that is the better thing to say.
-  const isWhole = [...expected].every((name) => checkpoint.tensor(name));
+  const isWhole = [...expected].every((name) => source.tensor(name));
   if (packed !== undefined && !isWhole) {
     throw new InputError(
       `Tensor "${packed}" in "${
@@ -69,7 +75,7 @@ export async function checkTensors(
       "ignore-tensors",
     );
   }
-  return { config: checked, unused: others };
+  return { config: checked, source, unused: others };
 }
 
 /** A name with `*` for any characters as a regular expression. */
@@ -79,12 +85,28 @@ function pattern(name: string): RegExp {
   );
 }
 
+/** Whether the one matrix of embedding and head is stored by the latter's name, as safetensors' own save_model does it. */
+function isStoredAsHead(config: ModelConfig, checkpoint: Checkpoint): boolean {
+  return config.tiedEmbedding && !checkpoint.tensor(embeddingName) &&
+    checkpoint.tensor(headName) !== undefined;
+}
+
+/** A checkpoint in which the head answers to the embedding's name too. */
+function withEmbedding(checkpoint: Checkpoint): WeightSource {
+  const stored = (name: string) => name === embeddingName ? headName : name;
+  return {
+    names: () => checkpoint.names(),
+    tensor: (name) => checkpoint.tensor(stored(name)),
+    require: (name, shape) => checkpoint.require(stored(name), shape),
+    readRaw: (info, from, count) => checkpoint.readRaw(info, from, count),
+  };
+}
+
 /** Whether a checkpoint brings another output matrix than the embedding, though config.json ties the two; transformers 5 keeps it. */
 async function hasOwnHead(config: ModelConfig, checkpoint: Checkpoint): Promise<boolean> {
-  const [head, embedding] = ["lm_head.weight", "model.embed_tokens.weight"].map((name) =>
-    checkpoint.tensor(name)
-  );
+  const [head, embedding] = [headName, embeddingName].map((name) => checkpoint.tensor(name));
   if (!config.tiedEmbedding || !head || !embedding) return false;
+  if (!isFloat(head.dtype) || !isFloat(embedding.dtype)) return true; // as is its type
   const count = (info: TensorInfo) => info.shape.reduce((product, size) => product * size, 1);
   if (count(head) !== count(embedding)) return true; // its shape is refused where it is loaded
   const piece = 2 ** 20;

@@ -88,7 +88,7 @@ export class Model implements Disposable {
   static async load(gpu: Gpu, source: string, options: LoadOptions = {}): Promise<Model> {
     const { folder: directory, commit } = await resolveModel(source, options);
     using checkpoint = await Checkpoint.open(directory);
-    const { config, unused } = await checkTensors(
+    const { config, source: weights, unused } = await checkTensors(
       await readConfig(directory),
       checkpoint,
       options.ignoreTensors,
@@ -96,7 +96,7 @@ export class Model implements Disposable {
     const hasTokenizer = await exists(`${directory}/tokenizer.json`);
     const tokenizer = hasTokenizer ? await Tokenizer.load(directory) : undefined;
     if (options.tune !== false) await tuneOnce(gpu);
-    const model = await Model.from(gpu, config, checkpoint, {
+    const model = await Model.from(gpu, config, weights, {
       ...options,
       directory,
       ...(commit !== undefined && { commit }),

@@ -3,7 +3,7 @@
  * rounded; applied, their changed matrices are F32, nothing is rounded, and the rows' original values travel along in
  * original_rows.safetensors for the way back. R rows, I columns.
  */
-import { basename, join } from "node:path";
+import { join, relative } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { Fusion, type MatrixSurvival, type Survival } from "./fusion.ts";
 import { createHash } from "node:crypto";
@@ -107,7 +107,7 @@ export async function patchCheckpoint(model: string, patch: Patch, target: strin
     originals[`${name}.rows`] = { dtype: "I32", shape: [rows.length], data: rows };
     originals[`${name}.base`] = { dtype: "F32", shape: [rows.length, columns], data: base };
     dtypes[name] = info.dtype as FloatType;
-    headers[basename(info.file)] = "";
+    headers[relative(model, info.file)] = "";
     replacements.set(name, { dtype: "F32", rows, bytes: narrowFromFloat32(addDelta(tensor, base), "F32") });
   });
   for (const file of Object.keys(headers)) headers[file] = await readHeaderText(join(model, file));

@@ -1,6 +1,7 @@
 /** Fingerprints of what a run reads, so that a resumed run notices when it is not the same any more. All SHA-256 in hexadecimal. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { readWeightMap } from "../checkpoint/checkpoint.ts";
 import type { RunSettings } from "./settings/run.ts";
 
 /** Fingerprints by file. */
@@ -36,6 +37,12 @@ export async function fingerprintModel(folder: string): Promise<Record<string, s
     const path = join(folder, name);
     if (modelFiles.test(name)) found[name] = await sha256(path);
     else if (name.endsWith(".safetensors")) found[name] = await sampledSha256(path);
+  }
+  // Shards may lie in subfolders.
+  const shards = await readWeightMap(join(folder, "model.safetensors.index.json"));
+  for (const shard of new Set(shards?.values())) {
+    const isThere = await Deno.stat(join(folder, shard)).then(({ isFile }) => isFile, () => false);
+    if (isThere && !names.includes(shard)) found[shard] = await sampledSha256(join(folder, shard));
   }
   return found;
 }

@@ -78,6 +78,43 @@ Deno.test("a head of its own beside a tied embedding is kept (transformers#42612
   assertEquals((await answer(folder)).text, " yes"); // the embedding would answer otherwise
 });
 
+Deno.test("one matrix of embedding and head, stored by the head's name alone, is both (safetensors' save_model)", async () => {
+  const answers = async (name: string) => {
+    await using folder = await answeringModel(" yes", { config: { tie_word_embeddings: true } });
+    const path = join(folder.path, "model.safetensors");
+    const tensors = Object.fromEntries(
+      [...await readTensors(path)].map((
+        [own, { shape, data }],
+      ) => [own, { dtype: "F32" as const, shape, data: data as Float32Array<ArrayBuffer> }]),
+    );
+    const matrix = tensors["model.embed_tokens.weight"]!;
+    delete tensors["model.embed_tokens.weight"];
+    delete tensors["lm_head.weight"];
+    await writeSafetensors(path, { ...tensors, [name]: matrix });
+    return await answer(folder);
+  };
+  assertEquals(await answers("lm_head.weight"), await answers("model.embed_tokens.weight"));
+});
+
+Deno.test("a head beside a tied embedding that is no float is refused by its type", async () => {
+  await using folder = await answeringModel(" yes", { config: { tie_word_embeddings: true } });
+  await alterSafetensors(
+    join(folder.path, "model.safetensors"),
+    (header) =>
+      header.replace(
+        /("lm_head\.weight":\{"dtype":)"(F32|F16|BF16)"/,
+        (_, start, dtype) => `${start}"${dtype === "F32" ? "I32" : "I16"}"`,
+      ),
+  );
+  const message = await refusal(folder);
+  assert(
+    /^Tensor "lm_head.weight" in file "DIR\/model.safetensors" is stored as I(32|16), but only F32/.test(
+      message,
+    ),
+    message,
+  );
+});
+
 Deno.test("a tensor of an unknown type refuses only a file that needs it (fastsafetensors#79)", async () => {
   await using folder = await answeringModel(" yes");
   await withTensors(folder, { "other.scale": [2] });
