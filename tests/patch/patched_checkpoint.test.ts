@@ -131,6 +131,28 @@ for (const [what, { dir, dtype }] of Object.entries(await models())) {
   });
 }
 
+Deno.test("a patch applied to shards in a subfolder is taken back byte for byte", async () => {
+  await using folder = await temporaryFolder();
+  const { dir } = await golden("gemma2-bf16-sharded");
+  const [model, applied, reverted] = ["model", "applied", "reverted"].map((name) => join(folder.path, name));
+  await Deno.mkdir(join(model!, "shards"), { recursive: true });
+  await Deno.copyFile(join(dir, "config.json"), join(model!, "config.json"));
+  const index = JSON.parse(await Deno.readTextFile(join(dir, "model.safetensors.index.json")));
+  for (const [tensor, shard] of Object.entries<string>(index.weight_map)) {
+    await Deno.copyFile(join(dir, shard), join(model!, "shards", shard));
+    index.weight_map[tensor] = `shards/${shard}`;
+  }
+  await Deno.writeTextFile(join(model!, "model.safetensors.index.json"), JSON.stringify(index));
+  const patch = await madePatch(model!, 0.01);
+  assertEquals(await patchCheckpoint(model!, patch, applied!), []);
+  {
+    using copy = await Checkpoint.open(applied!);
+    for (const { name } of patch.tensors) assertEquals(copy.tensor(name)!.dtype, "F32");
+  }
+  await revertCheckpoint(applied!, reverted!);
+  await assertSameFolder(reverted!, model!);
+});
+
 for (const [name, storage] of [["gemma2-bf16-sharded", "checkpoint"], ["llama-tiny", "auto"]] as const) {
   gpuTest(`the fused ${name} loads and computes what the model with rounded rows does`, async ({ gpu }) => {
     await using folder = await temporaryFolder();
