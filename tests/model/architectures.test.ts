@@ -37,6 +37,10 @@ const cases: Record<string, Record<string, unknown>> = {
   },
   "Llama": { model_type: "llama" },
   "Llama with stretched positions": { model_type: "llama", rope_scaling: llama3, tie_word_embeddings: true },
+  "Llama with YaRN": {
+    model_type: "llama",
+    rope_scaling: { rope_type: "yarn", factor: 4, original_max_position_embeddings: 16, beta_fast: 2 },
+  },
   "Llama with biases": { model_type: "llama", attention_bias: true },
   "Mistral": { model_type: "mistral", sliding_window: 5 },
   "OLMo-2": { model_type: "olmo2" },
@@ -102,6 +106,9 @@ Deno.test("every architecture has a twin to compare with", () => {
 /** What an architecture is distinguished by, and the same model without it. */
 const distinctions: [string, string, Record<string, unknown>][] = [
   ["stretched positions", "Llama with stretched positions", { rope_scaling: null }],
+  ["the factor on scores", "Llama with YaRN", {
+    rope_scaling: { ...cases["Llama with YaRN"]!.rope_scaling as object, attention_factor: 1 },
+  }],
   ["a window", "Mistral", { sliding_window: null }],
   ["positions of their own for sliding layers", "Gemma-3", { rope_local_base_freq: 100 }],
 ];
