@@ -89,7 +89,7 @@ export function attention(
 ) {
   const many = variantFor(plan.gpu) === "parallel";
   const WG = many ? 64 : 8;
-  const values = shaderValues(shape, WG, 128);
+  const values = shaderValues(shape, WG, 48);
   const tokens = layout.tokens.shape[0]!;
   // Lanes share keys where most belong to one sequence; where they seldom do (decoding), each reads its own.
   const sequences = layout.sequences.shape[0]!;
