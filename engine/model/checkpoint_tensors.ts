@@ -17,6 +17,7 @@ const ignoredTensors = [
   "*.rotary_emb.inv_freq",
   "*.rotary_emb.cos_cached",
   "*.rotary_emb.sin_cached",
+  "*.position_ids",
   "*.attn.bias",
   "*.attn.masked_bias",
   "*.attention.bias",
@@ -56,7 +57,8 @@ export async function checkTensors(
   const foreign = others.filter((name) => /^(model\.|lm_head\.)/.test(name));
   // Where needed tensors are missing too, that is the better thing to say.
   const isWhole = [...expected].every((name) => source.tensor(name));
-  if (packed !== undefined && !isWhole) {
+  const isUsable = isWhole && [...expected].every((name) => isFloat(source.tensor(name)!.dtype));
+  if (packed !== undefined && !isUsable) {
     throw new InputError(
       `Tensor "${packed}" in "${
         checkpoint.tensor(packed)!.file

@@ -115,6 +115,24 @@ Deno.test("a head beside a tied embedding that is no float is refused by its typ
   );
 });
 
+Deno.test("weights in FP8 with their scales are named as quantized, though config.json does not say so", async () => {
+  await using folder = await answeringModel(" yes");
+  const name = "model.layers.0.mlp.up_proj.weight";
+  await withTensors(folder, { [`${name}_scale`]: [1] });
+  const path = join(folder.path, "model.safetensors");
+  await alterSafetensors(path, (header) => {
+    const entries = JSON.parse(header);
+    const { shape } = entries[name];
+    entries[name] = { ...entries[name], dtype: "F8_E4M3", shape: [shape[0], 4 * shape[1]] };
+    return JSON.stringify(entries);
+  });
+  assertEquals(
+    await refusal(folder),
+    `Tensor "${name}_scale" in "DIR/model.safetensors" belongs to quantized weights, and only weights in F32, ` +
+      "F16 and BF16 are computed with; use the model that was quantized, or a copy with dequantized weights.",
+  );
+});
+
 Deno.test("a tensor of an unknown type refuses only a file that needs it (fastsafetensors#79)", async () => {
   await using folder = await answeringModel(" yes");
   await withTensors(folder, { "other.scale": [2] });
