@@ -159,6 +159,7 @@ export { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "./engine/patc
 export type { FuseReport } from "./engine/patch/patched_checkpoint.ts";
 export { describeSummary } from "./engine/run/summary_text.ts";
 export type {
+  ArmOutcome,
   ArmSelection,
   BaseAndAmplified,
   ControlSummary,

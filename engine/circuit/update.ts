@@ -21,6 +21,8 @@ export type OptimizerName = "sgd" | "adamw";
 
 /** Settings of an update. */
 export interface UpdateOptions {
+  /** Divide every step by the norm of the selected rows' gradient, so that `rate` is the norm of a step; `sgd` only. Default false. */
+  readonly normalize?: boolean;
   /** What a step lowers. */
   readonly objective: Objective;
   /** How a step follows the gradient. */
@@ -63,6 +65,13 @@ export class SparseUpdate implements Disposable {
   ) {
     if (examples.length === 0) {
       throw new InputError("No localization examples to update on; use more problems.");
+    }
+    if (options.normalize && options.optimizer !== "sgd") {
+      throw new InputError(
+        "Only steps of sgd can be normalized; AdamW sets its own.",
+        "normalize",
+        "optimizer",
+      );
     }
     const { gpu } = model;
     checkPairs(model, examples);
@@ -140,7 +149,9 @@ export class SparseUpdate implements Disposable {
     if (!Number.isFinite(results.loss) || !Number.isFinite(results.squaredGradient)) {
       throw new InputError(`The update diverged at rate ${rate}; use a smaller rate.`, "rate");
     }
-    writeAdamStep(this.model.gpu, this.constants, ++this.steps, rate, this.options.weightDecay);
+    const { squaredGradient } = results;
+    const scale = this.options.normalize && squaredGradient > 0 ? 1 / Math.sqrt(squaredGradient) : 1;
+    writeAdamStep(this.model.gpu, this.constants, ++this.steps, rate * scale, this.options.weightDecay);
     this.stepping.run();
     this.model.weightsChanged();
     return results;

@@ -111,6 +111,10 @@ export interface EvaluationRecord {
   readonly per_template: Readonly<Record<string, number>>;
   readonly correct: readonly boolean[];
   readonly other_abilities: Readonly<Record<string, number>>;
+  /** Per item of each other ability. */
+  readonly correct_abilities: Readonly<Record<string, readonly boolean[]>>;
+  /** Norm of the change of all weights. */
+  readonly update_norm: number;
   /** Of a control: the step its own validation chose. */
   readonly best_step?: number | undefined;
   /** Of the fused checkpoint: its types, and what rounding to them left of the update. */
@@ -129,18 +133,32 @@ export const evaluationsSchema: z.ZodType<Record<string, EvaluationRecord>> = by
   per_template: byName(fraction),
   correct: z.array(z.boolean()),
   other_abilities: byName(fraction),
+  correct_abilities: byName(z.array(z.boolean())),
+  update_norm: z.number().nonnegative(),
   best_step: count.optional(),
   fusion: z.looseObject({ dtype: z.string(), survives: survivalSchema }).optional(),
 }));
 
 const besideSchema = byName(z.looseObject({ base: fraction, amplified: fraction }));
 
+/** What an arm's update came to, against the unchanged model. */
+export interface ArmOutcome {
+  /** Gain in accuracy on the test split. */
+  readonly gain: number;
+  /** Its 95 % bootstrap interval. */
+  readonly ci95: readonly [number, number];
+  /** Norm of the change of all weights. */
+  readonly update_norm: number;
+  /** Test problems that became wrong. */
+  readonly negative_flips: number;
+  /** Settings tried on the validation split. */
+  readonly tries: number;
+}
+
 /** A control beside the amplified model. */
-export interface ControlSummary extends ArmSelection {
+export interface ControlSummary extends ArmSelection, ArmOutcome {
   /** Accuracy after the control's own update. */
   readonly amplified: number;
-  /** The same less the unchanged model's. */
-  readonly gain: number;
   /** The step its own validation chose. */
   readonly best_step: number;
   /** Accuracy on the other abilities after it. */
@@ -189,6 +207,10 @@ export interface Summary {
   readonly localization_examples: number;
   /** The circuit in numbers. */
   readonly components: SelectedCount;
+  /** The circuit's update, with what its selection is; `p` is McNemar's exact against the unchanged model. */
+  readonly circuit: ArmSelection & ArmOutcome & { readonly p: number };
+  /** What may be claimed and what may not, in sentences made from the numbers. */
+  readonly verdict: readonly string[];
   /** How it was selected, and how it stands to the gradient. */
   readonly selection: Omit<SelectionRecord, "controls">;
   /** Accuracy before and after, the difference and its 95 % bootstrap interval. */
@@ -221,6 +243,14 @@ const armFields = {
   overlap: z.looseObject({ components: fraction, parameters: fraction }),
 };
 
+const outcomeFields = {
+  gain: z.number(),
+  ci95: z.tuple([z.number(), z.number()]),
+  update_norm: z.number(),
+  negative_flips: count,
+  tries: count,
+};
+
 const captureSchema = z.looseObject({
   draws: count,
   mean: z.number(),
@@ -244,6 +274,8 @@ export const summarySchema: z.ZodType<Summary> = z.looseObject({
   seed: count,
   localization_examples: count,
   components: componentsSchema,
+  circuit: z.looseObject({ ...armFields, ...outcomeFields, p: fraction }),
+  verdict: z.array(z.string()),
   selection: selectionSchema,
   accuracy: z.looseObject({
     base: fraction,
@@ -257,8 +289,8 @@ export const summarySchema: z.ZodType<Summary> = z.looseObject({
   fused: z.looseObject({ dtype: z.string(), survives: survivalSchema, accuracy: fraction }).optional(),
   controls: byName(z.looseObject({
     ...armFields,
+    ...outcomeFields,
     amplified: fraction,
-    gain: z.number(),
     best_step: count,
     other_abilities: byName(fraction),
     flips_against: z.looseObject({ positive: count, negative: count }),

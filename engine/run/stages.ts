@@ -3,7 +3,7 @@ import { type Amplified, amplify } from "../circuit/amplify.ts";
 import { countSelected, type Selection } from "../circuit/components.ts";
 import { Fusion } from "../patch/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
-import { applyPatch, extractPatch, readPatch, writePatch } from "../patch/patch.ts";
+import { applyPatch, extractPatch, type Patch, readPatch, writePatch } from "../patch/patch.ts";
 import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
 import { addContrast, greedyTraces, type ProblemTraces } from "../circuit/traces.ts";
 import { InputError } from "../errors.ts";
@@ -169,6 +169,13 @@ export async function updateCircuit(
   });
 }
 
+/** Norm of all that a patch changes. */
+function patchNorm({ tensors }: Patch): number {
+  let squares = 0;
+  for (const { delta } of tensors) for (const value of delta) squares += value * value;
+  return Math.sqrt(squares);
+}
+
 /** Evaluates the model as it is on the test split and the other abilities. */
 export async function evaluateModel(
   context: RunContext,
@@ -177,17 +184,21 @@ export async function evaluateModel(
 ): Promise<EvaluationRecord> {
   const { model, settings, split, progress } = context;
   const test: Task = { name: "test", problems: split.test, scoring: "number" };
+  const update_norm = patchNorm(await extractPatch(model)); // before the prefix, which it would outdate
   using sharedPrefix = promptPrefix(model, promptOptions(settings));
   const options = { ...promptOptions(settings), sharedPrefix };
   const report = (task: string) => (done: number, total: number) =>
     progress(`evaluate ${name}: ${task}`, done, total);
   const result = await evaluateTask(model, test, options, report("test"));
   const other_abilities: Record<string, number> = {};
+  const correct_abilities: Record<string, readonly boolean[]> = {};
   for (const task of abilities) {
-    other_abilities[task.name] = (await evaluateTask(model, task, options, report(task.name))).accuracy;
+    const { accuracy, correct } = await evaluateTask(model, task, options, report(task.name));
+    other_abilities[task.name] = accuracy;
+    correct_abilities[task.name] = correct;
   }
   const { accuracy, perTemplate: per_template, correct } = result;
-  return { accuracy, per_template, correct, other_abilities };
+  return { accuracy, per_template, correct, other_abilities, correct_abilities, update_norm };
 }
 
 /**

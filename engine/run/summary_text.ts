@@ -55,11 +55,12 @@ export function describeSummary(summary: Summary): string {
     lines.push(`${name.padEnd(14)} ${percent(base)} → ${percent(amplified)} (${points(amplified - base)})`);
   }
   for (const [name, control] of Object.entries(controls)) {
-    const verdict = control.amplified > accuracy.amplified ? ", better than the circuit" : "";
     lines.push(
-      `control        ${name} ${name === "random" ? "mask of equal size" : "update"}: ${
-        percent(control.amplified)
-      } (${points(control.gain)}${verdict}; p = ${control.p.toPrecision(2)} between the two)`,
+      `control        ${name} (${control.components} components, ${
+        (100 * control.parameter_share).toPrecision(3)
+      } % of the parameters): ${percent(control.amplified)} (${points(control.gain)}; p = ${
+        control.p.toPrecision(2)
+      } between the two)`,
     );
   }
   lines.push(
@@ -67,6 +68,7 @@ export function describeSummary(summary: Summary): string {
       summary.changed_parameters_percent.toFixed(2)
     } % of parameters, step ${summary.best_step}`,
   );
+  lines.push(...summary.verdict.map((sentence) => `verdict        ${sentence}`));
   return lines.join("\n");
 }
 

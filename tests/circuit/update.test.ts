@@ -316,3 +316,29 @@ gpuTest("what a constructor made is freed when it refuses half-way", async ({ gp
     }
   }
 });
+
+gpuTest("a normalized step moves the selected rows by the rate, whatever the gradient", async ({ gpu }) => {
+  using twins = await loadTwins(gpu, "gemma2-tiny");
+  const { model, examples } = twins;
+  using update = new SparseUpdate(model, goldenSelection(twins), examples, {
+    ...plain,
+    rate: 0.05,
+    normalize: true,
+  });
+  const before = flatten(update, await update.values());
+  const { squaredGradient } = await update.step();
+  const after = flatten(update, await update.values());
+  const norm = Math.sqrt(after.reduce((sum, value, i) => sum + (value - before[i]!) ** 2, 0));
+  assertAlmostEquals(norm, 0.05, 1e-5);
+  assertGreater(Math.abs(Math.sqrt(squaredGradient) - 1), 1e-3);
+  assertThrows(
+    () =>
+      new SparseUpdate(model, goldenSelection(twins), examples, {
+        ...plain,
+        optimizer: "adamw",
+        normalize: true,
+      }),
+    InputError,
+    "sgd",
+  );
+});

@@ -12,6 +12,8 @@ const arm = {
   overlap: { components: 1, parameters: 1 },
 };
 
+const outcome = { ci95: [0, 0] as const, update_norm: 1, negative_flips: 0, tries: 1 };
+
 /** What a run of one seed found; the parts that means are not taken of are left empty. */
 function summary(seed: number, base: number, amplified: number, random: number): Summary {
   return {
@@ -20,6 +22,8 @@ function summary(seed: number, base: number, amplified: number, random: number):
     seed,
     localization_examples: 5,
     components: { selected: 1, total: 4, percent: 25, by_kind: { q: 1, k: 0, v: 0, mlp: 0 } },
+    circuit: { ...arm, ...outcome, gain: amplified - base, p: 0.5 },
+    verdict: [],
     selection: { method: "dcm", circuit: arm, squared_gradient_share: 0.1 },
     accuracy: { base, amplified, gain: amplified - base, ci95: [0, 0] },
     per_template: {},
@@ -28,6 +32,7 @@ function summary(seed: number, base: number, amplified: number, random: number):
     controls: {
       random: {
         ...arm,
+        ...outcome,
         amplified: random,
         gain: random - base,
         best_step: 2,

@@ -4,7 +4,7 @@ import { maskDefaults, type MaskOptions } from "../../circuit/mask_training.ts";
 import type { PivotMethod } from "../../circuit/pivots.ts";
 import { traceDefaults, type TraceOptions } from "../../circuit/traces.ts";
 import { type Definitions, setting } from "./setting.ts";
-import { fraction, integer, nonNegative, oneOf, positive } from "./value_types.ts";
+import { fraction, integer, nonNegative, oneOf, positive, toggle } from "./value_types.ts";
 
 /** Traces of training problems, and where they part. */
 export interface TraceSettings
@@ -24,7 +24,7 @@ export type MaskSettings = Pick<
 /** The update of the selected rows. */
 export type UpdateSettings = Pick<
   AmplifyOptions,
-  "objective" | "optimizer" | "rate" | "weightDecay" | "steps" | "validateEvery" | "patience"
+  "objective" | "optimizer" | "rate" | "normalize" | "weightDecay" | "steps" | "validateEvery" | "patience"
 >;
 
 /** See TraceSettings. */
@@ -134,6 +134,13 @@ export const updateDefinitions = {
     otherwise: "by optimizer and objective",
     help: "step size",
     example: "0.01",
+  }),
+  normalize: setting({
+    name: "normalize",
+    type: toggle,
+    default: false,
+    help: "make every sgd step of norm RATE, the same for all controls",
+    example: "",
   }),
   weightDecay: setting({
     name: "weight-decay",

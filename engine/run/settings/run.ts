@@ -5,6 +5,7 @@
 import { dirname, join } from "node:path";
 import type { OptimizerName } from "../../circuit/update.ts";
 import type { Objective } from "../../ops/loss.ts";
+import { InputError } from "../../errors.ts";
 import { embeddedModel, embeddedTask } from "../embedded.ts";
 import { promptSettings } from "../prompt_settings.ts";
 import {
@@ -131,6 +132,13 @@ export async function runSettings(given: RunChoices = {}): Promise<RunSettings> 
     runDefinitions,
     given,
   );
+  if (update.normalize && update.optimizer !== "sgd") {
+    throw new InputError(
+      "Only steps of sgd can be normalized; AdamW sets its own.",
+      "normalize",
+      "optimizer",
+    );
+  }
   const source = model.source ?? embeddedModel();
   const file = data.file ?? embeddedTask();
   return {
@@ -142,7 +150,10 @@ export async function runSettings(given: RunChoices = {}): Promise<RunSettings> 
       ...selection,
       budget: selection.budget ?? (selection.method === "dcm" ? undefined : defaultBudget),
     },
-    update: { ...update, rate: update.rate ?? defaultRates[update.optimizer][update.objective] },
+    update: {
+      ...update,
+      rate: update.rate ?? (update.normalize ? 0.15 : defaultRates[update.optimizer][update.objective]),
+    },
     evaluation: { ...evaluation, abilities: evaluation.abilities ?? await abilitiesBeside(file) },
   };
 }
