@@ -2,7 +2,9 @@
 import { resolveModel } from "../engine/checkpoint/hub.ts";
 import { roundings } from "../engine/checkpoint/rounding.ts";
 import { InputError } from "../engine/errors.ts";
+import { Checkpoint } from "../engine/checkpoint/checkpoint.ts";
 import { readPatch } from "../engine/patch/patch.ts";
+import { exportPeft } from "../engine/patch/peft.ts";
 import { exportPatch, patchInfo } from "../engine/patch/patch_info.ts";
 import { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "../engine/patch/patched_checkpoint.ts";
 import { embeddedModel } from "../engine/run/embedded.ts";
@@ -22,11 +24,20 @@ export const patch = defineCommand({
   summary:
     "Looks at a patch, or puts it into a checkpoint and takes it out again. info PATCH: what it changes. fuse PATCH: writes a copy of the model with the patch in it, in the model's own types " +
     "and files, for any software. apply PATCH: the same with changed matrices as F32, which can be reverted. " +
-    "revert DIR: writes the original back from an applied copy. export PATCH: copies the patch alone to a folder.",
+    "revert DIR: writes the original back from an applied copy. export PATCH: copies the patch alone to a folder, or writes it as an adapter for PEFT (--to peft).",
   arguments: `${actions.join("|")} PATCH`,
   settings: {
     model: { source: modelDefinitions.source, revision: modelDefinitions.revision },
     start: { offline: offlineSetting, out: outSetting("folder to write to", "none") },
+    adapter: {
+      to: setting({
+        name: "to",
+        type: oneOf(["patch", "peft"], "FORM"),
+        otherwise: "patch",
+        help: "form of an exported patch: its own, or a LoRA adapter for PEFT, without loss",
+        example: "peft",
+      }),
+    },
     fusion: {
       rounding: setting({
         name: "rounding",
@@ -44,12 +55,16 @@ export const patch = defineCommand({
       }),
     },
   },
-  async run({ model, start, fusion, json, quiet }, [action, path, ...rest]) {
+  async run({ model, start, fusion, adapter, json, quiet }, [action, path, ...rest]) {
     if (!action || !path || rest.length > 0) {
       throw new InputError(`Give one of ${actions.join(", ")}, and a patch, e.g. info runs/NAME.`);
     }
     if (!actions.some((name) => name === action)) {
       throw new InputError(`"${action}" is none of ${actions.join(", ")}.`);
+    }
+    const { to } = adapter;
+    if (to !== undefined && action !== "export") {
+      throw new InputError(`Only patch export writes other forms; patch ${action} does not.`, "to");
     }
     for (const name of ["rounding", "seed"] as const) {
       if (action === "fuse" || fusion[name] === undefined) continue;
@@ -93,8 +108,13 @@ export const patch = defineCommand({
     } else if (action === "revert") {
       done("original model", {}, await revertCheckpoint(path, out));
     } else {
-      await exportPatch(path, out);
-      done("patch");
+      if (to === "peft") {
+        const folder = await modelFolder();
+        using checkpoint = await Checkpoint.open(folder);
+        const base = model.source ?? folder;
+        await exportPeft(await readPatch(path), checkpoint, out, { model: base, revision: model.revision });
+      } else await exportPatch(path, out);
+      done(to === "peft" ? "PEFT adapter" : "patch");
     }
   },
 });

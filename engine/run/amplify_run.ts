@@ -19,6 +19,7 @@ import { checkSettings } from "./settings/setting.ts";
 import type { Circuit } from "./selection_stage.ts";
 import { describeSelection } from "./selection_text.ts";
 import { evaluateAll, loadData, localize, updateCircuit } from "./stages.ts";
+import { writeCurves } from "./tensorboard.ts";
 import { noticeAdapter, type StartOptions } from "./start_options.ts";
 import { summarize } from "./summary.ts";
 import { tune } from "../ops/tuning.ts";
@@ -144,6 +145,7 @@ export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOp
   const updated = await updateCircuit(context, circuit.selection, examples);
   const records = await evaluateAll(context, circuit, examples, updated);
   const summary = summarize(context, circuit, examples, updated, records, await stageSeconds(folder));
+  await writeCurves(folder.path);
   await folder.writeJson("summary.json", summary);
   await folder.event("finished");
   return summary;

@@ -4,6 +4,7 @@ import type { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { requireWritable, writeAtomically, writeJson } from "../files.ts";
 import { FolderLock } from "../folder_lock.ts";
+import { curvesFile } from "./tensorboard.ts";
 import { parseRecord, type RunConfig, runConfigSchema } from "./records.ts";
 
 /** See file comment. Locked for other processes until it is disposed. */
@@ -158,6 +159,7 @@ const runFiles = [
   "energies.safetensors",
   "mask.safetensors",
   "mask.json",
+  curvesFile,
   "selection.json",
   "update.json",
   "patch.safetensors",

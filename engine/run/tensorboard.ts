@@ -4,6 +4,8 @@
  * Sources: tensorflow/core/lib/io/record_writer.h, tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto.
  */
 import { join } from "node:path";
+import { z } from "npm:zod@4.6.7";
+import { readJsonObject } from "../json_objects.ts";
 
 /** One value of a curve. */
 export interface Scalar {
@@ -18,6 +20,37 @@ export interface Scalar {
 /** The name TensorBoard looks for in a folder. */
 export function eventFileName(startSeconds: number): string {
   return `events.out.tfevents.${Math.floor(startSeconds)}.circuit-amp`;
+}
+
+/** The event file of a run: one name, so that a run made anew takes its place. */
+export const curvesFile = eventFileName(0);
+
+const curvesSchema = z.looseObject({
+  losses: z.array(z.number()).default([]),
+  selected: z.array(z.number()).default([]),
+  history: z.array(z.looseObject({
+    step: z.int(),
+    accuracy: z.number().optional(),
+    loss: z.number().nullish(),
+  })).default([]),
+});
+
+/** Writes the curves of a finished run, from its mask.json and update.json, for TensorBoard. */
+export async function writeCurves(folder: string): Promise<void> {
+  const read = async (name: string) => curvesSchema.parse(await readJsonObject(join(folder, name)) ?? {});
+  const [mask, update] = [await read("mask.json"), await read("update.json")];
+  const wall_time = Date.now() / 1000;
+  const curve = (
+    tag: string,
+    points: readonly (readonly [step: number, value: number | null | undefined])[],
+  ) => points.flatMap(([step, value]) => typeof value === "number" ? [{ tag, step, value, wall_time }] : []);
+  using events = await EventFile.create(folder, 0);
+  events.add([
+    ...curve("mask/loss", mask.losses.map((value, i) => [i + 1, value])),
+    ...curve("mask/selected", mask.selected.map((value, i) => [i + 1, value])),
+    ...curve("update/loss", update.history.map(({ step, loss }) => [step, loss])),
+    ...curve("update/validation_accuracy", update.history.map(({ step, accuracy }) => [step, accuracy])),
+  ]);
 }
 
 /** Appends scalars to an event file in `directory`; TensorBoard may be reading it meanwhile. */

@@ -55,6 +55,7 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "budget": ["101%", "40 or 1.6% (components), 20000p or 1%p (parameters)"],
   "from": text,
   "out": text,
+  "to": ["gguf", "one of patch, peft"],
   "templates": text,
   "instances": number("0", "an integer ≥ 1"),
   "max-drop": number("-1", "a number ≥ 0"),
