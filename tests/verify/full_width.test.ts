@@ -102,9 +102,9 @@ const sabotages: readonly Sabotage[] = [
   },
   {
     what: "a query head that reads its neighbour's keys",
-    kernel: /^attention(_parallel)?$/,
-    line: /let shared_head = (.*);/,
-    wrong: "let shared_head = ($1 + 1u) % params.key_value_heads;",
+    kernel: /^attention(_parallel|_broadcast)?$/,
+    line: /params\.key_value_heads \+ shared_head\)/,
+    wrong: "params.key_value_heads + (shared_head + 1u) % params.key_value_heads)",
     shape: "qwen3-0.6b",
     noticed: /^logits at/,
   },
@@ -126,7 +126,7 @@ const sabotages: readonly Sabotage[] = [
   },
   {
     what: "attention scores without their soft cap",
-    kernel: /^attention(_parallel)?$/,
+    kernel: /^attention(_parallel|_broadcast)?$/,
     line: /params\.soft_cap \* bounded_tanh\((\S+) \/ params\.soft_cap\)/,
     wrong: "$1",
     shape: "gemma-2-9b",

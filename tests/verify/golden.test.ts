@@ -49,7 +49,7 @@ const sabotages: readonly Sabotage[] = [
   },
   {
     what: "an attention window wider by one",
-    kernel: /^attention(_parallel)?$/,
+    kernel: /^attention(_parallel|_broadcast)?$/,
     line: /token\.y - params\.window \+ 1u/,
     wrong: "token.y - params.window",
     folder: "gemma2-tiny",
