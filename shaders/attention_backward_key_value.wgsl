@@ -74,13 +74,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       dp += dy[at + $c] * v$c;
       //: end
       //: end
-      score *= params.scale;
-      var dcap = 1.0;
-      //: if SOFT_CAP
-      let capped = bounded_tanh(score / params.soft_cap);
-      score = params.soft_cap * capped;
-      dcap = 1.0 - capped * capped;
-      //: end
+      //: include capped_score
       let stat = stats[head];
       let p = exp(score - stat.x);
       let dscore = p * (dp - stat.y) * dcap * params.scale;

@@ -57,13 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       dp += dot(dy$s_$l, v$s_$l);
       //: end
       //: end
-      score *= params.scale;
-      var dcap = 1.0;
-      //: if SOFT_CAP
-      let capped = bounded_tanh(score / params.soft_cap);
-      score = params.soft_cap * capped;
-      dcap = 1.0 - capped * capped;
-      //: end
+      //: include capped_score
       let p = select(0.0, exp(score - stat.x), mine);
       let dscore = select(0.0, p * (dp - stat.y) * dcap * params.scale, mine);
       //: for s in 0..SLICES

@@ -7,33 +7,7 @@
 // $VECTOR) are $SLICES times $LANES.
 // params.count is S.
 // iterations: queries * query_heads / key_value_heads
-struct Params {
-  count: u32,
-  queries: u32, // N
-  query_heads: u32, // H
-  key_value_heads: u32, // K
-  window: u32, // positions that a query sees, itself included; 0: all
-  scale: f32, // factor on q.k
-  soft_cap: f32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
-//: if SOFT_CAP
-//: include bounded_tanh TYPE=f32
-//: end
-@group(0) @binding(1) var<storage, read> tokens: array<vec4u>;
-@group(0) @binding(2) var<storage, read> sequences: array<vec4u>;
-//: if VECTOR
-@group(0) @binding(4) var<storage, read> q: array<vec4f>;
-@group(0) @binding(5) var<storage, read> cache: array<vec4f>;
-@group(0) @binding(7) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(8) var<storage, read_write> dprefix: array<vec4f>;
-//: else
-@group(0) @binding(4) var<storage, read> q: array<f32>;
-@group(0) @binding(5) var<storage, read> cache: array<f32>;
-@group(0) @binding(7) var<storage, read> dy: array<f32>;
-@group(0) @binding(8) var<storage, read_write> dprefix: array<f32>;
-//: end
-@group(0) @binding(6) var<storage, read> stats: array<vec2f>;
+//: include attention_prefix_params
 
 @compute @workgroup_size($WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -92,13 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       //: end
       //: end
       //: end
-      score *= params.scale;
-      var dcap = 1.0;
-      //: if SOFT_CAP
-      let capped = bounded_tanh(score / params.soft_cap);
-      score = params.soft_cap * capped;
-      dcap = 1.0 - capped * capped;
-      //: end
+      //: include capped_score
       let p = select(0.0, exp(score - stat.x), sees);
       let dscore = select(0.0, p * (dp - stat.y) * dcap * params.scale, sees);
       //: for s in 0..SLICES

@@ -2,37 +2,14 @@
 // key/value head. Weights of $WG queries at a time, one a thread; then each thread sums its channels over those queries.
 // params.count is S.
 // q, dy [N, H, C], cache [rows, 2, K, C], stats [N, H] of (lse, delta), tokens [N], sequences [S, 2], dprefix [S, 2, K, C].
-struct Params {
-  count: u32, // S
-  queries: u32, // N
-  query_heads: u32, // H
-  key_value_heads: u32, // K
-  window: u32, // positions that a query sees, itself included; 0: all
-  scale: f32, // factor on q.k
-  soft_cap: f32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
-//: if SOFT_CAP
-//: include bounded_tanh TYPE=f32
-//: end
-@group(0) @binding(1) var<storage, read> tokens: array<vec4u>;
-@group(0) @binding(2) var<storage, read> sequences: array<vec4u>;
+//: include attention_prefix_params
 //: if VECTOR
-@group(0) @binding(4) var<storage, read> q: array<vec4f>;
-@group(0) @binding(5) var<storage, read> cache: array<vec4f>;
-@group(0) @binding(7) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(8) var<storage, read_write> dprefix: array<vec4f>;
 var<workgroup> key: array<vec4f, $UNITS>;
 var<workgroup> value: array<vec4f, $UNITS>;
 //: else
-@group(0) @binding(4) var<storage, read> q: array<f32>;
-@group(0) @binding(5) var<storage, read> cache: array<f32>;
-@group(0) @binding(7) var<storage, read> dy: array<f32>;
-@group(0) @binding(8) var<storage, read_write> dprefix: array<f32>;
 var<workgroup> key: array<f32, $UNITS>;
 var<workgroup> value: array<f32, $UNITS>;
 //: end
-@group(0) @binding(6) var<storage, read> stats: array<vec2f>;
 // Of each query: where its row begins, and the weights that its q and dy get in dk and dv.
 var<workgroup> rows: array<u32, $WG>;
 var<workgroup> weights: array<vec2f, $WG>;
@@ -79,13 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
           dp += dy[head * $UNITS + c] * value[c];
           //: end
         }
-        score *= params.scale;
-        var dcap = 1.0;
-        //: if SOFT_CAP
-        let capped = bounded_tanh(score / params.soft_cap);
-        score = params.soft_cap * capped;
-        dcap = 1.0 - capped * capped;
-        //: end
+        //: include capped_score
         let stat = stats[head];
         let p = exp(score - stat.x);
         weight = vec2f(p * (dp - stat.y) * dcap * params.scale, p);

@@ -17,6 +17,8 @@ import attentionBroadcast from "../../shaders/attention_broadcast.wgsl" with { t
 import attentionDelta from "../../shaders/attention_delta.wgsl" with { type: "text" };
 import attentionParallel from "../../shaders/attention_parallel.wgsl" with { type: "text" };
 import attentionParams from "../../shaders/attention_params.wgsl" with { type: "text" };
+import attentionPrefixParams from "../../shaders/attention_prefix_params.wgsl" with { type: "text" };
+import cappedScore from "../../shaders/capped_score.wgsl" with { type: "text" };
 import bias from "../../shaders/bias.wgsl" with { type: "text" };
 import biasGradient from "../../shaders/bias_gradient.wgsl" with { type: "text" };
 import boundedTanh from "../../shaders/bounded_tanh.wgsl" with { type: "text" };
@@ -80,6 +82,8 @@ export const shaders = {
   attention_delta: attentionDelta,
   attention_parallel: attentionParallel,
   attention_params: attentionParams,
+  attention_prefix_params: attentionPrefixParams,
+  capped_score: cappedScore,
   bias,
   bias_gradient: biasGradient,
   bounded_tanh: boundedTanh,

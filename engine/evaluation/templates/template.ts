@@ -29,6 +29,7 @@ import {
   type Value,
   whole,
 } from "./expression.ts";
+import { fraction } from "../number.ts";
 import { pools } from "./pools.ts";
 
 const fileSchema = z.looseObject({
@@ -49,6 +50,8 @@ export interface Instance {
 /** A template that can be sampled. */
 export interface Template {
   readonly id: number | string;
+  /** What the expressions draw from. */
+  readonly source: Source;
   /** Variables that one line draws together, and how; in order, since later ones may use earlier ones. */
   readonly draws: readonly {
     readonly names: readonly string[];
@@ -67,55 +70,52 @@ export interface Template {
 
 /** Most draws for one instance; conditions that so few fulfil are said to be too narrow. */
 const mostDraws = 200_000;
+/** Most items of a range. */
+const longestRange = 100_000;
 
-/** A draw from a list, which sample() leaves to the random generator of the moment. */
-class Draw {
-  static random: () => number = () => 0;
-  static of(list: Value, count?: Value): Value {
-    if (!Array.isArray(list)) throw new InputError("sample() takes a list.");
-    const items = [...list as readonly Value[]];
-    if (count === undefined) return items[Math.floor(Draw.random() * items.length)]!;
-    const wanted = integerOf(count);
-    if (wanted > items.length) throw new InputError(`sample() of ${wanted} out of ${items.length}.`);
-    return Array.from(
-      { length: wanted },
-      () => items.splice(Math.floor(Draw.random() * items.length), 1)[0]!,
-    );
-  }
+/** Where draws come from: one generator at a time, that of the instance being made. */
+export interface Source {
+  random: () => number;
 }
 
+/** One item of a list, or `count` distinct ones. */
+function sample({ random }: Source, list: Value, count?: Value): Value {
+  if (!Array.isArray(list)) throw new InputError("sample() takes a list.");
+  const items = [...list as readonly Value[]];
+  if (count === undefined) return items[Math.floor(random() * items.length)]!;
+  const wanted = integerOf(count);
+  if (wanted > items.length) throw new InputError(`sample() of ${wanted} out of ${items.length}.`);
+  return Array.from({ length: wanted }, () => items.splice(Math.floor(random() * items.length), 1)[0]!);
+}
+
+/** Python's range and numpy's arange, of fractions too. */
 function range(...args: Value[]): Value[] {
   const numbers = args.map(numberOf);
-  const [start, stop, step] = [
-    numbers.length > 1 ? numbers[0]! : whole(0),
-    numbers.length > 1 ? numbers[1]! : numbers[0]!,
-    numbers[2] ?? whole(1),
-  ];
+  const [start, stop] = numbers.length > 1 ? [numbers[0]!, numbers[1]!] : [whole(0), numbers[0]!];
+  const step = numbers[2] ?? whole(1);
   const scale = start.denominator * stop.denominator * step.denominator;
-  const at = (value: typeof start) => value.numerator * (scale / value.denominator);
-  const [from, to, by] = [at(start), at(stop), at(step)];
+  const [from, to, by] = [start, stop, step].map((value) =>
+    value.numerator * (scale / value.denominator)
+  ) as [
+    bigint,
+    bigint,
+    bigint,
+  ];
   if (by <= 0n) throw new InputError("A range that does not rise.");
   const items: Value[] = [];
-  for (let value = from; value < to && items.length < 100_000; value += by) {
-    items.push(numberOf({ numerator: value, denominator: scale }));
+  for (let value = from; value < to && items.length < longestRange; value += by) {
+    items.push(fraction(value, scale)!);
   }
-  return items.map((item) => reduced(item));
-}
-
-/** A fraction in lowest terms. */
-function reduced(value: Value): Value {
-  const { numerator, denominator } = numberOf(value);
-  let [a, b] = [numerator < 0n ? -numerator : numerator, denominator];
-  while (b) [a, b] = [b, a % b];
-  return { numerator: numerator / (a || 1n), denominator: denominator / (a || 1n) };
+  return items;
 }
 
 const same = (list: Value): Value => list;
-const functions: Functions = {
-  sample: (list, count) => Draw.of(list!, count),
+/** What expressions may call; draws take their numbers from `source`. */
+const functionsOf = (source: Source): Functions => ({
+  sample: (list, count) => sample(source, list!, count),
   sample_sequential: (list, count) => {
     const items = list as readonly Value[];
-    const first = Math.floor(Draw.random() * (items.length - integerOf(count!) + 1));
+    const first = Math.floor(source.random() * (items.length - integerOf(count!) + 1));
     return items.slice(first, first + integerOf(count!));
   },
   range,
@@ -125,7 +125,7 @@ const functions: Functions = {
   "np.random.randint": (from, to, count) =>
     Array.from(
       { length: count === undefined ? 1 : integerOf(count) },
-      () => whole(integerOf(from!) + Math.floor(Draw.random() * (integerOf(to!) - integerOf(from!)))),
+      () => whole(integerOf(from!) + Math.floor(source.random() * (integerOf(to!) - integerOf(from!)))),
     ),
   list: (list) => same(list!),
   fix_floats: (list) => same(list!),
@@ -142,7 +142,7 @@ const functions: Functions = {
     const below = floorOf(scaled);
     const twice = 2n * (scaled.numerator - below * denominator);
     const up = twice > denominator || (twice === denominator && below % 2n !== 0n);
-    return reduced({ numerator: below + (up ? 1n : 0n), denominator: scale.numerator });
+    return fraction(below + (up ? 1n : 0n), scale.numerator)!;
   },
   is_int: (value) => numberOf(value!).denominator === 1n,
   divides: (value, by) => {
@@ -151,7 +151,9 @@ const functions: Functions = {
   },
   Fraction: (value, below) => {
     const [a, b] = [numberOf(value!), below === undefined ? whole(1) : numberOf(below)];
-    return reduced({ numerator: a.numerator * b.denominator, denominator: a.denominator * b.numerator });
+    const quotient = fraction(a.numerator * b.denominator, a.denominator * b.numerator);
+    if (!quotient) throw new InputError("A fraction over 0.");
+    return quotient;
   },
   format_frac: (value) => same(value!),
   abs: (value) => {
@@ -160,7 +162,7 @@ const functions: Functions = {
   },
   len: (list) => whole((list as readonly Value[]).length),
   str: (value) => shown(value!),
-};
+});
 
 /**
  * Reads a template file's object; `path` names it in messages.
@@ -179,6 +181,8 @@ export function readTemplate(object: unknown, path: string): Template {
     throw new InputError(`Template file "${path}" lacks #init: or #answer: in "question_annotated".`);
   }
   const [, text, init, conditions = "", answer] = match;
+  const source: Source = { random: () => 0 };
+  const functions = functionsOf(source);
   const read = (expression: string): Expression => {
     try {
       return parseExpression(expression, functions);
@@ -190,6 +194,7 @@ export function readTemplate(object: unknown, path: string): Template {
   const marked = /####\s*\{([^{}]*)\}\s*$/.exec(answer_annotated)?.[1];
   return {
     id,
+    source,
     draws: linesOf(init!).map((line) => {
       const found = /^(\$?)\s*([\w$]+(?:\s*,\s*[\w$]+)*)\s*=\s*([^]+)$/.exec(line);
       if (!found) throw new InputError(`Template file "${path}": "${line}" draws no variable.`);
@@ -232,7 +237,7 @@ export function sampleTemplate(
   path: string,
   notice?: (sentence: string) => void,
 ): Instance[] {
-  const random = seededRandom(`${seed}/template/${template.id}/${path}`);
+  template.source.random = seededRandom(`${seed}/template/${template.id}/${path}`);
   let disagrees = false;
   const found = new Map<string, Instance>();
   try {
@@ -240,7 +245,7 @@ export function sampleTemplate(
       if (draws > mostDraws * (found.size + 1)) {
         throw new InputError(`only ${found.size} of ${count} distinct instances were found; ask for fewer.`);
       }
-      const variables = draw(template, random);
+      const variables = draw(template);
       if (!template.conditions.every((condition) => condition(variables) === true)) continue;
       const question = write(template.question, variables);
       if (found.has(question)) continue;
@@ -261,13 +266,12 @@ export function sampleTemplate(
   return [...found.values()];
 }
 
-function draw({ draws }: Template, random: () => number): Record<string, Value> {
-  Draw.random = random;
+function draw({ draws, source }: Template): Record<string, Value> {
   const variables: Record<string, Value> = { ...pools };
   for (const { names, from, isDrawn } of draws) {
     const drawn = from(variables);
     if (names.length > 1) names.forEach((name, i) => variables[name] = (drawn as readonly Value[])[i]!);
-    else variables[names[0]!] = Array.isArray(drawn) && !isDrawn ? Draw.of(drawn) : drawn;
+    else variables[names[0]!] = Array.isArray(drawn) && !isDrawn ? sample(source, drawn) : drawn;
   }
   return variables;
 }
@@ -291,9 +295,4 @@ function solutionOf(template: Template, variables: Readonly<Record<string, Value
   const answer = shown(numberOf(template.answer(variables)));
   const worked = write(template.solution, numbersFor(variables)).replace(/\n*####[^\n]*$/, "");
   return `${worked}\n#### ${answer}`;
-}
-
-/** The answer for given variables: to check a template against published instances. */
-export function answerFor(template: Template, variables: Readonly<Record<string, Value>>): string {
-  return shown(numberOf(template.answer({ ...pools, ...variables })));
 }
