@@ -24,7 +24,7 @@ export const answerFaults = {
 } as const;
 
 /** The one number of a text, behind its last `=` if a number stands there; words and units beside it do not matter. */
-export function singleNumber(text: string): SingleNumber {
+function singleNumber(text: string): SingleNumber {
   const { plain, numbers } = findNumbers(text);
   const equals = Math.max(plain.lastIndexOf("="), plain.lastIndexOf("≈"));
   const behind = numbers.filter(({ start }) => start > equals);

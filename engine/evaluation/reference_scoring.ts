@@ -43,7 +43,7 @@ export function isCorrectNumber(completion: string, answer: string): boolean {
 }
 
 /** The last number written in plain digits; undefined if there is none. */
-export function lastPlainNumber(text: string): number | undefined {
+function lastPlainNumber(text: string): number | undefined {
   const last = [...text.matchAll(number)].at(-1);
   if (!last) return undefined;
   const size = Number(last[2]!.replaceAll(",", ""));

@@ -7,7 +7,7 @@ import { type JsonFile, refusal } from "./config_file.ts";
 import { checkQuantization, quantizationKeys } from "./config_quantization.ts";
 
 /** Keys without influence on the logits of a causal decoder at inference. */
-export const harmlessKeys: Readonly<Record<string, readonly string[]>> = {
+const harmlessKeys: Readonly<Record<string, readonly string[]>> = {
   "names and versions": [
     ..."architectures _name_or_path name_or_path _commit_hash transformers_version transformers.js_config"
       .split(" "),
@@ -86,7 +86,7 @@ const refusedGroups: readonly [keys: string, neutral: readonly unknown[], becaus
 ];
 
 /** Refused keys by name. */
-export const refusedKeys: Readonly<Record<string, RefusedKey>> = Object.fromEntries(
+const refusedKeys: Readonly<Record<string, RefusedKey>> = Object.fromEntries(
   refusedGroups.flatMap(([keys, neutral, because]) =>
     keys.split(" ").map((key) => [key, { neutral, because }])
   ),
@@ -99,21 +99,20 @@ export const keysOfSome: readonly string[] = [
 ];
 
 /** Flags of other architectures for what ours have or have not by themselves. */
-export const flagKeys: Readonly<Record<string, { readonly keys: readonly string[]; readonly what: string }>> =
-  {
-    queryKeyNorm: {
-      keys: "use_qk_norm qk_norm qk_layernorm use_qk_layernorm query_key_norm".split(" "),
-      what: "norms on q and k",
-    },
-    queryKeyValueBias: {
-      keys: "qkv_bias use_qkv_bias attention_qkv_bias add_qkv_bias".split(" "),
-      what: "biases on q, k and v",
-    },
-    outputBias: {
-      keys: "attention_out_bias attention_output_bias".split(" "),
-      what: "biases on attention's output",
-    },
-  };
+const flagKeys: Readonly<Record<string, { readonly keys: readonly string[]; readonly what: string }>> = {
+  queryKeyNorm: {
+    keys: "use_qk_norm qk_norm qk_layernorm use_qk_layernorm query_key_norm".split(" "),
+    what: "norms on q and k",
+  },
+  queryKeyValueBias: {
+    keys: "qkv_bias use_qkv_bias attention_qkv_bias add_qkv_bias".split(" "),
+    what: "biases on q, k and v",
+  },
+  outputBias: {
+    keys: "attention_out_bias attention_output_bias".split(" "),
+    what: "biases on attention's output",
+  },
+};
 
 /** Beginnings of the words by which the name of an unknown key speaks of what is computed. */
 const computing =

@@ -142,6 +142,31 @@ Deno.test("names of control tokens in questions are text unless asked for", asyn
   assertEquals(llama.encode(llama.asText("<bos> hi")), [1, 3, 4, 2]);
 });
 
+Deno.test("the name of a control token that is text has the tokens of its characters", async () => {
+  const characters = [..."<>eosbhi"];
+  const vocab = Object.fromEntries([...specials, ...characters].map((text, id) => [text, id]));
+  const post_processor = {
+    type: "TemplateProcessing",
+    single: [
+      { SpecialToken: { id: "<bos>", type_id: 0 } },
+      { Sequence: { id: "A", type_id: 0 } },
+      { SpecialToken: { id: "<eos>", type_id: 0 } },
+    ],
+    pair: [],
+    special_tokens: {},
+  };
+  const tokenizer = await tokenizerOf({
+    pre_tokenizer: null,
+    post_processor,
+    model: { type: "BPE", vocab, merges: [], unk_token: "<unk>" },
+  });
+  const spelled = [..."hi<eos>hi"].map((character) => vocab[character]!);
+  const marked = tokenizer.asText("hi<eos>hi");
+  assertEquals(tokenizer.encode(marked, { addSpecialTokens: false }), spelled);
+  assertEquals(tokenizer.encode(marked), [1, ...spelled, 2]);
+  assertEquals(tokenizer.encode("hi<eos>hi"), [1, ...spelled.slice(0, 2), 2, ...spelled.slice(-2), 2]);
+});
+
 Deno.test("a template is told the date in its own form, and its variables", async () => {
   const chat_template =
     "{{ strftime_now('%Y-%m-%d') }} {{ messages[0].content.strip('?') }}{% if enable_thinking %} think{% endif %}";
