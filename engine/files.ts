@@ -1,4 +1,5 @@
 /** Writing files and folders so that a reader never sees half of one. */
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { InputError } from "./errors.ts";
 
@@ -7,13 +8,28 @@ export async function writeAtomically(
   path: string,
   content: string | Uint8Array<ArrayBuffer>,
 ): Promise<void> {
-  {
-    using file = await Deno.open(`${path}.part`, { write: true, create: true, truncate: true });
-    const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-    await file.sync();
+  const temporary = `${path}.part`;
+  try {
+    {
+      using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
+      const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+      await file.sync();
+    }
+    await Deno.rename(temporary, path);
+  } catch (error) {
+    await Deno.remove(temporary).catch(() => {});
+    throw error;
   }
-  await Deno.rename(`${path}.part`, path);
+}
+
+/** SHA-256 of a file in hexadecimal, read in pieces. */
+export async function sha256OfFile(path: string): Promise<string> {
+  using file = await Deno.open(path);
+  const hash = createHash("sha256");
+  const piece = new Uint8Array(2 ** 20);
+  for (let read; (read = await file.read(piece)) !== null;) hash.update(piece.subarray(0, read));
+  return hash.digest("hex");
 }
 
 /** `value` as indented JSON, written atomically. */
@@ -21,11 +37,14 @@ export async function writeJson(path: string, value: unknown): Promise<void> {
   await writeAtomically(path, JSON.stringify(value, null, 2) + "\n");
 }
 
+/** What the names of files begin with that are there for a moment, to see whether a folder can be written. */
+export const writableProbe = ".writable-";
+
 /** Creates a folder and makes sure that files can be written in it; throws InputError. */
 export async function requireWritable(folder: string): Promise<void> {
   try {
     await Deno.mkdir(folder, { recursive: true });
-    await Deno.remove(await Deno.makeTempFile({ dir: folder, prefix: ".writable-" }));
+    await Deno.remove(await Deno.makeTempFile({ dir: folder, prefix: writableProbe }));
   } catch (error) {
     const why = error instanceof Error ? error.message.replace(/[.:\s]+$/, "") : String(error);
     throw new InputError(

@@ -65,7 +65,7 @@ export async function openRun(
     versions,
     adapter: gpu.adapterName,
     ...(model.commit !== undefined && { model_commit: model.commit }),
-  });
+  }, options.notice);
   if (options.from !== undefined && !await folder.has("localization.json")) {
     await reuseStages(
       folder,

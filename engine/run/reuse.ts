@@ -2,8 +2,9 @@
 import { join } from "node:path";
 import { InputError } from "../errors.ts";
 import type { Inputs } from "./inputs.ts";
+import { stateTexts } from "./manifest.ts";
 import type { RunConfig } from "./records.ts";
-import { firstDifference, readConfig, type RunFolder } from "./run_folder.ts";
+import { checkRun, firstDifference, readConfig, type RunFolder } from "./run_folder.ts";
 
 /** What stages leave, and the groups of settings that they depend on beside model, data and seed. */
 const stages = [
@@ -37,6 +38,7 @@ export async function reuseStages(
       "from",
     );
   }
+  const { manifest, spoilt } = await checkRun(from);
   const changed = otherInput(config.inputs, now.inputs);
   if (changed) {
     throw new InputError(
@@ -56,7 +58,16 @@ export async function reuseStages(
       );
     }
     if (difference) break;
-    if (!(await Promise.all(files.map((file) => exists(join(from, file))))).every(Boolean)) break;
+    if (!files.every((file) => manifest.get(file))) break;
+    for (const file of files) {
+      const state = spoilt.get(file);
+      if (state) {
+        throw new InputError(
+          `"${join(from, file)}" ${stateTexts[state]}, so nothing is taken from it; resume that run first.`,
+          "from",
+        );
+      }
+    }
     for (const file of files) await folder.take(join(from, file), file);
     taken.push(name);
   }

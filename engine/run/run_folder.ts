@@ -1,9 +1,20 @@
-/** A run folder: settings, events and results. Files appear whole or not at all; the same settings resume. */
+/**
+ * A run folder: settings, events and results. Files appear whole or not at all, and are used only as they were written; the
+ * same settings resume.
+ */
 import { join } from "node:path";
 import type { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
-import { requireWritable, writeAtomically, writeJson } from "../files.ts";
+import { requireWritable, sha256OfFile, writableProbe, writeAtomically } from "../files.ts";
 import { FolderLock } from "../folder_lock.ts";
+import {
+  type FileState,
+  listedFiles,
+  type ListedName,
+  Manifest,
+  manifestFile,
+  stateTexts,
+} from "./manifest.ts";
 import { curvesFile } from "./tensorboard.ts";
 import { parseRecord, type RunConfig, runConfigSchema } from "./records.ts";
 
@@ -15,12 +26,15 @@ export class RunFolder implements Disposable {
     readonly before: RunConfig | undefined,
     private readonly settings: Settings,
     private readonly lock: FolderLock,
+    private readonly manifest: Manifest,
+    /** Files that are not what an earlier start wrote; they go when this one begins. */
+    private readonly spoilt: ReadonlyMap<ListedName, FileState>,
   ) {}
 
   /**
    * Opens or creates `path` for a run with these settings, as config.json holds them; nothing is written yet.
    * @throws {InputError} for a folder that cannot be written or is in use, or, unless `fresh` is set, one that holds a run with
-   * other settings or a damaged one.
+   * other settings, or one whose config.json or manifest is missing or damaged.
    */
   static async open(path: string, settings: Settings, fresh = false): Promise<RunFolder> {
     await requireWritable(path);
@@ -35,7 +49,8 @@ export class RunFolder implements Disposable {
         "fresh",
       );
     }
-    const folder = new RunFolder(path, before, settings, lock);
+    const { manifest, spoilt } = before ? await checkRun(path) : unspoilt(path);
+    const folder = new RunFolder(path, before, settings, lock, manifest, spoilt);
     if (!before && !fresh) await folder.requireEmpty();
     stack.move();
     return folder;
@@ -46,26 +61,39 @@ export class RunFolder implements Disposable {
     return this.before !== undefined;
   }
 
-  /** Begins the run, or goes on with it: records with what. What a run that is started over has left is removed. */
-  async begin(environment: Omit<RunConfig, "settings">) {
+  /**
+   * Begins the run, or goes on with it: records with what. What a run that is started over has left is removed, and what is
+   * left of one that goes on where it is not what was written, which `notice` is told.
+   */
+  async begin(environment: Omit<RunConfig, "settings">, notice?: (sentence: string) => void) {
     const { settings } = this;
+    await this.sweep();
     if (!this.before) {
       await this.clear();
       await this.writeJson("config.json", { settings, ...environment });
     }
+    await this.endLine("events.jsonl");
     const { inputs: _, ...rest } = environment;
     await this.event(this.before ? "resumed" : "started", rest);
+    if (this.spoilt.size === 0) return;
+    notice?.(describeSpoilt(this.path, this.spoilt));
+    await this.event("made again", { files: Object.fromEntries(this.spoilt) });
+    // From the last one made to the first, so that none is ever left whose origin is gone.
+    for (const name of [...this.spoilt.keys()].reverse()) await removeIfThere(join(this.path, name));
+    await this.manifest.drop([...this.spoilt.keys()]);
   }
 
   [Symbol.dispose]() {
     this.lock[Symbol.dispose]();
   }
 
-  /** Reads a JSON file of the run, undefined when it is not there yet. Throws InputError for one that is damaged. */
-  async read<T>(name: string, schema: z.ZodType<T>): Promise<T | undefined> {
-    const path = join(this.path, name);
-    const value = await readJson(path);
-    return value === undefined ? undefined : parseRecord(path, schema, value);
+  /**
+   * Reads a JSON file of the run, undefined when it is not there yet.
+   * @throws {InputError} for one that is damaged.
+   */
+  async read<T>(name: ListedName, schema: z.ZodType<T>): Promise<T | undefined> {
+    const path = await this.intact(name);
+    return path === undefined ? undefined : parseRecord(path, schema, await readJson(path));
   }
 
   /** Whether a file of the run is there. */
@@ -73,19 +101,52 @@ export class RunFolder implements Disposable {
     return await Deno.stat(join(this.path, name)).then(({ isFile }) => isFile, () => false);
   }
 
+  /**
+   * The path of a file of the run, undefined when it is not there yet.
+   * @throws {InputError} when it is not what was written.
+   */
+  async intact(name: ListedName): Promise<string | undefined> {
+    const entry = this.manifest.get(name);
+    if (!entry) return undefined;
+    const path = join(this.path, name);
+    const actual = await sha256OfFile(path).catch(() => undefined);
+    if (actual === entry.sha256) return path;
+    throw new InputError(
+      `"${path}" was ${actual ? "changed" : "removed"} while the run was at work; start it again.`,
+    );
+  }
+
   /** Writes a JSON file atomically. */
-  async writeJson(name: string, value: unknown) {
-    await writeJson(join(this.path, name), value);
+  async writeJson(name: ListedName, value: unknown) {
+    await this.put(name, (path) => writeAtomically(path, JSON.stringify(value, null, 2) + "\n"));
   }
 
   /** Takes a copy of a file of another run. */
-  async take(path: string, name: string) {
-    await writeAtomically(join(this.path, name), await Deno.readFile(path));
+  async take(path: string, name: ListedName) {
+    await this.put(name, async (own) => await writeAtomically(own, await Deno.readFile(path)));
   }
 
   /** Writes one JSON object a line, atomically. */
-  async writeLines(name: string, rows: readonly unknown[]) {
-    await writeAtomically(join(this.path, name), rows.map((row) => JSON.stringify(row) + "\n").join(""));
+  async writeLines(name: ListedName, rows: readonly unknown[]) {
+    const text = rows.map((row) => JSON.stringify(row) + "\n").join("");
+    await this.put(name, (path) => writeAtomically(path, text));
+  }
+
+  /** Puts a file in its place that `write` leaves at the path it is given. */
+  async put(name: ListedName, write: (path: string) => Promise<void>) {
+    await this.putAll([name], (folder) => write(join(folder, name)));
+  }
+
+  /** Puts files in their places, in this order, that `write` leaves in the folder it is given. */
+  async putAll(names: readonly ListedName[], write: (folder: string) => Promise<void>) {
+    const folder = join(this.path, unfinished);
+    await Deno.mkdir(folder, { recursive: true });
+    await write(folder);
+    for (const name of names) {
+      await this.manifest.list(name, await sha256OfFile(join(folder, name)));
+      await Deno.rename(join(folder, name), join(this.path, name));
+    }
+    await Deno.remove(folder, { recursive: true });
   }
 
   /** Appends to events.jsonl. */
@@ -97,7 +158,7 @@ export class RunFolder implements Disposable {
   /** Files of the names that a run gives its own are somebody's, or results of who knows what settings. */
   private async requireEmpty() {
     for (const name of runFiles) {
-      if (!await this.has(name)) continue;
+      if (name === manifestFile || !await this.has(name)) continue; // a start that was killed at once leaves one
       throw new InputError(
         `"${this.path}" holds "${name}" but no config.json that says of which run; use another folder or start over.`,
         "out",
@@ -106,13 +167,73 @@ export class RunFolder implements Disposable {
     }
   }
 
+  /** From the last one made to the first, so that what a killed start leaves is a run that can go on. */
   private async clear() {
-    for (const name of runFiles) {
-      await Deno.remove(join(this.path, name)).catch((error) => {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      });
+    for (const name of runFiles.toReversed()) await removeIfThere(join(this.path, name));
+  }
+
+  /** Removes what killed processes were writing. */
+  private async sweep() {
+    await Deno.remove(join(this.path, unfinished), { recursive: true }).catch(ignoreMissing);
+    await removeIfThere(join(this.path, `${manifestFile}.part`));
+    for await (const { name, isFile } of Deno.readDir(this.path)) {
+      if (isFile && name.startsWith(writableProbe)) await removeIfThere(join(this.path, name));
     }
   }
+
+  /** Ends a line that a killed process was appending, so that the next one stands alone. */
+  private async endLine(name: string) {
+    const text = await Deno.readFile(join(this.path, name)).catch(ignoreMissing);
+    if (!text?.length || text.at(-1) === 10) return;
+    await Deno.writeTextFile(join(this.path, name), "\n", { append: true });
+  }
+}
+
+/** Where files are written before they are put in their places. */
+const unfinished = ".unfinished";
+
+/**
+ * The manifest of a run folder that holds a config.json, and the files that are not what it says.
+ * @throws {InputError} where it or config.json is not what was written: then nothing can be told of the other files.
+ */
+export async function checkRun(
+  path: string,
+): Promise<{ manifest: Manifest; spoilt: Map<ListedName, FileState> }> {
+  const manifest = await Manifest.read(path);
+  if (!manifest) {
+    throw new InputError(
+      `"${path}" holds a run without ${manifestFile}, so nothing says whether its files are whole; use another folder or start over.`,
+      "out",
+      "fresh",
+    );
+  }
+  const states = await manifest.check();
+  if (states.get("config.json") !== "intact") {
+    throw new InputError(`"${join(path, "config.json")}" is not what the run wrote; start over.`, "fresh");
+  }
+  return { manifest, spoilt: new Map([...states].filter(([, state]) => state !== "intact")) };
+}
+
+function unspoilt(path: string) {
+  return { manifest: Manifest.empty(path), spoilt: new Map<ListedName, FileState>() };
+}
+
+/** What is not as it was written, and what becomes of it, in a sentence. */
+export function describeSpoilt(path: string, spoilt: ReadonlyMap<string, FileState>): string {
+  const [outdated, bad] = [true, false].map((made) =>
+    [...spoilt].filter(([, state]) => (state === "outdated") === made)
+  );
+  const what = bad!.map(([name, state]) => `"${name}" ${stateTexts[state]}`).join(", ");
+  const after = outdated!.map(([name]) => name).join(", ");
+  return `In "${path}" ${what}: made again${after && `, with what was made from it: ${after}`}.`;
+}
+
+async function removeIfThere(path: string) {
+  await Deno.remove(path).catch(ignoreMissing);
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
 /** config.json of an earlier start, undefined where there was none. */
@@ -150,24 +271,8 @@ function isMap(value: unknown): value is Settings {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Everything a run writes; starting over removes these and nothing else. */
-const runFiles = [
-  "config.json",
-  "events.jsonl",
-  "traces.jsonl",
-  "localization.json",
-  "energies.safetensors",
-  "mask.safetensors",
-  "mask.json",
-  curvesFile,
-  "selection.json",
-  "update.json",
-  "patch.safetensors",
-  "patch.json",
-  "evaluations.json",
-  "summary.json",
-  "report.html",
-];
+/** Everything a run writes, the manifest before anything else; starting over removes these and nothing else. */
+const runFiles = [manifestFile, ...listedFiles, "events.jsonl", curvesFile, "report.html"];
 
 async function readJson(path: string): Promise<unknown> {
   let text: string;

@@ -1,5 +1,4 @@
 /** The second stage: which components are the circuit, how that stands to the gradient, and what controls share with it. */
-import { join } from "node:path";
 import { countSelected, selectComponents, type Selection } from "../circuit/components.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { type LearnedMask, learnMask, referencePatience } from "../circuit/mask_training.ts";
@@ -78,11 +77,11 @@ export function maskWarnings({ ended, steps, selected, components }: MaskRecord)
 
 /** Squared task gradient by component. */
 async function gradientEnergies(context: RunContext, examples: readonly LocalizationExample[]) {
-  const { model, settings, folder } = context;
+  const { model, settings } = context;
   const stored = await readLayers(context, "energies.safetensors", "energy");
   if (stored) return stored;
   const energies = Float32Array.from(await taskEnergies(model, examples, settings.update.objective));
-  await writeLayers(context, join(folder.path, "energies.safetensors"), "energy", energies);
+  await writeLayers(context, "energies.safetensors", "energy", energies);
   return energies;
 }
 
@@ -152,7 +151,7 @@ async function select(
   }
   // A mask that decides itself is kept as it was learned; any other selection is 1 or 0.
   const mask = learned && !budget ? learned.mask : Float32Array.from(selection, Number);
-  await writeLayers(context, join(folder.path, "mask.safetensors"), "mask", mask, {
+  await writeLayers(context, "mask.safetensors", "mask", mask, {
     component_order: "q heads, k heads, v heads, mlp neurons",
   });
   const components = countSelected(model.config, selection);
@@ -222,10 +221,13 @@ function describeCircuit(
   };
 }
 
+/** Files that hold a value per component. */
+type LayersFile = "energies.safetensors" | "mask.safetensors";
+
 /** A value per component from a file with one tensor a layer; undefined where the file is not there. */
-async function readLayers({ model, folder }: RunContext, file: string, name: string) {
-  if (!await folder.has(file)) return undefined;
-  const path = join(folder.path, file);
+async function readLayers({ model, folder }: RunContext, file: LayersFile, name: string) {
+  const path = await folder.intact(file);
+  if (path === undefined) return undefined;
   const stored = await readTensors(path);
   const perLayer = model.componentsPerLayer;
   const values = new Float32Array(model.config.layers * perLayer);
@@ -243,8 +245,8 @@ async function readLayers({ model, folder }: RunContext, file: string, name: str
 }
 
 async function writeLayers(
-  { model }: RunContext,
-  path: string,
+  { model, folder }: RunContext,
+  file: LayersFile,
   name: string,
   values: Float32Array<ArrayBuffer>,
   metadata: Record<string, string> = {},
@@ -255,5 +257,5 @@ async function writeLayers(
     shape: [perLayer],
     data: values.slice(l * perLayer, (l + 1) * perLayer),
   }]);
-  await writeSafetensors(path, Object.fromEntries(layers), metadata);
+  await folder.put(file, (path) => writeSafetensors(path, Object.fromEntries(layers), metadata));
 }

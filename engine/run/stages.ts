@@ -24,6 +24,7 @@ import {
   updateSchema,
 } from "./records.ts";
 import { type Circuit, findCircuit } from "./selection_stage.ts";
+import type { RunFolder } from "./run_folder.ts";
 import type { RunSettings } from "./settings/run.ts";
 
 /** Loads and checks all data of a run: the split of the main task, and the other abilities. */
@@ -148,25 +149,34 @@ export async function updateCircuit(
   const stored = await folder.read("update.json", updateSchema);
   if (stored) {
     model.revert();
-    if (stored.best_step > 0) await applyPatch(model, await readPatch(folder.path));
+    if (stored.best_step > 0) await applyPatch(model, await storedPatch(folder));
     return stored;
   }
   return await timed(context, "update", async () => {
     const result = await update(context, "update", selection, examples);
     if (result.values) {
-      await writePatch(folder.path, await extractPatch(model), {
+      const patch = await extractPatch(model);
+      const card = {
         model: settings.model.source,
         objective: settings.update.objective,
         optimizer: settings.update.optimizer,
         rate: settings.update.rate,
         step: result.bestStep,
         components: countSelected(model.config, selection),
-      });
+      };
+      await folder.putAll(["patch.safetensors", "patch.json"], (path) => writePatch(path, patch, card));
     }
     const record = { best_step: result.bestStep, trainable: result.trainable, history: result.history };
     await folder.writeJson("update.json", record);
     return record;
   });
+}
+
+/** The patch that the update left. */
+async function storedPatch(folder: RunFolder): Promise<Patch> {
+  const path = await folder.intact("patch.safetensors");
+  if (path === undefined) throw new InputError(`"${folder.path}" holds no patch; start over.`, "fresh");
+  return await readPatch(path);
 }
 
 /** Norm of all that a patch changes. */
@@ -207,7 +217,7 @@ export async function evaluateModel(
  */
 async function evaluateFused(context: RunContext): Promise<EvaluationRecord | undefined> {
   const { model, folder } = context;
-  const patch = await readPatch(folder.path);
+  const patch = await storedPatch(folder);
   using checkpoint = await Checkpoint.open(model.directory);
   const fusion = new Fusion(checkpoint, patch);
   if (!fusion.rounds) return;
@@ -242,7 +252,7 @@ export async function evaluateAll(
   };
   const restore = async () => {
     model.revert();
-    if (updated.best_step > 0) await applyPatch(model, await readPatch(folder.path));
+    if (updated.best_step > 0) await applyPatch(model, await storedPatch(folder));
     return undefined;
   };
   await evaluate("base", () => {

@@ -1,9 +1,11 @@
 /** Resuming: other contents are refused, another adapter is said, damaged files are one sentence, and one process has the folder. */
 import { join } from "node:path";
-import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../engine/errors.ts";
+import { sha256OfFile } from "../../engine/files.ts";
 import { openRun, runAmplify } from "../../engine/run/amplify_run.ts";
 import { changedInput, fingerprintInputs } from "../../engine/run/inputs.ts";
+import { listedFiles } from "../../engine/run/manifest.ts";
 import { readSettingsFile } from "../../engine/run/settings/file.ts";
 import { runDefinitions, type RunSettings, runSettings } from "../../engine/run/settings/run.ts";
 import { readSettings } from "../../engine/run/settings/setting.ts";
@@ -94,9 +96,14 @@ gpuTest("a run whose model was trained further in place is refused, and its file
 gpuTest("a run that goes on on another adapter says so", async ({ gpu }) => {
   const notices: string[] = [];
   const other = (text: string) => text.replace(gpu.adapterName, "Some GPU");
-  await whileFileIs(join(out(), "config.json"), other, async () => {
-    await runAmplify(gpu, settings(), { out: out(), notice: (sentence) => notices.push(sentence) });
-  });
+  await using elsewhere = await copyOf(out());
+  const config = join(elsewhere.path, "config.json");
+  await Deno.writeTextFile(config, other(await Deno.readTextFile(config)));
+  // As if the run had begun there: whatever was made from it is made from this one.
+  const manifest = join(elsewhere.path, "manifest.json");
+  const [own, its] = [await sha256OfFile(join(out(), "config.json")), await sha256OfFile(config)];
+  await Deno.writeTextFile(manifest, (await Deno.readTextFile(manifest)).replaceAll(own, its));
+  await runAmplify(gpu, settings(), { out: elsewhere.path, notice: (sentence) => notices.push(sentence) });
   assertEquals(notices.length, 1);
   assert(notices[0]!.includes(`adapter Some GPU and goes on on ${gpu.adapterName}`), notices[0]);
 });
@@ -131,38 +138,101 @@ gpuTest("a folder with files of a run but no config.json is left alone", async (
   assertEquals(await Deno.readTextFile(at("strange", "summary.json")), "mine");
 });
 
-gpuTest("a damaged file of a run is one sentence that names the file and the field", async ({ gpu }) => {
-  const cut = (text: string) => text.slice(0, text.length / 2);
-  const replace = (from: RegExp, to: string) => (text: string) => {
-    assertNotEquals(text.replace(from, to), text);
-    return text.replace(from, to);
-  };
-  const damages: [string, (text: string) => string, string][] = [
-    ["config.json", cut, "not JSON"],
-    ["config.json", () => "[]", "expected object"],
-    ["config.json", replace(/"adapter": ".*?"/, '"adapter": 5'), "adapter"],
-    ["config.json", replace(/"circuit_amp": "/, '"circuit-amp": "'), "of version"],
-    ["summary.json", cut, "not JSON"],
-    ["summary.json", replace(/"gain": .*/, '"gain": "much",'), "accuracy.gain"],
-    ["evaluations.json", replace(/"accuracy": .*/, '"accuracy": 2,'), "base.accuracy"],
-    ["update.json", replace(/"best_step": 1/, '"best_step": -1'), "best_step"],
-    ["mask.json", replace(/"stopped_early"/, '"stoppedEarly"'), "stopped_early"],
-    ["localization.json", replace(/"desired_token": \d+/, '"desired_token": "the"'), "0.desired_token"],
-    ["mask.safetensors", (text) => text.slice(0, 100), "mask.safetensors"],
-  ];
-  for (const [name, damage, what] of damages) {
-    // What comes later than the damaged file would be read first.
-    const later = name === "summary.json" || name === "config.json" ? [] : ["summary.json"];
-    const kept = await Promise.all(later.map((file) => Deno.readTextFile(join(out(), file))));
-    for (const file of later) await Deno.remove(join(out(), file));
-    const bytes = await Deno.readFile(join(out(), name));
-    await Deno.writeTextFile(join(out(), name), damage(new TextDecoder().decode(bytes)));
-    const { message } = await assertRejects(() => runAmplify(gpu, settings(), { out: out() }), InputError);
-    assert(message.includes(join(out(), name)) && message.includes(what), `${name}: ${message}`);
-    assert(/^[^\n]*\.$/.test(message), message);
-    await Deno.writeFile(join(out(), name), bytes);
-    for (const [i, file] of later.entries()) await Deno.writeTextFile(join(out(), file), kept[i]!);
+/** Flips the lowest bit of a byte in the middle. */
+function flipped(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const copy = Uint8Array.from(bytes);
+  copy[copy.length >> 1]! ^= 1;
+  return copy;
+}
+
+gpuTest(
+  "config.json and the manifest say what a run is: damaged, they are refused in one sentence",
+  async ({ gpu }) => {
+    const text = (change: (text: string) => string) => (bytes: Uint8Array) =>
+      new TextEncoder().encode(change(new TextDecoder().decode(bytes)));
+    const damages: [string, (bytes: Uint8Array) => Uint8Array<ArrayBuffer> | undefined, string][] = [
+      ["config.json", text((all) => all.slice(0, all.length / 2)), "not JSON"],
+      ["config.json", text(() => "[]"), "expected object"],
+      ["config.json", text(() => "{}"), "is damaged"],
+      ["config.json", text((all) => all.replace('"circuit_amp": "', '"circuit-amp": "')), "of version"],
+      ["config.json", text((all) => all.replace(gpu.adapterName, "Some GPU")), "is not what the run wrote"],
+      ["manifest.json", text(() => "{}"), "is damaged"],
+      ["manifest.json", text((all) => all.slice(1)), "is damaged"],
+      ["manifest.json", () => undefined, "without manifest.json"],
+    ];
+    for (const [name, damage, what] of damages) {
+      const path = join(out(), name);
+      const bytes = await Deno.readFile(path);
+      const damaged = damage(bytes);
+      await (damaged ? Deno.writeFile(path, damaged) : Deno.remove(path));
+      const { message } = await assertRejects(() => runAmplify(gpu, settings(), { out: out() }), InputError);
+      assert(message.includes(out()) && message.includes(what), `${name}: ${message}`);
+      assert(/^[^\n]*\.$/.test(message), message);
+      await Deno.writeFile(path, bytes);
+    }
+  },
+);
+
+gpuTest(
+  "a changed, emptied or missing file of a run is named, and what was made from it goes too",
+  async ({ gpu }) => {
+    const names = listedFiles.filter((name) => name !== "config.json");
+    const damages: [string, ((bytes: Uint8Array) => Uint8Array<ArrayBuffer>) | undefined][] = [
+      ...names.map((name) => [name, flipped] as [string, typeof flipped]),
+      ...names.filter((name) => name.endsWith(".json")).map((name) =>
+        [name, () => Uint8Array.of(123, 125)] as [string, typeof flipped]
+      ),
+      ...names.slice(0, -1).map((name) => [name, undefined] as [string, undefined]),
+    ];
+    for (const [name, damage] of damages) {
+      await using copy = await copyOf(out());
+      const path = join(copy.path, name);
+      await (damage ? Deno.writeFile(path, damage(await Deno.readFile(path))) : Deno.remove(path));
+      const notices: string[] = [];
+      using run = await openRun(gpu, settings(), { out: copy.path, notice: (text) => notices.push(text) });
+      assert(notices[0]?.startsWith(`In "${copy.path}" "${name}" is `), `${name}: ${notices}`);
+      for (const gone of ["summary.json", name]) assert(!await run.folder.has(gone), `${gone} after ${name}`);
+      assertEquals(await run.folder.has("traces.jsonl"), name !== "traces.jsonl");
+      const later = name === "selection.json" || name === "summary.json";
+      assertEquals(await run.folder.has("evaluations.json"), later, name);
+    }
+  },
+);
+
+gpuTest("what is made again is what it was", async ({ gpu }) => {
+  const contents = async () =>
+    await Promise.all(listedFiles.map(async (name) => {
+      const bytes = await Deno.readFile(join(out(), name));
+      return name === "summary.json" ? withoutSeconds(bytes) : bytes.toHex();
+    }));
+  const before = await contents();
+  for (const name of ["mask.safetensors", "patch.json"]) {
+    await Deno.writeFile(join(out(), name), flipped(await Deno.readFile(join(out(), name))));
+    await runAmplify(gpu, settings(), { out: out() });
+    assertEquals(await contents(), before, name);
   }
+});
+
+/** summary.json but for how long everything took. */
+function withoutSeconds(bytes: Uint8Array): string {
+  const { seconds: _, ...summary } = JSON.parse(new TextDecoder().decode(bytes));
+  return JSON.stringify(summary);
+}
+
+gpuTest("what a killed start leaves half done is swept, and a torn line of events ends", async ({ gpu }) => {
+  await using copy = await copyOf(out());
+  const inside = (...names: string[]) => join(copy.path, ...names);
+  await Deno.mkdir(inside(".unfinished"));
+  for (const name of [".unfinished/patch.json", ".writable-5a", "manifest.json.part"]) {
+    await Deno.writeTextFile(inside(name), "{");
+  }
+  await Deno.writeTextFile(inside("events.jsonl"), '{"time": "20', { append: true });
+  await runAmplify(gpu, settings(), { out: copy.path });
+  const names = (await Array.fromAsync(Deno.readDir(copy.path))).map(({ name }) => name);
+  assertEquals(names.filter((name) => name.startsWith(".") || name.endsWith(".part")), []);
+  const lines = (await Deno.readTextFile(inside("events.jsonl"))).trim().split("\n");
+  assertEquals(lines.at(-2), '{"time": "20');
+  assertEquals(JSON.parse(lines.at(-1)!).type, "resumed");
 });
 
 Deno.test("a run's own config.json starts another run like it", async () => {
@@ -173,7 +243,7 @@ Deno.test("a run's own config.json starts another run like it", async () => {
 Deno.test("keys of a run's files are in snake_case and documented, but for names that are data", async () => {
   const documented = await Deno.readTextFile(new URL("../../engine/run/README.md", import.meta.url));
   // Names of abilities, templates, files, tensors and shape classes, with the constants of shaders.
-  const named = /(\.inputs\.model|abilities|\.per_template|\.rows|\.kernels)$/;
+  const named = /(\.inputs\.model|\.files|\.made_from|abilities|\.per_template|\.rows|\.kernels)$/;
   const strange: string[] = [];
   const look = (value: unknown, place: string) => {
     if (typeof value !== "object" || value === null) return;
