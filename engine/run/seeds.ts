@@ -6,11 +6,8 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { runAmplify, type RunOptions } from "./amplify_run.ts";
 import type { RunSettings } from "./settings/run.ts";
 import { setting } from "./settings/setting.ts";
-import { listOf, seed } from "./settings/value_types.ts";
+import { listOf, rangeOf, seed } from "./settings/value_types.ts";
 import type { Summary } from "./records.ts";
-
-/** More than anyone waits for; a range beyond is a slip. */
-const mostSeeds = 1000;
 
 /** A mean over seeds; the interval is null where there is one seed only. */
 export type MeanAndInterval = ReturnType<typeof meanAndInterval>;
@@ -38,13 +35,7 @@ export const seedsSetting = setting({
     commas: true,
     is: "a range like 0-4 or a list like 1,3",
     placeholder: "RANGE",
-    expand(text) {
-      const [, first, last] = text.match(/^(\d+)-(\d+)$/)?.map(Number) ?? [];
-      if (first === undefined || last === undefined) return [text];
-      return last - first < mostSeeds
-        ? Array.from({ length: last - first + 1 }, (_, i) => first + i)
-        : [text];
-    },
+    expand: rangeOf,
   }),
   otherwise: "one run with the one seed",
   help: "repeat for several seeds, e.g. 0-4 or 1,3, and report means",

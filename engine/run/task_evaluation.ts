@@ -2,6 +2,8 @@
 import { createHash } from "node:crypto";
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { puzzles } from "../evaluation/puzzles/catalog.ts";
+import { describeSizes } from "../evaluation/puzzles/complexity.ts";
 import { readPatch } from "../patch/patch.ts";
 import { embeddedModel } from "./embedded.ts";
 import { applyPatchTo, evaluationRunDefinitions } from "./evaluation_run.ts";
@@ -27,8 +29,11 @@ export async function runTaskEvaluation(
   options: StartOptions & { readonly out?: string | undefined } = {},
 ): Promise<TaskResults> {
   const settings = checkSettings({ ...evaluationRunDefinitions, tasks: taskDefinitions }, given);
-  const { tasks: { names, data, shots, limit, scorer }, prompt, patch: { path, rounding = "none" } } =
-    settings;
+  const {
+    tasks: { names, data, shots, limit, scorer, sizes, instances },
+    prompt,
+    patch: { path, rounding = "none" },
+  } = settings;
   if (!names?.length) throw new InputError("No task is named; name one or several.", "tasks");
   if (limit !== undefined && limit > 1 && !Number.isInteger(limit)) {
     throw new InputError(`A limit of ${limit} is neither a number of rows nor a share below 1.`, "limit");
@@ -45,6 +50,12 @@ export async function runTaskEvaluation(
       throw new InputError("A task defines its own data, prompt and stop texts; leave them out.", name);
     }
   }
+  const ofPuzzles = { sizes, instances };
+  for (const [name, value] of Object.entries(ofPuzzles)) {
+    if (value !== undefined && !names.some((task) => puzzles.has(task))) {
+      throw new InputError(`No puzzle is named; name one of ${[...puzzles.keys()].join(", ")}.`, name);
+    }
+  }
   await prepareGpu(gpu, options);
   const source = settings.model.source ?? embeddedModel();
   using model = await loadModel(gpu, { ...settings.model, source }, options);
@@ -59,8 +70,9 @@ export async function runTaskEvaluation(
     patch = hash.digest("hex");
     await applyPatchTo(model, path, rounding, settings.seed);
   }
-  const { chat, maxNewTokens } = prompt;
-  return await runTasks(model, { tasks: names, data, shots, limit, scorer, chat, maxNewTokens }, {
+  const { chat, maxNewTokens, thinkingTags } = prompt;
+  const choices = { data, shots, limit, scorer, chat, maxNewTokens, thinkingTags };
+  return await runTasks(model, { ...choices, tasks: names, puzzles: { ...ofPuzzles, seed: settings.seed } }, {
     out: options.out,
     patch,
     progress: options.progress,
@@ -68,10 +80,10 @@ export async function runTaskEvaluation(
   });
 }
 
-/** The results as lines of a table: metric, filter, value and standard error of each task and group. */
-export function describeTasks({ results, "n-shot": shots }: TaskResults): string {
-  return Object.entries(results).flatMap(([name, row]) =>
-    Object.entries(row).filter(([key]) => key.includes(",") && !key.includes("_stderr,")).map(
+/** The results as lines of a table: metric, filter, value and standard error of each task and group; puzzles by size. */
+export function describeTasks({ results, complexity, "n-shot": shots }: TaskResults): string {
+  return Object.entries(results).flatMap(([name, row]) => [
+    ...Object.entries(row).filter(([key]) => key.includes(",") && !key.includes("_stderr,")).map(
       ([key, value]) => {
         const [metric, filter] = key.split(",") as [string, string];
         const error = row[`${metric}_stderr,${filter}`];
@@ -80,8 +92,9 @@ export function describeTasks({ results, "n-shot": shots }: TaskResults): string
         const examples = shots[name] === undefined ? "" : `, ${shots[name]} shots`;
         return `${name} (${how}${examples}, ${row.sample_len} rows): ${percent(value as number)}${spread} %`;
       },
-    )
-  ).join("\n");
+    ),
+    ...describeSizes(complexity?.[name] ?? []),
+  ]).join("\n");
 }
 
 function percent(fraction: number): string {

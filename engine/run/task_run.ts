@@ -17,16 +17,23 @@ import {
   sha256,
 } from "../evaluation/harness/samples.ts";
 import type { AnyTask } from "../evaluation/harness/task.ts";
+import { type PuzzleChoices, puzzleRows, puzzles } from "../evaluation/puzzles/catalog.ts";
+import { bySize, type PuzzleSample, type SizeResult } from "../evaluation/puzzles/complexity.ts";
+import type { AnyPuzzle } from "../evaluation/puzzles/puzzle.ts";
+import { roomNotices } from "../evaluation/puzzles/room.ts";
+import { puzzleTask } from "../evaluation/puzzles/task.ts";
 import { requireWritable, writeAtomically, writeJson } from "../files.ts";
 import type { ChatMessage } from "../model/chat_template.ts";
 import type { Model } from "../model/model.ts";
+import type { ThinkingOptions } from "../evaluation/thinking.ts";
 import type { Progress } from "../progress.ts";
 import { readJsonObject } from "../json_objects.ts";
 import { fingerprintModel } from "./inputs.ts";
+import type { Some } from "./settings/setting.ts";
 
 /** Which tasks are run and how. */
 export interface TaskChoices {
-  /** Names of tasks and groups (see tasksOf), and files that describe one (see readTaskFile). */
+  /** Names of tasks and groups (see tasksOf) and of puzzles, and files that describe a task (see readTaskFile). */
   readonly tasks: readonly string[];
   /** Folder with the rows of named tasks; see loadRows. */
   readonly data?: string | undefined;
@@ -42,6 +49,10 @@ export interface TaskChoices {
   readonly scorer?: string | undefined;
   /** Seed of the choice of worked examples, default the harness's 1234. */
   readonly seed?: number | undefined;
+  /** Which instances of puzzles, default 25 of each size from 1 to 8 by seed 0. */
+  readonly puzzles?: Some<PuzzleChoices> | undefined;
+  /** Tags around thinking beside the published ones, which is no part of a plan. */
+  readonly thinkingTags?: readonly string[] | undefined;
 }
 
 /** Where results go, and who is told of what. */
@@ -60,6 +71,8 @@ export interface TaskRunOptions {
 
 /** What results.json holds. */
 export interface TaskResults extends HarnessResults {
+  /** Of each puzzle, what became of its plans by size. */
+  readonly complexity?: Readonly<Record<string, readonly SizeResult[]>>;
   /** How models were run. */
   readonly config: Readonly<Record<string, unknown>>;
   /** What ran them. */
@@ -99,8 +112,8 @@ export async function runTasks(
   options: TaskRunOptions = {},
 ): Promise<TaskResults> {
   const started = Date.now();
-  const { maxNewTokens = 256, chat = false, seed = 1234 } = choices;
-  const parts = (await loadTasks(choices, options.notice)).map(({ task, ...rest }) => ({
+  const { maxNewTokens = 256, chat = false, seed = 1234, thinkingTags } = choices;
+  const parts = (await loadTasks({ ...choices, chat }, options.notice)).map(({ task, ...rest }) => ({
     task: choices.scorer === undefined ? task : judgedByFile(task),
     ...rest,
   }));
@@ -120,21 +133,30 @@ export async function runTasks(
       chat,
       max_new_tokens: maxNewTokens,
       scorer: choices.scorer === undefined ? null : await sha256OfFile(choices.scorer),
+      ...(thinkingTags && { thinking_tags: thinkingTags }),
     });
   }
   const measured: Measured[] = [];
-  for (const { task, data, shots } of parts) {
+  const complexity: Record<string, SizeResult[]> = {};
+  for (const { task, data, shots, puzzle } of parts) {
     const form = {
       shots,
       seed,
       ...(chat && { chat: (messages: readonly ChatMessage[]) => model.tokenizer.chatText(messages) }),
     };
     const prompts = promptsOf(task, data, form, rowLimit(choices.limit, data.docs.length));
-    const samples = await answerAll(model, task, prompts, { chat, maxNewTokens, scorer }, options);
+    if (puzzle) {
+      roomNotices(model, puzzle, prompts, { chat, maxNewTokens }).forEach((said) => options.notice?.(said));
+    }
+    const thinking = thinkingTags ? { thinkingTags } : {};
+    const samples = await answerAll(model, task, prompts, { chat, maxNewTokens, scorer, thinking }, options);
+    // What a judged task records stands in its samples.
+    if (puzzle) complexity[task.name] = bySize(samples as unknown as PuzzleSample[]);
     measured.push({ task, samples, rows: data.docs.length, shots });
   }
   const results: TaskResults = {
     ...summarize(measured, choices.tasks),
+    ...(Object.keys(complexity).length > 0 && { complexity }),
     config,
     model_source: "circuit-amp",
     model_name: model.directory,
@@ -148,8 +170,11 @@ export async function runTasks(
 
 /** A task whose completions a file judges. Throws InputError for one that writes none. */
 function judgedByFile(task: AnyTask): AnyTask {
-  if (task.kind === "generation") return { ...task, filters: { scorer: (completion: string) => completion } };
-  throw new InputError(`Task ${task.name} compares choices and has no completion to judge.`, "scorer");
+  if ("filters" in task) return { ...task, filters: { scorer: (completion: string) => completion } };
+  const why = task.kind === "choice"
+    ? "compares choices and has no completion to judge"
+    : "is judged by its rules";
+  throw new InputError(`Task ${task.name} ${why}.`, "scorer");
 }
 
 async function sha256OfFile(path: string): Promise<string> {
@@ -168,17 +193,22 @@ interface AnswerForm {
   readonly chat: boolean;
   readonly maxNewTokens: number;
   readonly scorer: CustomScorer | undefined;
+  readonly thinking: ThinkingOptions;
 }
+
+const defaultSizes = [1, 2, 3, 4, 5, 6, 7, 8];
 
 interface TaskPart {
   readonly task: AnyTask;
   readonly data: TaskRows;
   readonly shots: number;
+  readonly puzzle?: AnyPuzzle;
 }
 
 /** Rows of all tasks; of a group those whose data is there. */
 async function loadTasks(
-  { tasks, data, shots }: TaskChoices,
+  { tasks, data, shots, puzzles: { sizes = defaultSizes, instances = 25, seed = 0 } = {}, chat = false }:
+    TaskChoices,
   notice?: (text: string) => void,
 ): Promise<TaskPart[]> {
   const parts: TaskPart[] = [];
@@ -188,7 +218,13 @@ async function loadTasks(
     if (said !== undefined) notice?.(said);
     parts.push({ task, data: rows, shots: shotCount(task, shots) });
   }
-  const named = tasksOf(tasks.filter((name) => !isTaskFile(name)));
+  for (const puzzle of tasks.flatMap((name) => puzzles.get(name) ?? [])) {
+    const { rows, said } = puzzleRows(puzzle, { sizes, instances, seed });
+    said.forEach((sentence) => notice?.(sentence));
+    const part = puzzleTask(puzzle, rows, { chat });
+    parts.push({ ...part, shots: shotCount(part.task, shots), puzzle });
+  }
+  const named = tasksOf(tasks.filter((name) => !isTaskFile(name) && !puzzles.has(name)), [...puzzles.keys()]);
   if (data === undefined && named.length > 0) {
     throw new InputError("Tasks need the folder that holds their rows; name it.", "task-data");
   }
@@ -246,11 +282,16 @@ async function answer(
   form: AnswerForm,
 ): Promise<Sample[]> {
   if (task.kind === "generation") {
-    const written = await complete(model, prompts.map((prompt) => contextOf(prompt, 0)), task.until, form);
+    const { thinking, scorer, ...asked } = form;
+    const contexts = prompts.map((prompt) => contextOf(prompt, 0));
+    const written = await complete(model, contexts, task.until, {
+      ...asked,
+      ...("judge" in task && { thinking }),
+    });
     const samples: Sample[] = [];
     for (const [p, prompt] of prompts.entries()) {
-      const outcome = await form.scorer?.score({ completion: written[p]!, row: prompt.row });
-      samples.push(...generationSamples(task, prompt, written[p]!, form.maxNewTokens, outcome));
+      const outcome = await scorer?.score({ completion: written[p]!.text, row: prompt.row });
+      samples.push(...generationSamples(task, prompt, written[p]!, { ...form, outcome }));
     }
     return samples;
   }

@@ -87,6 +87,7 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "task-data": text,
   "scorer": text,
   "num-fewshot": number("-1", "an integer ≥ 0"),
+  "sizes": ["8-1", "a range like 1-8 or a list like 2,4"],
   "evaluate limit": number("-1", "a number > 0"),
 };
 

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../engine/errors.ts";
+import { compareOutcomes } from "../../engine/evaluation/compare/compare.ts";
+import { readOutcomes } from "../../engine/evaluation/compare/outcomes.ts";
 import { Model } from "../../engine/model/model.ts";
 import { runTaskEvaluation, type TaskEvaluationChoices } from "../../engine/run/task_evaluation.ts";
 import { runTasks } from "../../engine/run/task_run.ts";
@@ -12,6 +14,7 @@ import { gpuTest } from "../ops/gpu_fixture.ts";
 const golden = fileURLToPath(new URL("../evaluation/harness/golden", import.meta.url));
 const data = join(golden, "data");
 const source = join(golden, "model");
+const ownFile = fileURLToPath(import.meta.url);
 
 gpuTest("an interrupted run goes on at the first row that is missing or damaged", async ({ gpu }) => {
   await using folder = await temporaryFolder();
@@ -71,6 +74,48 @@ gpuTest(
   },
 );
 
+gpuTest("puzzles are asked by size without data, go on where they were, and compare", async ({ gpu }) => {
+  await using folder = await temporaryFolder();
+  using model = await Model.load(gpu, source);
+  const out = join(folder.path, "out");
+  const said: string[] = [];
+  const choices = {
+    tasks: ["hanoi", "river"],
+    shots: 0,
+    maxNewTokens: 16,
+    puzzles: { sizes: [1, 6], instances: 2 },
+  };
+  const { results, complexity, ...rest } = await runTasks(model, choices, {
+    out,
+    notice: (text) => void said.push(text),
+  });
+  assertEquals(rest["n-samples"], {
+    hanoi: { original: 4, effective: 4 },
+    river: { original: 2, effective: 2 }, // none of six pairs
+  });
+  assertEquals(said.filter((text) => text.includes("no solution")).length, 1);
+  assertEquals(
+    said.some((text) => text.startsWith("Tower of Hanoi of size 6: a shortest plan takes")),
+    true,
+  );
+  assertEquals(complexity!.hanoi!.map(({ size, minimum_moves }) => [size, minimum_moves]), [[1, 1], [6, 63]]);
+  const path = join(out, "samples_hanoi.jsonl");
+  const whole = await Deno.readTextFile(path);
+  const samples = whole.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assertEquals(samples.map(({ doc }) => [doc.size, doc.instance]), [[1, 0], [6, 0], [1, 1], [6, 1]]);
+  for (const { outcome, tokens, exact_match, target, doc } of samples) {
+    assertEquals(exact_match, outcome === "solved" ? 1 : 0);
+    assert(tokens >= 1 && tokens <= 16);
+    assertEquals(target.split("], [").length, doc.minimum_moves);
+  }
+  await Deno.writeTextFile(path, whole.split("\n").slice(0, 3).join("\n"));
+  const again = await runTasks(model, choices, { out });
+  assertEquals([again.results, again.complexity], [results, complexity]);
+  assertEquals(await Deno.readTextFile(path), whole);
+  const { tasks } = compareOutcomes(await readOutcomes(out), await readOutcomes(out));
+  assertEquals(tasks.hanoi!.complexity!.map(({ size, items }) => [size, items]), [[1, 2], [6, 2]]);
+});
+
 gpuTest("tasks that cannot be run are refused in a sentence", async ({ gpu }) => {
   const refused = async (given: Partial<TaskEvaluationChoices>, message: string, setting: string) => {
     const choices = { model: { source }, ...given, tasks: { names: ["arc_easy"], data, ...given.tasks } };
@@ -87,6 +132,10 @@ gpuTest("tasks that cannot be run are refused in a sentence", async ({ gpu }) =>
   await refused({ tasks: { data: golden } }, 'needs "arc_test.jsonl"', "task-data");
   await refused({ tasks: { names: ["arc_easy"], shots: 9 } }, "has 4 rows", "num-fewshot");
   await refused({ tasks: { limit: 1.5 } }, "neither a number of rows", "limit");
+  await refused({ tasks: { sizes: [2] } }, "No puzzle is named; name one of hanoi", "sizes");
+  await refused({ tasks: { instances: 2 } }, "No puzzle is named", "instances");
+  await refused({ tasks: { names: ["hanoi"], sizes: [11] } }, "up to 10 disks, not 11", "sizes");
+  await refused({ tasks: { names: ["hanoi"], scorer: ownFile } }, "judged by its rules", "scorer");
   await refused({ prompt: { template: "{question}" } }, "defines its own data", "prompt-template");
   await refused({ prompt: { chat: true } }, "no chat template", "chat");
   await refused(

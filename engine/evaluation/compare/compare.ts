@@ -4,6 +4,7 @@
  */
 import { InputError } from "../../errors.ts";
 import { seededRandom } from "../../random.ts";
+import { type ComparedSize, describeRegimes, regimes } from "../puzzles/regimes.ts";
 import { flips, type Interval, mcnemarExact } from "../statistics.ts";
 import type { Outcome, Outcomes } from "./outcomes.ts";
 
@@ -28,6 +29,8 @@ export interface Compared {
   readonly p: number;
   /** Whether the whole interval lies above minus the margin. */
   readonly non_inferior: boolean;
+  /** Of a puzzle, the two at each size. */
+  readonly complexity?: readonly ComparedSize[];
 }
 
 /** See file comment. */
@@ -67,7 +70,12 @@ export function compareOutcomes(
   const pairs = new Map(shared.map((task) => [task, aligned(task, a.get(task)!, b.get(task)!)]));
   const compared = (items: readonly Pair[]) => compare(items, margin, seed);
   return {
-    tasks: Object.fromEntries([...pairs].map(([task, items]) => [task, compared(items)])),
+    tasks: Object.fromEntries(
+      [...pairs].map(([task, items]) => {
+        const sized = items.flatMap(({ size, ...item }) => size === undefined ? [] : [{ ...item, size }]);
+        return [task, { ...compared(items), ...(sized.length > 0 && { complexity: regimes(sized) }) }];
+      }),
+    ),
     ...(shared.length > 1 && {
       pooled: compared(
         [...pairs].flatMap(([task, items]) =>
@@ -85,6 +93,7 @@ interface Pair {
   readonly cluster: string;
   readonly before: boolean;
   readonly after: boolean;
+  readonly size?: number;
 }
 
 function aligned(task: string, a: readonly Outcome[], b: readonly Outcome[]): Pair[] {
@@ -98,14 +107,14 @@ function aligned(task: string, a: readonly Outcome[], b: readonly Outcome[]): Pa
       `Task "${task}" has other items in the first (${a.length}) than in the second (${b.length}).`,
     );
   }
-  return a.map(({ id, hash, cluster, correct }) => {
+  return a.map(({ id, hash, cluster, correct, size }) => {
     const other = others.get(id)!;
     if (hash !== undefined && other.hash !== undefined && hash !== other.hash) {
       throw new InputError(
         `Item ${id} of task "${task}" is not the same in both, so outcomes cannot be paired.`,
       );
     }
-    return { cluster, before: correct, after: other.correct };
+    return { cluster, before: correct, after: other.correct, ...(size !== undefined && { size }) };
   });
 }
 
@@ -157,15 +166,18 @@ export function clusterBootstrap(
 export function describeComparison({ tasks, pooled, margin, unmatched }: Comparison): string {
   const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
   const points = (value: number) => `${value < 0 ? "" : "+"}${(100 * value).toFixed(1)}`;
-  const lines = Object.entries({ ...tasks, ...(pooled && { "all together": pooled }) }).map(([name, one]) =>
+  const lines = Object.entries({ ...tasks, ...(pooled && { "all together": pooled }) }).flatMap((
+    [name, one],
+  ) => [
     `${name.padEnd(28)} ${percent(one.a)} → ${percent(one.b)} (${
       points(one.difference)
     } points, 95 % interval ${points(one.ci95[0])} to ${points(one.ci95[1])} over ${one.clusters} ${
       one.clusters < one.items ? "clusters" : "items"
     }); ${one.positive_flips} won, ${one.negative_flips} lost (${percent(one.negative_flip_rate)}), p = ${
       one.p.toPrecision(2)
-    }; ${one.non_inferior ? "not worse" : "not shown to be no worse"} by ${(100 * margin).toFixed(1)} points`
-  );
+    }; ${one.non_inferior ? "not worse" : "not shown to be no worse"} by ${(100 * margin).toFixed(1)} points`,
+    ...(one.complexity ? describeRegimes(one.complexity) : []),
+  ]);
   if (unmatched.length > 0) lines.push(`only in one of the two: ${unmatched.join(", ")}`);
   return lines.join("\n");
 }

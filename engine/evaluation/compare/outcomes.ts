@@ -17,6 +17,8 @@ export interface Outcome {
   /** Items that are not independent share one, such as instances of a template. */
   readonly cluster: string;
   readonly correct: boolean;
+  /** Of an instance of a puzzle. */
+  readonly size?: number;
 }
 
 /** Outcomes by task. */
@@ -25,7 +27,11 @@ export type Outcomes = ReadonlyMap<string, readonly Outcome[]>;
 const sampleSchema = z.looseObject({
   doc_id: z.union([z.int(), z.string()]),
   doc_hash: z.string().optional(),
-  doc: z.looseObject({ original_id: z.union([z.string(), z.number()]).optional() }).optional(),
+  doc: z.looseObject({
+    original_id: z.union([z.string(), z.number()]).optional(),
+    puzzle: z.unknown().optional(),
+    size: z.unknown().optional(),
+  }).optional(),
   filter: z.string().optional(),
   metrics: z.union([z.array(z.string()), z.record(z.string(), z.unknown())]).optional(),
 });
@@ -125,6 +131,7 @@ async function readSamples(file: string): Promise<Outcome[]> {
     ...(row.doc_hash !== undefined && { hash: row.doc_hash }),
     cluster: row.doc?.original_id !== undefined ? `template ${row.doc.original_id}` : `item ${row.doc_id}`,
     correct: valueOf(row, metric) === 1,
+    ...(typeof row.doc?.puzzle === "string" && typeof row.doc.size === "number" && { size: row.doc.size }),
   }));
 }
 

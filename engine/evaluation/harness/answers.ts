@@ -5,15 +5,19 @@ import type { Model } from "../../model/model.ts";
 import { score } from "../../model/score.ts";
 import { cutAtStop } from "../scoring.ts";
 import { stopTokens } from "../prompt.ts";
-import { endAtStop } from "../tasks.ts";
+import { completionText, endAtStop } from "../tasks.ts";
+import type { ThinkingOptions } from "../thinking.ts";
 import type { ContinuationResult } from "./measures.ts";
 import { stripEnd } from "./python_text.ts";
+import type { Written } from "./task.ts";
 
 /** How texts become tokens and how much is written. */
 export interface AnswerOptions {
   /** The text has all special tokens in it already, as chat templates write them. */
   readonly chat: boolean;
   readonly maxNewTokens: number;
+  /** Keeps tags of thinking in texts although they are special tokens, which the harness drops. */
+  readonly thinking?: ThinkingOptions;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -60,8 +64,8 @@ export async function complete(
   model: Model,
   contexts: readonly string[],
   until: readonly string[],
-  { chat, maxNewTokens, onProgress }: AnswerOptions,
-): Promise<string[]> {
+  { chat, maxNewTokens, thinking, onProgress }: AnswerOptions,
+): Promise<Written[]> {
   const room = model.contextLength - maxNewTokens;
   if (room < 1) {
     throw new InputError(
@@ -72,11 +76,19 @@ export async function complete(
   const requests = contexts.map((text) => ({
     ids: model.tokenizer.encode(text, { addSpecialTokens: !chat }).slice(-room),
   }));
+  const ends = stopTokens(model, { chat });
   const written = await generate(model, requests, {
     maxNewTokens,
-    stopTokens: stopTokens(model, { chat }),
+    stopTokens: ends,
     ...(until.length > 0 && { stopAt: endAtStop(model, until) }),
     ...(onProgress && { onProgress }),
   });
-  return written.map((ids) => cutAtStop(model.tokenizer.decode(ids, { skipSpecialTokens: true }), until));
+  return written.map((ids) => {
+    const whole = thinking
+      ? completionText(model, ids, thinking)
+      : model.tokenizer.decode(ids, { skipSpecialTokens: true });
+    const text = cutAtStop(whole, until);
+    const atLimit = ids.length === maxNewTokens && !ends.includes(ids.at(-1)!) && text === whole;
+    return { text, tokens: ids.length, atLimit };
+  });
 }

@@ -32,8 +32,8 @@ export const groups: ReadonlyMap<string, readonly string[]> = new Map([
   ...Object.entries(mmluGroups),
 ]);
 
-/** The tasks that names of tasks and groups stand for, each once. Throws InputError for an unknown name. */
-export function tasksOf(names: readonly string[]): AnyTask[] {
+/** The tasks that names of tasks and groups stand for, each once. Throws InputError, which lists `others` too, for an unknown name. */
+export function tasksOf(names: readonly string[], others: readonly string[] = []): AnyTask[] {
   const found = new Map<string, AnyTask>();
   for (const name of names) {
     const parts = groups.get(name);
@@ -43,7 +43,9 @@ export function tasksOf(names: readonly string[]): AnyTask[] {
     else {
       const known = [...catalog.keys()].filter((one) => !one.startsWith("mmlu_"));
       throw new InputError(
-        `Task "${name}" is not known; choose of ${known.join(", ")}, mmlu, its groups and mmlu_SUBJECT.`,
+        `Task "${name}" is not known; choose of ${
+          [...known, ...others].join(", ")
+        }, mmlu, its groups and mmlu_SUBJECT.`,
         "tasks",
       );
     }

@@ -3,10 +3,11 @@
  * samples_TASK.jsonl.
  */
 import { createHash } from "node:crypto";
+import { endsThinking, type ThinkingOptions } from "../thinking.ts";
 import { pythonList } from "./python_text.ts";
 import { choiceMetrics, type ContinuationResult, metricNames } from "./measures.ts";
 import type { Prompted } from "./prompts.ts";
-import type { AnyTask } from "./task.ts";
+import type { AnyTask, Written } from "./task.ts";
 
 /** A row of samples_TASK.jsonl; each metric stands beside these under its name. */
 export interface Sample {
@@ -24,9 +25,9 @@ export interface Sample {
   readonly [metric: string]: unknown;
 }
 
-/** Names of a task's filters; "none" where log-probabilities are compared. */
+/** Names of a task's filters; "none" where log-probabilities are compared or the task judges a completion itself. */
 export function filterNames(task: AnyTask): string[] {
-  return task.kind === "generation" ? Object.keys(task.filters) : ["none"];
+  return "filters" in task ? Object.keys(task.filters) : ["none"];
 }
 
 /** A row's sample for a choice task. */
@@ -50,16 +51,33 @@ export function choiceSample(
 export function generationSamples(
   task: AnyTask & { kind: "generation" },
   prompt: Prompted,
-  completion: string,
-  maxNewTokens: number,
-  outcome?: number,
+  written: Written,
+  { maxNewTokens, thinking, outcome }: {
+    readonly maxNewTokens: number;
+    readonly thinking: ThinkingOptions;
+    readonly outcome?: number | undefined;
+  },
 ): Sample[] {
   const settings = { until: task.until, do_sample: false, temperature: 0, max_gen_toks: maxNewTokens };
+  const asked = {
+    ...common(task, prompt, [[contextOf(prompt, 0), settings]]),
+    resps: [[written.text]],
+  };
+  if ("judge" in task) {
+    const beginsThinking = endsThinking(contextOf(prompt, 0), thinking);
+    const { answer, correct, record } = task.judge(written, prompt.doc, { ...thinking, beginsThinking });
+    return [{
+      ...asked,
+      filtered_resps: [answer],
+      filter: "none",
+      ...measured(task, prompt, { exact_match: correct ? 1 : 0 }),
+      ...record,
+    }];
+  }
   return Object.entries(task.filters).map(([filter, read]) => {
-    const answer = read(completion);
+    const answer = read(written.text);
     return {
-      ...common(task, prompt, [[contextOf(prompt, 0), settings]]),
-      resps: [[completion]],
+      ...asked,
       filtered_resps: [answer],
       filter,
       ...measured(task, prompt, { exact_match: outcome ?? (task.matches(answer, prompt.doc) ? 1 : 0) }),

@@ -3,6 +3,7 @@
  * EleutherAI's lm-evaluation-harness 0.4.13 (https://github.com/EleutherAI/lm-evaluation-harness), so that scores compare.
  */
 import type { z } from "npm:zod@4.6.7";
+import type { ThinkingOptions } from "../thinking.ts";
 import type { Filter } from "./filters.ts";
 
 /** Parts of a data set. */
@@ -73,8 +74,35 @@ export interface GenerationTask<Doc> extends TaskForm<Doc> {
   readonly matches: (answer: string, doc: Doc) => boolean;
 }
 
+/** What a model wrote. */
+export interface Written {
+  /** Up to the first text that ends it. */
+  readonly text: string;
+  /** How many tokens. */
+  readonly tokens: number;
+  /** The limit of tokens ended it, nothing else. */
+  readonly atLimit: boolean;
+}
+
+/** What a completion came to. */
+export interface Judged {
+  /** The answer that was read. */
+  readonly answer: string;
+  readonly correct: boolean;
+  /** What samples keep besides, by name. */
+  readonly record: object;
+}
+
+/** The model writes something that is judged as a whole, by more than a comparison. */
+export interface JudgedTask<Doc> extends TaskForm<Doc> {
+  readonly kind: "generation";
+  /** As of GenerationTask. */
+  readonly until: readonly string[];
+  readonly judge: (written: Written, doc: Doc, options: ThinkingOptions) => Judged;
+}
+
 /** See file comment. */
-export type HarnessTask<Doc> = ChoiceTask<Doc> | GenerationTask<Doc>;
+export type HarnessTask<Doc> = ChoiceTask<Doc> | GenerationTask<Doc> | JudgedTask<Doc>;
 
 // deno-lint-ignore no-explicit-any -- tasks of rows of every form stand in one list; `rows` checks each before use
 export type AnyTask = HarnessTask<any>;

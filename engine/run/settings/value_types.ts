@@ -147,6 +147,16 @@ export interface ListText {
   readonly is?: string;
 }
 
+/** More than anyone waits for; a range beyond is a slip. */
+const longestRange = 1000;
+
+/** The numbers of a range such as 0-4, for ListText.expand; other text, and a range that is a slip, stays as it is. */
+export function rangeOf(text: string): readonly unknown[] {
+  const [, first, last] = text.match(/^(\d+)-(\d+)$/)?.map(Number) ?? [];
+  if (first === undefined || last === undefined || last - first >= longestRange) return [text];
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+}
+
 /** Several values: an option given repeatedly, or a list. Where one is given twice it counts once. */
 export function listOf<T>(item: ValueType<T>, how: ListText = {}): ValueType<readonly T[]> {
   const parts = (raw: unknown): readonly unknown[] => {
