@@ -14,6 +14,16 @@ export interface AmplifyOptions extends UpdateOptions {
   readonly patience?: number;
   /** Never choose step 0, as the reference does (quirk 3). */
   readonly mustChange?: boolean;
+  /** Examples that change on the way. */
+  readonly rounds?: UpdateRounds;
+}
+
+/** Rounds of fresh examples: the first round has the examples given, every later one what the model as it is then yields. */
+export interface UpdateRounds {
+  /** Steps on the examples of one round. */
+  readonly stepsPerRound: number;
+  /** Examples of a round, from 2 on; with none the round goes on with those of the round before. */
+  examples(round: number): Promise<readonly TokenPair[]>;
 }
 
 /** What was validated when. */
@@ -79,7 +89,12 @@ export async function amplify(
     await model.gpu.fence(); // what the validation held is free for the update
     using update = new SparseUpdate(model, selection, examples, options);
     trainable = update.size;
+    const { rounds } = options;
     for (let step = 1; step <= options.steps; step++) {
+      if (rounds && step > 1 && (step - 1) % rounds.stepsPerRound === 0) {
+        const fresh = await rounds.examples((step - 1) / rounds.stepsPerRound + 1);
+        if (fresh.length > 0) update.use(fresh);
+      }
       const { loss } = await update.step();
       if (step === 1) history.push({ step: 0, accuracy: start, loss });
       onProgress?.(step, options.steps, loss);

@@ -47,9 +47,9 @@ export class SparseUpdate implements Disposable {
   private readonly gradients = new Map<Weight, readonly RowChunk[]>();
   private readonly moments: Tensor[] = [];
   private readonly constants: Tensor;
-  private readonly passes: PairPasses;
+  private passes!: PairPasses;
   private readonly clearing: Plan;
-  private readonly norming: Plan;
+  private norming!: Plan;
   private readonly stepping: Plan;
   private steps = 0;
 
@@ -83,7 +83,6 @@ export class SparseUpdate implements Disposable {
     using overlaid = new DisposableStack(); // goes first where this throws, so that no freed row stays overlaid
     overlaid.defer(() => model.revert());
     this.clearing = new Plan(gpu, "clear gradients");
-    this.norming = new Plan(gpu, "norm of the gradient");
     this.stepping = new Plan(gpu, "optimizer step");
     this.constants = gpu.tensor([4], "optimizer step constants");
     using zeroing = new Plan(gpu, "zero moments");
@@ -108,6 +107,14 @@ export class SparseUpdate implements Disposable {
       );
     }
     zeroing.run();
+    this.record(examples);
+    overlaid.move();
+    attempt.succeeded();
+  }
+
+  /** Records the passes over examples. */
+  private record(examples: readonly TokenPair[]) {
+    const { model, options } = this;
     const layer = Math.min(...this.rows.map(({ layer }) => layer));
     const attention = this.rows.some((rows) => rows.layer === layer && rows.matrix === "qkv");
     this.passes = new PairPasses(model, examples, options.objective, { weights: this.gradients }, {
@@ -117,9 +124,20 @@ export class SparseUpdate implements Disposable {
     });
     const tensors = [...this.gradients.values()].flat().map(({ tensor }) => tensor);
     const { totals, at } = this.passes.squaredGradientAt;
+    this.norming = new Plan(model.gpu, "norm of the gradient");
     squaredNorm(this.norming, tensors, totals, at);
-    overlaid.move();
-    attempt.succeeded();
+  }
+
+  /**
+   * Goes on with other examples; rows, moments and the number of steps stay.
+   * @throws {InputError} for no example, and tokens that the model does not have.
+   */
+  use(examples: readonly TokenPair[]) {
+    if (examples.length === 0) throw new InputError("No examples to go on with.");
+    checkPairs(this.model, examples);
+    this.passes[Symbol.dispose]();
+    this.norming[Symbol.dispose]();
+    this.record(examples);
   }
 
   /** The plans of a step and how often it runs each: for measurement. */

@@ -9,6 +9,9 @@ export const embeddedModel = (): string => fixture("gemma2-mini", "model");
 /** The data file of the task that the embedded model half-knows. Throws InputError where the package came without it. */
 export const embeddedTask = (): string => fixture("tasks/math.jsonl", "data");
 
+/** The template files that the embedded task's problems are instances of. Throws InputError where the package came without them. */
+export const embeddedTemplates = (): string => fixture("tasks/math-templates", "round-templates");
+
 /** A path in fixtures; relative where that is shorter, so that results name no machine. */
 function fixture(name: string, setting: string): string {
   const url = new URL(`../../fixtures/${name}`, import.meta.url);

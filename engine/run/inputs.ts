@@ -1,4 +1,5 @@
 /** Fingerprints of what a run reads, so that a resumed run notices when it is not the same any more. All SHA-256 in hexadecimal. */
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { readWeightMap } from "../checkpoint/checkpoint.ts";
 import { sha256OfFile } from "../files.ts";
@@ -10,6 +11,8 @@ export interface Inputs {
   readonly data: string;
   /** Of the file of each ability, by its name. */
   readonly abilities: Readonly<Record<string, string>>;
+  /** Of the template files that rounds sample, where there are such. */
+  readonly templates?: string | undefined;
   /** Of the files of the model's folder that decide what it computes, by their name. */
   readonly model: Readonly<Record<string, string>>;
 }
@@ -17,13 +20,24 @@ export interface Inputs {
 /** Fingerprints of the inputs of a run whose model lies in `folder`. */
 export async function fingerprintInputs(settings: RunSettings, folder: string): Promise<Inputs> {
   const abilities = Object.entries(settings.evaluation.abilities);
+  const { templates } = settings.rounds;
   return {
     data: await sha256OfFile(settings.data.file),
     abilities: Object.fromEntries(
       await Promise.all(abilities.map(async ([name, file]) => [name, await sha256OfFile(file)] as const)),
     ),
+    ...(templates !== undefined && { templates: await fingerprintTemplates(templates) }),
     model: await fingerprintModel(folder),
   };
+}
+
+async function fingerprintTemplates(folder: string): Promise<string> {
+  const hash = createHash("sha256");
+  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  for (const name of names.filter((name) => name.endsWith(".json")).sort()) {
+    hash.update(`${name}\n${await sha256OfFile(join(folder, name))}\n`);
+  }
+  return hash.digest("hex");
 }
 
 /** Files of a model that a run reads, besides shards of weights; prompt.json is resolved into the settings. */
@@ -53,6 +67,7 @@ export function changedInput(before: Inputs, now: Inputs, settings: RunSettings)
   for (const [name, file] of Object.entries(settings.evaluation.abilities)) {
     if (before.abilities[name] !== now.abilities[name]) return `data file "${file}" of ${name} has`;
   }
+  if (before.templates !== now.templates) return `template files in "${settings.rounds.templates}" have`;
   for (const name of new Set([...Object.keys(before.model), ...Object.keys(now.model)])) {
     if (before.model[name] !== now.model[name]) return `"${name}" of model ${settings.model.source} has`;
   }

@@ -306,6 +306,7 @@ const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const inputsSchema: z.ZodType<Inputs> = z.looseObject({
   data: hash,
   abilities: byName(hash),
+  templates: hash.optional(),
   model: byName(hash),
 });
 

@@ -14,6 +14,7 @@ import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { controlSelection, controlsOf } from "./controls.ts";
+import { roundExamples, roundProblems } from "./rounds.ts";
 import { type RunContext, timed } from "./run_context.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import {
@@ -49,7 +50,10 @@ export async function loadData(
     abilities.push({ name, problems: await loadProblems(file), scoring: "exact" });
   }
   const { limit } = settings.traces;
-  return { split: { ...split, train: limit ? split.train.slice(0, limit) : split.train }, abilities };
+  const used = { ...split, train: limit ? split.train.slice(0, limit) : split.train };
+  // Templates that cannot be sampled are found before anything is computed.
+  if (settings.rounds.count > 1) await roundProblems({ settings, split: used }, 2);
+  return { split: used, abilities };
 }
 
 /** Stages 1 and 2 on the unchanged model: what prompts begin with is computed once for both. */
@@ -117,12 +121,19 @@ async function update(
   baseAccuracy?: number,
 ): Promise<Amplified> {
   const { model, settings, split, progress } = context;
+  const { count, stepsPerRound } = settings.rounds;
   const validation: Task = { name: "validation", problems: split.validation, scoring: "number" };
   return await amplify(
     model,
     selection,
     examples,
-    { ...settings.update, mustChange: settings.referenceCompat },
+    {
+      ...settings.update,
+      mustChange: settings.referenceCompat,
+      ...(count > 1 && {
+        rounds: { stepsPerRound, examples: (round: number) => roundExamples(context, name, round) },
+      }),
+    },
     async (step) => {
       if (step === 0 && baseAccuracy !== undefined) return baseAccuracy;
       const { steps } = settings.update;

@@ -1,6 +1,7 @@
 /** The update loop: which step is kept, and what the model is afterwards. Validation is a list of scores by step. */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { amplify, type AmplifyOptions } from "../../engine/circuit/amplify.ts";
+import { SparseUpdate } from "../../engine/circuit/update.ts";
 import { InputError } from "../../engine/errors.ts";
 import type { Gpu } from "../../engine/gpu/gpu.ts";
 import { allParameters } from "../../engine/model/weights.ts";
@@ -110,4 +111,34 @@ gpuTest("an update that diverges is refused and leaves the model as it was", asy
     "smaller rate",
   );
   assertEquals((await model.run(examples[0]!.prefix_ids)).logits, logits);
+});
+
+gpuTest("rounds bring other examples, made by the model as it is", async ({ gpu }) => {
+  using twins = await loadTwins(gpu, "gemma2-tiny");
+  const { model, examples } = twins;
+  const asked: { round: number; logits: Float32Array }[] = [];
+  const options = { ...plain, steps: 6, validateEvery: 6, mustChange: true } as const;
+  const { history } = await amplify(model, goldenSelection(twins), examples.slice(0, 1), {
+    ...options,
+    rounds: {
+      stepsPerRound: 2,
+      async examples(round) {
+        asked.push({ round, logits: (await model.run(examples[0]!.prefix_ids)).logits });
+        return round === 3 ? [] : examples.slice(1, 2); // the third round goes on with the second's
+      },
+    },
+  }, () => Promise.resolve(0));
+  const moved = (await model.run(examples[0]!.prefix_ids)).logits;
+  assertEquals(asked.map(({ round }) => round), [2, 3]);
+  assertNotEquals(asked[0]!.logits, asked[1]!.logits);
+  assertEquals(history.map(({ step }) => step), [0, 6]);
+
+  // Two steps on the first example, then four on the second, by hand.
+  model.revert();
+  using update = new SparseUpdate(model, goldenSelection(twins), examples.slice(0, 1), options);
+  for (let step = 0; step < 6; step++) {
+    if (step === 2) update.use(examples.slice(1, 2));
+    await update.step();
+  }
+  assertEquals((await model.run(examples[0]!.prefix_ids)).logits, moved);
 });

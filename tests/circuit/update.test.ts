@@ -7,6 +7,7 @@ import {
   assertGreaterOrEqual,
   assertLess,
   assertLessOrEqual,
+  assertNotEquals,
   assertRejects,
   assertThrows,
 } from "@std/assert";
@@ -341,4 +342,29 @@ gpuTest("a normalized step moves the selected rows by the rate, whatever the gra
     InputError,
     "sgd",
   );
+});
+
+gpuTest("other examples keep rows, moments and the count of steps", async ({ gpu }) => {
+  using twins = await loadTwins(gpu, "gemma2-tiny");
+  const { model, examples } = twins;
+  const options = { ...plain, optimizer: "adamw", rate: 1e-2 } as const;
+  const straight = new SparseUpdate(model, goldenSelection(twins), examples, options);
+  for (let step = 0; step < 4; step++) await straight.step();
+  const expected = flatten(straight, await straight.values());
+  straight[Symbol.dispose]();
+  model.revert();
+
+  using update = new SparseUpdate(model, goldenSelection(twins), examples.slice(0, 1), options);
+  update.use(examples);
+  for (let step = 0; step < 4; step++) {
+    if (step === 2) update.use(examples.map((example) => ({ ...example })));
+    await update.step();
+  }
+  assertEquals(flatten(update, await update.values()), expected);
+
+  // The gradient is that of the new examples at the rows as they are.
+  update.use(examples.slice(0, 1));
+  const { loss } = await update.gradient();
+  assertNotEquals(loss, (update.use(examples), await update.gradient()).loss);
+  await assertRejects(() => Promise.resolve().then(() => update.use([])), InputError, "No examples");
 });

@@ -9,7 +9,7 @@ export interface FolderOptions {
   /** Distinct instances of each template. */
   readonly instances: number;
   /** Of all draws. */
-  readonly seed: number;
+  readonly seed: number | string;
   /** Told of templates that could not be sampled or contradict themselves, a sentence each. */
   readonly notice?: (sentence: string) => void;
 }

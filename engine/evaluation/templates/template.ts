@@ -233,7 +233,7 @@ function pieces(text: string, read: (inside: string) => Expression): (string | E
 export function sampleTemplate(
   template: Template,
   count: number,
-  seed: number,
+  seed: number | string,
   path: string,
   notice?: (sentence: string) => void,
 ): Instance[] {

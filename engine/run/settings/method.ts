@@ -149,7 +149,13 @@ export const updateDefinitions = {
     help: "AdamW's decay of the selected rows",
     example: "0.1",
   }),
-  steps: setting({ name: "steps", type: integer(1), default: 8, help: "update steps", example: "20" }),
+  steps: setting({
+    name: "steps",
+    type: integer(1),
+    otherwise: "8, or rounds times steps per round",
+    help: "update steps",
+    example: "20",
+  }),
   validateEvery: setting({
     name: "validate-every",
     type: integer(1),
@@ -160,7 +166,7 @@ export const updateDefinitions = {
   patience: setting({
     name: "patience",
     type: integer(0),
-    default: 2,
+    otherwise: "2, or 0 where there are rounds",
     help: "end after N validations without a new best, 0 never",
     example: "3",
   }),

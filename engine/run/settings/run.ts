@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import type { OptimizerName } from "../../circuit/update.ts";
 import type { Objective } from "../../ops/loss.ts";
 import { InputError } from "../../errors.ts";
-import { embeddedModel, embeddedTask } from "../embedded.ts";
+import { embeddedModel, embeddedTask, embeddedTemplates } from "../embedded.ts";
 import { promptSettings } from "../prompt_settings.ts";
 import {
   dataDefinitions,
@@ -25,6 +25,7 @@ import {
 import { modelDefinitions, type ModelSettings } from "./model.ts";
 import { type PromptChoices, promptDefinitions, type PromptSettings } from "./prompt.ts";
 import { defaultBudget, selectionDefinitions, type SelectionSettings } from "./selection.ts";
+import { roundDefinitions, type RoundSettings } from "./rounds.ts";
 import { checkSettings, setting, type Some, toFileValues } from "./setting.ts";
 import { seed, toggle } from "./value_types.ts";
 
@@ -56,6 +57,7 @@ export const runDefinitions = {
   selection: selectionDefinitions,
   mask: maskDefinitions,
   update: updateDefinitions,
+  rounds: roundDefinitions,
   evaluation: evaluationDefinitions,
   referenceCompat: referenceSetting,
 };
@@ -78,6 +80,8 @@ export interface RunSettings {
   readonly mask: MaskSettings;
   /** The update of the selected rows. */
   readonly update: UpdateSettings;
+  /** Fresh traces on the way. */
+  readonly rounds: RoundSettings;
   /** Other abilities and controls. */
   readonly evaluation: EvaluationSettings;
   /** Reproduce the reference implementation's quirks. */
@@ -102,6 +106,8 @@ export interface RunChoices {
   readonly mask?: Some<MaskSettings>;
   /** The update; its rate by optimizer and objective. */
   readonly update?: Some<UpdateSettings>;
+  /** Fresh traces on the way; their problems come from the embedded task's templates where that is the data. */
+  readonly rounds?: Some<RoundSettings>;
   /** Default: the abilities beside the data, and a random control. */
   readonly evaluation?: Some<EvaluationSettings>;
   /** Reproduce the reference implementation's quirks; default false. */
@@ -128,7 +134,7 @@ export const defaultRates: Readonly<Record<OptimizerName, Readonly<Record<Object
  * ```
  */
 export async function runSettings(given: RunChoices = {}): Promise<RunSettings> {
-  const { model, data, prompt, selection, update, evaluation, ...rest } = checkSettings(
+  const { model, data, prompt, selection, update, rounds, evaluation, ...rest } = checkSettings(
     runDefinitions,
     given,
   );
@@ -137,6 +143,15 @@ export async function runSettings(given: RunChoices = {}): Promise<RunSettings> 
       "Only steps of sgd can be normalized; AdamW sets its own.",
       "normalize",
       "optimizer",
+    );
+  }
+  const several = rounds.count > 1;
+  const roundSteps = rounds.count * rounds.stepsPerRound;
+  if (several && update.steps !== undefined && update.steps !== roundSteps) {
+    throw new InputError(
+      `${rounds.count} rounds of ${rounds.stepsPerRound} steps are ${roundSteps} steps, not ${update.steps}; leave the steps out.`,
+      "steps",
+      "steps-per-round",
     );
   }
   const source = model.source ?? embeddedModel();
@@ -152,7 +167,13 @@ export async function runSettings(given: RunChoices = {}): Promise<RunSettings> 
     },
     update: {
       ...update,
+      steps: update.steps ?? (several ? roundSteps : 8),
+      patience: update.patience ?? (several ? 0 : 2),
       rate: update.rate ?? (update.normalize ? 0.15 : defaultRates[update.optimizer][update.objective]),
+    },
+    rounds: {
+      ...rounds,
+      templates: rounds.templates ?? (several && data.file === undefined ? embeddedTemplates() : undefined),
     },
     evaluation: { ...evaluation, abilities: evaluation.abilities ?? await abilitiesBeside(file) },
   };

@@ -1,0 +1,69 @@
+/** Rounds of an update: fresh problems, traced by the model as it is, and the pivotal tokens they give. */
+import type { LocalizationExample } from "../circuit/localization.ts";
+import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
+import { addContrast, greedyTraces } from "../circuit/traces.ts";
+import type { Problem } from "../evaluation/data.ts";
+import { promptPrefix } from "../evaluation/prompt.ts";
+import { sampleFolder } from "../evaluation/templates/folder.ts";
+import { seededRandom, shuffled } from "../random.ts";
+import { promptOptions } from "./prompt_settings.ts";
+import type { RunContext } from "./run_context.ts";
+
+/**
+ * Pivotal tokens of a round's problems, the same problems for every arm, traced by the model as it is. `name` is the arm,
+ * for progress and events.
+ */
+export async function roundExamples(
+  context: RunContext,
+  name: string,
+  round: number,
+): Promise<LocalizationExample[]> {
+  const { model, settings, folder, progress } = context;
+  const problems = await roundProblems(context, round);
+  using sharedPrefix = promptPrefix(model, promptOptions(settings));
+  const seed = Math.floor(seededRandom(`${settings.seed}/round ${round} samples`)() * 2 ** 32);
+  const options = { ...promptOptions(settings), ...settings.traces, sharedPrefix, seed };
+  const report = (stage: string, done: number, total: number) =>
+    progress(`${name}: round ${round}, ${stage}`, done, total);
+  const greedy = await greedyTraces(model, problems, options, report);
+  const traces = await addContrast(model, greedy, options, report);
+  const { examples } = settings.traces.pivot === "branching"
+    ? await branchingPivots(model, traces, options, report)
+    : prefixPivots(model, traces);
+  await folder.event("round", {
+    arm: name,
+    round,
+    problems: problems.length,
+    correct: traces.filter((trace) => trace.greedy.correct).length,
+    examples: examples.length,
+  });
+  return examples;
+}
+
+/** The problems of a round: sampled from templates, none of which the data file has, or drawn from the training problems. */
+export async function roundProblems(
+  { settings, split }: Pick<RunContext, "settings" | "split">,
+  round: number,
+): Promise<Problem[]> {
+  const { templates: folder, problems: count } = settings.rounds;
+  const name = `${settings.seed}/round ${round}`;
+  const random = seededRandom(`${name} problems`);
+  if (folder === undefined) return shuffled(split.train, random).slice(0, count);
+  const known = new Set(Object.values(split).flat().map(({ question }: Problem) => question.trim()));
+  const perTemplate = async (instances: number) =>
+    (await sampleFolder(folder, { instances, seed: name })).filter(({ question }) =>
+      !known.has(question.trim())
+    );
+  const templates = new Set((await sampleFolder(folder, { instances: 1, seed: name })).map(templateOf)).size;
+  // Half as many again, since some are problems of the data file.
+  const sampled = await perTemplate(Math.ceil(1.5 * count / templates));
+  return shuffled(sampled, random).slice(0, count).map((row, id) => ({
+    id,
+    question: row.question,
+    answer: row.answer,
+    templateId: templateOf(row),
+    instanceId: `round ${round}, ${row.instance}`,
+  }));
+}
+
+const templateOf = ({ original_id }: { readonly original_id: number | string }) => String(original_id);
