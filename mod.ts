@@ -78,7 +78,7 @@ export type { MaskEvaluation } from "./engine/circuit/mask_pass.ts";
 export { learnMask, maskDefaults } from "./engine/circuit/mask_training.ts";
 export type { LearnedMask, MaskEnding, MaskOptions } from "./engine/circuit/mask_training.ts";
 export { amplify } from "./engine/circuit/amplify.ts";
-export type { Amplified, AmplifyOptions, ValidationPoint } from "./engine/circuit/amplify.ts";
+export type { Amplified, AmplifyOptions, UpdateRounds, ValidationPoint } from "./engine/circuit/amplify.ts";
 export { SparseUpdate } from "./engine/circuit/update.ts";
 export type { OptimizerName, RowValues, UpdateOptions } from "./engine/circuit/update.ts";
 export type { PairResults } from "./engine/circuit/pair_passes.ts";
@@ -150,6 +150,7 @@ export type {
   EvaluationSettings,
 } from "./engine/run/settings/evaluation.ts";
 export type { MaskSettings, TraceSettings, UpdateSettings } from "./engine/run/settings/method.ts";
+export type { RoundSettings } from "./engine/run/settings/rounds.ts";
 export type { MemorySettings, ModelSettings } from "./engine/run/settings/model.ts";
 export type { PromptChoices, PromptSettings, ShotsChoice } from "./engine/run/settings/prompt.ts";
 export type { SelectionSettings } from "./engine/run/settings/selection.ts";
