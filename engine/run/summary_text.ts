@@ -92,6 +92,7 @@ export function describeSeeds(result: SeedsSummary): string {
         `the circuit is ${show(advantage, "points")} ahead of it`,
     );
   }
+  lines.push(...result.verdict.map((sentence) => `verdict        ${sentence}`));
   return lines.join("\n");
 }
 
