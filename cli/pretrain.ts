@@ -89,7 +89,7 @@ export const pretrain = defineCommand({
     display.watch(gpu);
     using folder = await TrainingFolder.open(out, settings, start.fresh);
     await prepareGpu(gpu, { ...start, notice: display.notice });
-    const { accuracy, perTemplate } = await train(gpu, folder, settings, display.report);
+    const { accuracy, perTemplate } = await train(gpu, folder, settings, display.report, display.notice);
     display.finish();
     for (const line of describeTemplates(perTemplate)) console.log(line);
     for (const kind of kinds) console.log(`${kind.padEnd(17)} ${(100 * accuracy[kind]).toFixed(1)} %`);

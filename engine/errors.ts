@@ -31,3 +31,6 @@ export class DeviceError extends Error {
   /** For programs that tell errors by name. */
   override name = "DeviceError";
 }
+
+/** The GPU device was lost while working; what was on it is gone. Runs go on once on a fresh one before they end with this. */
+export class DeviceLostError extends DeviceError {}

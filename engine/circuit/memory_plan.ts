@@ -3,7 +3,8 @@
  * without a device, so that the plan cannot differ from what the engine does. All sizes in bytes.
  */
 import { InputError } from "../errors.ts";
-import { idleLimit, mebibytes } from "../gpu/gpu.ts";
+import { idleLimit } from "../gpu/gpu.ts";
+import { mebibytes } from "../gpu/sizes.ts";
 import { type BufferLimits, type SizedBuffer, SizingGpu } from "../gpu/sizing_gpu.ts";
 import { type MemoryPart, memoryParts } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../model/architecture.ts";

@@ -1,7 +1,9 @@
 /** The device: acquisition, buffers, pipelines, submission. Knows nothing of models. All buffers hold 4-byte elements. */
-import { DeviceError } from "../errors.ts";
+import { DeviceError, DeviceLostError } from "../errors.ts";
 import { acquireDevice, describeAdapter } from "./device.ts";
+import { DeviceWatch } from "./device_watch.ts";
 import { expandKernel, type Kernel } from "./shader.ts";
+import { mebibytes, sizeClass } from "./sizes.ts";
 import { type MemoryPart, Tensor } from "./tensor.ts";
 
 /** Bytes and buffers held on the GPU now, and the most ever held. Pooled, currently unused buffers count as idle. */
@@ -53,33 +55,18 @@ export class Gpu implements Disposable {
   private readonly pipelines = new Map<string, GPUComputePipeline>();
   private readonly idle = new Map<number, GPUBuffer[]>();
   private readonly staging = new Map<number, GPUBuffer[]>();
-  private failure: DeviceError | undefined;
+  private own = new WeakSet<GPUBuffer>();
+  private watch: DeviceWatch;
   private closed = false;
   private readonly attempts: Tensor[][] = [];
 
   /** See Gpu.open. */
   protected constructor(
-    readonly adapter: GPUAdapter,
-    readonly device: GPUDevice,
+    private currentAdapter: GPUAdapter,
+    private currentDevice: GPUDevice,
     private readonly options: OpenOptions = {},
   ) {
-    device.lost.then((info) => {
-      if (!this.closed) {
-        this.failure ??= new DeviceError(`The GPU device was lost (${info.reason}): ${info.message}`);
-      }
-    });
-    device.addEventListener("uncapturederror", (event) => {
-      const { error } = event as GPUUncapturedErrorEvent;
-      const outOfMemory = error.constructor.name === "GPUOutOfMemoryError";
-      this.failure ??= new DeviceError(
-        outOfMemory
-          ? `The GPU ran out of memory with ${
-            mebibytes(this.memory.liveBytes)
-          } in use; try a smaller batch or model.`
-          : `The GPU refused a command: ${error.message}`,
-      );
-      event.preventDefault();
-    });
+    this.watch = this.watched(currentDevice);
   }
 
   /**
@@ -89,6 +76,49 @@ export class Gpu implements Disposable {
   static async open(options: OpenOptions = {}): Promise<Gpu> {
     const { adapter, device } = await acquireDevice();
     return new Gpu(adapter, device, options);
+  }
+
+  /** What it was opened on, or renewed on. */
+  get adapter(): GPUAdapter {
+    return this.currentAdapter;
+  }
+
+  /** The device in use. */
+  get device(): GPUDevice {
+    return this.currentDevice;
+  }
+
+  /** Whether the device was lost. To be asked after anything failed. */
+  lost(): Promise<boolean> {
+    return this.watch.lost();
+  }
+
+  /**
+   * Opens a fresh device in place of one that was lost. What was made on that one is gone: tensors and plans may be freed but
+   * are of no use any more.
+   *
+   * Throws NoAdapterError when there is none.
+   */
+  async renew() {
+    this.watch.end();
+    this.device.destroy();
+    for (const cache of [this.pipelines, this.idle, this.staging]) cache.clear();
+    this.own = new WeakSet();
+    Object.assign(this.memory, { liveBytes: 0, liveBuffers: 0, idleBytes: 0 });
+    const { adapter, device } = await acquireDevice();
+    [this.currentAdapter, this.currentDevice] = [adapter, device];
+    this.watch = this.watched(device);
+  }
+
+  /** Listens to what becomes of a device. */
+  private watched(device: GPUDevice): DeviceWatch {
+    return new DeviceWatch(
+      device,
+      () =>
+        `The GPU ran out of memory with ${
+          mebibytes(this.memory.liveBytes)
+        } in use; try a smaller batch or model.`,
+    );
   }
 
   /** The adapter in words, e.g. "llvmpipe (LLVM 15.0.6, 256 bits)". */
@@ -142,6 +172,7 @@ export class Gpu implements Disposable {
           GPUBufferUsage.INDIRECT,
         label,
       });
+      this.own.add(handle);
     }
     this.memory.liveBytes += bytes;
     this.memory.liveBuffers++;
@@ -184,14 +215,12 @@ export class Gpu implements Disposable {
   free(tensor: Tensor) {
     if (tensor.freed) throw new Error(`${tensor.label} was freed twice.`);
     tensor.freed = true;
-    if (this.closed) return; // went with the device
+    if (this.closed || !this.own.has(tensor.handle)) return; // went with its device
     const bytes = tensor.handle.size;
     this.memory.liveBytes -= bytes;
     this.memory.liveBuffers--;
     this.memory.idleBytes += bytes;
-    const pool = this.idle.get(bytes) ?? [];
-    pool.push(tensor.handle);
-    this.idle.set(bytes, pool);
+    keep(this.idle, bytes, tensor.handle);
   }
 
   /** Destroys pooled buffers nobody uses, once the queue has drained. */
@@ -274,19 +303,20 @@ export class Gpu implements Disposable {
     this.device.queue.submit([encoder.finish()]);
     this.submits++;
     this.readbacks++;
+    const { watch } = this;
+    let copy: ArrayBuffer;
     try {
-      await staging.mapAsync(GPUMapMode.READ, 0, count * 4);
+      await watch.orLost(staging.mapAsync(GPUMapMode.READ, 0, count * 4));
+      copy = staging.getMappedRange(0, count * 4).slice(0);
+      staging.unmap();
     } catch (error) {
-      this.check();
-      throw new DeviceError(`Reading ${tensor.label} back failed: ${(error as Error).message}`, {
-        cause: error,
-      });
+      await watch.lost();
+      if (watch.failure) throw watch.failure;
+      const why = (error as Error).message.replace(/[.\s]+$/, "");
+      throw new DeviceError(`Reading ${tensor.label} back failed (${why}).`, { cause: error });
     }
-    const copy = staging.getMappedRange(0, count * 4).slice(0);
-    staging.unmap();
-    const pool = this.staging.get(size) ?? [];
-    pool.push(staging);
-    this.staging.set(size, pool);
+    if (watch !== this.watch) throw new DeviceLostError("The GPU device was lost while it was read.");
+    keep(this.staging, size, staging);
     this.shrinkPool(idleLimit);
     this.check();
     return copy;
@@ -305,14 +335,14 @@ export class Gpu implements Disposable {
   /** Waits until everything submitted has run; throws DeviceError for what failed meanwhile. */
   async fence() {
     if (this.closed) this.check();
-    await this.device.queue.onSubmittedWorkDone();
+    await this.watch.orLost(this.device.queue.onSubmittedWorkDone());
     this.shrinkPool(idleLimit);
     this.check();
   }
 
   /** Throws the first failure the device reported, if any, and DeviceError after `close`. */
   check() {
-    if (this.failure) throw this.failure;
+    if (this.watch.failure) throw this.watch.failure;
     if (this.closed) throw new DeviceError("This Gpu was closed; open another one.");
   }
 
@@ -342,6 +372,7 @@ export class Gpu implements Disposable {
   close() {
     if (this.closed) return;
     this.closed = true;
+    this.watch.end();
     for (const pools of [this.idle, this.staging]) {
       for (const pool of pools.values()) pool.forEach((buffer) => buffer.destroy());
       pools.clear();
@@ -355,14 +386,9 @@ export class Gpu implements Disposable {
   }
 }
 
-/** Bytes as a short text in MiB. */
-export function mebibytes(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(bytes < 2 ** 24 ? 1 : 0)} MiB`;
-}
-
-/** Rounds up to one of eight sizes per power of two, so that pooled buffers fit again at ≤ 12.5 % waste. */
-function sizeClass(bytes: number): number {
-  if (bytes <= 256) return 256;
-  const step = 2 ** Math.max(8, Math.floor(Math.log2(bytes)) - 3);
-  return Math.ceil(bytes / step) * step;
+/** Puts a buffer into the pool of its size. */
+function keep(pools: Map<number, GPUBuffer[]>, size: number, buffer: GPUBuffer) {
+  const pool = pools.get(size);
+  if (pool) pool.push(buffer);
+  else pools.set(size, [buffer]);
 }

@@ -22,7 +22,7 @@
  *
  * @module
  */
-export { DeviceError, NoAdapterError } from "../errors.ts";
+export { DeviceError, DeviceLostError, NoAdapterError } from "../errors.ts";
 export { Gpu } from "./gpu.ts";
 export type { MemoryUse, OpenOptions, TensorOptions } from "./gpu.ts";
 export { Plan } from "./plan.ts";

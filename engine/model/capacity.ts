@@ -3,7 +3,8 @@
  * Legend: D hidden, H query heads, K key/value heads, C head width, F MLP width, V vocabulary, L layers.
  */
 import { InputError } from "../errors.ts";
-import { type Gpu, mebibytes } from "../gpu/gpu.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { mebibytes } from "../gpu/sizes.ts";
 import type { ModelConfig } from "./architecture.ts";
 
 /** What of a model decides how much fits. */

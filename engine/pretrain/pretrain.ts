@@ -4,6 +4,7 @@ import { plainTemplate } from "../evaluation/prompt.ts";
 import { evaluateTask } from "../evaluation/tasks.ts";
 import type { Problem } from "../evaluation/data.ts";
 import { writeAtomically } from "../files.ts";
+import { onceMoreIfLost } from "../gpu/fresh_device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { ModelConfig } from "../model/architecture.ts";
 import { modelConfig } from "../model/config.ts";
@@ -69,7 +70,8 @@ export async function writeDataSets(seed: number, folder: string) {
 }
 
 /**
- * Trains, saves and measures, or whatever of that the folder does not hold yet; then describes the model in README.md and
+ * Trains, saves and measures, or whatever of that the folder does not hold yet, on a fresh device from the last checkpoint where
+ * one is lost; then describes the model in README.md and
  * loss.svg and lets go of the checkpoint.
  */
 export async function pretrain(
@@ -77,12 +79,14 @@ export async function pretrain(
   folder: TrainingFolder,
   settings: PretrainSettings,
   progress: Progress,
+  notice?: (sentence: string) => void,
 ): Promise<Measured> {
-  await train(gpu, folder, settings, progress);
-  if (!folder.noted("accuracy")) {
+  await onceMoreIfLost(gpu, notice, async () => {
+    await train(gpu, folder, settings, progress);
+    if (folder.noted("accuracy")) return;
     const { accuracy, perTemplate } = await measure(gpu, folder, settings, progress);
     await folder.note({ accuracy, per_template: perTemplate });
-  }
+  });
   await folder.writeText("README.md", modelCard(folder, settings));
   // Loaded when needed: the plotting library is large, and mod.ts leads here.
   const { lossPlot } = await import("./loss_plot.ts");

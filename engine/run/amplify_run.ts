@@ -7,6 +7,7 @@ import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { ModelConfig } from "../model/architecture.ts";
 import { setTuning } from "../ops/variants.ts";
+import { onceMoreIfLost } from "../gpu/fresh_device.ts";
 import { changedInput, fingerprintInputs, type Inputs } from "./inputs.ts";
 import { loadModel } from "./load_model.ts";
 import { type RunConfig, type Summary, summarySchema } from "./records.ts";
@@ -136,19 +137,20 @@ function goOn(
  * ```
  */
 export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOptions): Promise<Summary> {
-  using context = await openRun(gpu, settings, options);
-  const { folder } = context;
-  const finished = await folder.read("summary.json", summarySchema);
-  if (finished) return finished;
-  const { examples, circuit } = await localize(context);
-  describeSelection(circuit.record).forEach(context.notice);
-  const updated = await updateCircuit(context, circuit.selection, examples);
-  const records = await evaluateAll(context, circuit, examples, updated);
-  const summary = summarize(context, circuit, examples, updated, records, await stageSeconds(folder));
-  await writeCurves(folder.path);
-  await folder.writeJson("summary.json", summary);
-  await folder.event("finished");
-  return summary;
+  return await onOpenRun(gpu, settings, options, async (context) => {
+    const { folder } = context;
+    const finished = await folder.read("summary.json", summarySchema);
+    if (finished) return finished;
+    const { examples, circuit } = await localize(context);
+    describeSelection(circuit.record).forEach(context.notice);
+    const updated = await updateCircuit(context, circuit.selection, examples);
+    const records = await evaluateAll(context, circuit, examples, updated);
+    const summary = summarize(context, circuit, examples, updated, records, await stageSeconds(folder));
+    await writeCurves(folder.path);
+    await folder.writeJson("summary.json", summary);
+    await folder.event("finished");
+    return summary;
+  });
 }
 
 /**
@@ -169,9 +171,25 @@ export async function runIdentify(
   settings: RunSettings,
   options: RunOptions,
 ): Promise<{ examples: LocalizationExample[]; selection: Selection; circuit: Circuit; config: ModelConfig }> {
-  using context = await openRun(gpu, settings, options);
-  const { examples, circuit } = await localize(context);
-  return { examples, selection: circuit.selection, circuit, config: context.model.config };
+  return await onOpenRun(gpu, settings, options, async (context) => {
+    const { examples, circuit } = await localize(context);
+    return { examples, selection: circuit.selection, circuit, config: context.model.config };
+  });
+}
+
+/** Opens a run and works on it; where the device is lost, it is opened once more on a fresh one and goes on where it was. */
+async function onOpenRun<T>(
+  gpu: Gpu,
+  settings: RunSettings,
+  options: RunOptions,
+  work: (context: RunContext) => Promise<T>,
+): Promise<T> {
+  let begun = false;
+  return await onceMoreIfLost(gpu, options.notice, async () => {
+    using context = await openRun(gpu, settings, { ...options, fresh: options.fresh === true && !begun });
+    begun = true;
+    return await work(context);
+  });
 }
 
 /** The same model at one commit instead of where a branch is now. */

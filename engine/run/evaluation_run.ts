@@ -8,6 +8,7 @@ import { promptPrefix } from "../evaluation/prompt.ts";
 import { splitNotices, splitProblems } from "../evaluation/split.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import { requireWritable, writeJson } from "../files.ts";
+import { onceMoreIfLost } from "../gpu/fresh_device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Model } from "../model/model.ts";
 import { applyRounded } from "../patch/fusion.ts";
@@ -145,6 +146,14 @@ export async function runEvaluate(
   gpu: Gpu,
   given: EvaluationChoices = {},
   options: StartOptions & { readonly out?: string | undefined } = {},
+): Promise<EvaluationReport> {
+  return await onceMoreIfLost(gpu, options.notice, () => evaluate(gpu, given, options));
+}
+
+async function evaluate(
+  gpu: Gpu,
+  given: EvaluationChoices,
+  options: StartOptions & { readonly out?: string | undefined },
 ): Promise<EvaluationReport> {
   const settings = checkSettings(evaluationRunDefinitions, given);
   const { path, rounding = "none" } = settings.patch;

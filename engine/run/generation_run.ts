@@ -2,6 +2,7 @@
 import { InputError } from "../errors.ts";
 import { encodePrompt, stopTokens } from "../evaluation/prompt.ts";
 import { completionText, endAtStop } from "../evaluation/tasks.ts";
+import { onceMoreIfLost } from "../gpu/fresh_device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { generate } from "../model/generate.ts";
 import { applyPatch, readPatch } from "../patch/patch.ts";
@@ -135,6 +136,14 @@ export async function runGenerate(
   gpu: Gpu,
   given: GenerationChoices,
   options: StartOptions = {},
+): Promise<GenerationReport> {
+  return await onceMoreIfLost(gpu, options.notice, () => complete(gpu, given, options));
+}
+
+async function complete(
+  gpu: Gpu,
+  given: GenerationChoices,
+  options: StartOptions,
 ): Promise<GenerationReport> {
   const settings = checkGeneration(given);
   const { prompt: asIs, question, samples, ...sampling } = settings.generation;

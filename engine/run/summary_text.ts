@@ -1,7 +1,7 @@
 /** Results as a few readable lines: what commands print, for runs, evaluations, patches, adapters and memory plans. */
 import { memoryParts } from "../gpu/tensor.ts";
 import { type MemoryPlan, type MemoryStage, memoryStages, type StagePlan } from "../circuit/memory_plan.ts";
-import { mebibytes } from "../gpu/gpu.ts";
+import { mebibytes } from "../gpu/sizes.ts";
 import type { MatrixSurvival, Survival } from "../patch/fusion.ts";
 import type { PatchInfo } from "../patch/patch_info.ts";
 import type { FuseReport } from "../patch/patched_checkpoint.ts";

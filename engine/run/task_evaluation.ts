@@ -1,6 +1,7 @@
 /** Evaluating a model, with or without a patch, on tasks as lm-evaluation-harness defines them. */
 import { createHash } from "node:crypto";
 import { InputError } from "../errors.ts";
+import { onceMoreIfLost } from "../gpu/fresh_device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { puzzles } from "../evaluation/puzzles/catalog.ts";
 import { describeSizes } from "../evaluation/puzzles/complexity.ts";
@@ -56,27 +57,33 @@ export async function runTaskEvaluation(
       throw new InputError(`No puzzle is named; name one of ${[...puzzles.keys()].join(", ")}.`, name);
     }
   }
-  await prepareGpu(gpu, options);
-  const source = settings.model.source ?? embeddedModel();
-  using model = await loadModel(gpu, { ...settings.model, source }, options);
-  let patch: string | undefined;
-  if (path !== undefined) {
-    const hash = createHash("sha256").update(
-      JSON.stringify([rounding, rounding !== "none" && settings.seed]),
-    );
-    for (const { name, rows, delta } of (await readPatch(path)).tensors) {
-      hash.update(name).update(new Uint8Array(rows.buffer)).update(new Uint8Array(delta.buffer));
+  return await onceMoreIfLost(gpu, options.notice, async () => {
+    await prepareGpu(gpu, options);
+    const source = settings.model.source ?? embeddedModel();
+    using model = await loadModel(gpu, { ...settings.model, source }, options);
+    let patch: string | undefined;
+    if (path !== undefined) {
+      const hash = createHash("sha256").update(
+        JSON.stringify([rounding, rounding !== "none" && settings.seed]),
+      );
+      for (const { name, rows, delta } of (await readPatch(path)).tensors) {
+        hash.update(name).update(new Uint8Array(rows.buffer)).update(new Uint8Array(delta.buffer));
+      }
+      patch = hash.digest("hex");
+      await applyPatchTo(model, path, rounding, settings.seed);
     }
-    patch = hash.digest("hex");
-    await applyPatchTo(model, path, rounding, settings.seed);
-  }
-  const { chat, maxNewTokens, thinkingTags } = prompt;
-  const choices = { data, shots, limit, scorer, chat, maxNewTokens, thinkingTags };
-  return await runTasks(model, { ...choices, tasks: names, puzzles: { ...ofPuzzles, seed: settings.seed } }, {
-    out: options.out,
-    patch,
-    progress: options.progress,
-    notice: options.notice,
+    const { chat, maxNewTokens, thinkingTags } = prompt;
+    const choices = { data, shots, limit, scorer, chat, maxNewTokens, thinkingTags };
+    return await runTasks(
+      model,
+      { ...choices, tasks: names, puzzles: { ...ofPuzzles, seed: settings.seed } },
+      {
+        out: options.out,
+        patch,
+        progress: options.progress,
+        notice: options.notice,
+      },
+    );
   });
 }
 

@@ -1,7 +1,8 @@
 /** The device: buffers and their accounting, reading and writing, pipelines, and failures. */
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { DeviceError, NoAdapterError } from "../../engine/errors.ts";
-import { Gpu, mebibytes } from "../../engine/gpu/gpu.ts";
+import { Gpu } from "../../engine/gpu/gpu.ts";
+import { mebibytes } from "../../engine/gpu/sizes.ts";
 import { Plan } from "../../engine/gpu/plan.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 

@@ -37,3 +37,15 @@ type Changes = Partial<Omit<RunSettings, "update" | "evaluation">> & {
   readonly update?: Partial<RunSettings["update"]>;
   readonly evaluation?: Partial<RunSettings["evaluation"]>;
 };
+
+/** The shortest run that keeps a step, for tests that repeat it. */
+export function tinyRun(folder: string): RunSettings {
+  const { traces, mask } = defaults;
+  return shortRun(folder, {
+    referenceCompat: true,
+    traces: { ...traces, limit: 12, samples: 2 },
+    mask: { ...mask, rate: 0.1, strength: 0.03, epochs: 1 },
+    update: { steps: 1 },
+    evaluation: { controls: [] },
+  });
+}
