@@ -57,19 +57,16 @@ export function puzzleRows(puzzle: AnyPuzzle, { sizes, instances, seed }: Puzzle
       "sizes",
     );
   }
-  const said: string[] = [];
+  const without: string[] = [];
   const bySize = sizes.flatMap((size) => {
     if (size < smallest) {
-      said.push(`${title} begins with ${smallest} ${dial}; size ${size} is left out.`);
+      without.push(`${title} begins with ${smallest} ${dial}, not ${size}`);
       return [];
     }
     const drawn = draw(puzzle, size, instances, seed);
     if (shortestPlan(puzzle, drawn[0]!) === undefined) {
-      said.push(
-        `${title} of ${size} ${dial}${
-          puzzle.besides?.(drawn[0]!) ?? ""
-        } has no solution, as a search of all its states shows; it is left out.`,
-      );
+      const which = `${title} of ${size} ${dial}${puzzle.besides?.(drawn[0]!) ?? ""}`;
+      without.push(`${which} has no solution, as a search of all its states shows`);
       return [];
     }
     return [drawn.map((setup, instance): PuzzleRow => {
@@ -77,9 +74,11 @@ export function puzzleRows(puzzle: AnyPuzzle, { sizes, instances, seed }: Puzzle
       return { puzzle: puzzle.name, size, instance, minimum_moves: plan.length, setup, plan };
     })];
   });
-  if (bySize.length === 0) throw new InputError(said[0] ?? "No size is named; name one or several.", "sizes");
+  if (bySize.length === 0) {
+    throw new InputError(`${without[0] ?? "No size is named"}; name one that there is.`, "sizes");
+  }
   const rows = Array.from({ length: instances }, (_, i) => bySize.map((ofSize) => ofSize[i]!)).flat();
-  return { rows, said };
+  return { rows, said: without.map((reason) => `${reason}; it is left out.`) };
 }
 
 /** Draws of these many that find nothing new mean that there is nothing new. */

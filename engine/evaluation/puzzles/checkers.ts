@@ -2,41 +2,46 @@
  * Checker Jumping: n checkers of one colour and n of another face each other in a row with one empty cell between, and change sides.
  * None goes back. The shortest plan has (n + 1)^2 - 1 moves.
  *
- *     Puzzle: Checker Jumping. A row of 3 cells, numbered from 0, holds R _ B; _ is empty. Checkers R go right only, checkers B go left
- *     only. A move slides a checker into the empty cell next to it, or jumps over one checker of the other colour into the empty cell.
- *     Bring all checkers to the other side: B _ R. Write the plan as a list of moves [checker, from cell, to cell].
+ *     Puzzle: Checker Jumping. A row of 3 cells, numbered from 0, holds R _ B; _ is empty. Checkers R go right only, checkers B go
+ *     left only. A move slides a checker into the empty cell next to it, or jumps over one checker of the other colour into the
+ *     empty cell. Bring all checkers to the other side: B _ R. Write the plan as a list of moves, [[checker, from cell, to cell],
+ *     ...].
  *     Plan: [[B, 2, 1], [R, 0, 2], [B, 1, 0]]
  */
-import { letters } from "./names.ts";
-import { Illegal, type Puzzle, type PuzzleInstance } from "./puzzle.ts";
-
-/** Names of the colours: of those that begin at the left and those that begin at the right. */
-interface Checkers extends PuzzleInstance {
-  readonly colours: readonly string[];
-}
+import { z } from "npm:zod@4.6.7";
+import { letters, words } from "./names.ts";
+import { Illegal, type Puzzle } from "./puzzle.ts";
 
 const empty = "_";
 
+/** Names of the colours: of those that begin at the left and those that begin at the right. */
+const row = z.object({
+  size: z.int().min(1),
+  colours: words(2).refine((names) => !names.includes(empty), "names the empty cell"),
+});
+type Row = z.infer<typeof row>;
+
 /** See file comment; a state is the content of each cell. */
-export const checkers: Puzzle<Checkers, readonly string[]> = {
+export const checkers: Puzzle<Row, readonly string[]> = {
   name: "checkers",
   title: "Checker Jumping",
   dial: "checkers of each colour",
   smallest: 1,
   largest: 10,
+  instances: row,
   example: { size: 1, colours: ["R", "B"] },
   draw: (size, random) => ({ size, colours: letters(2, random) }),
   text(instance) {
     const [left, right] = instance.colours;
     return `Puzzle: Checker Jumping. A row of ${2 * instance.size + 1} cells, numbered from 0, holds ${
-      row(instance).join(" ")
+      cells(instance).join(" ")
     }; ${empty} is empty. Checkers ${left} go right only, checkers ${right} go left only. A move slides a checker into the empty ` +
       `cell next to it, or jumps over one checker of the other colour into the empty cell. Bring all checkers to the other side: ${
-        row(instance).reverse().join(" ")
-      }. Write the plan as a list of moves [checker, from cell, to cell].\nPlan:`;
+        cells(instance).reverse().join(" ")
+      }. Write the plan as a list of moves, [[checker, from cell, to cell], ...].\nPlan:`;
   },
-  start: row,
-  solved: (state, instance) => state.join() === row(instance).reverse().join(),
+  start: cells,
+  solved: (state, instance) => state.join() === cells(instance).reverse().join(),
   play(state, move, { colours }) {
     if (move.length !== 3) return new Illegal("a move is a checker and two cells");
     const [colour, fromText, toText] = move as [string, string, string];
@@ -79,6 +84,6 @@ export const checkers: Puzzle<Checkers, readonly string[]> = {
   },
 };
 
-function row({ size, colours: [left, right] }: Checkers): string[] {
+function cells({ size, colours: [left, right] }: Row): string[] {
   return [...new Array(size).fill(left), empty, ...new Array(size).fill(right)];
 }

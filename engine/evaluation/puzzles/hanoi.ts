@@ -2,18 +2,18 @@
  * Tower of Hanoi: n disks go from one of three pegs to another, one at a time, never a larger one onto a smaller. The shortest plan has
  * 2^n - 1 moves.
  *
- *     Puzzle: Tower of Hanoi. Disks 1 (smallest) to 2 (largest) lie on peg A in order of size, the smallest on top. Pegs B and C are
- *     empty. A move takes the top disk of a peg and puts it on another peg, never on a smaller disk. Bring all disks to peg C. Write
- *     the plan as a list of moves [disk, from peg, to peg].
+ *     Puzzle: Tower of Hanoi. Disks 1 (smallest) to 2 (largest) lie on peg A in order of size, the smallest on top. Pegs B and C
+ *     are empty. A move takes the top disk of a peg and puts it on another peg, never on a smaller disk. Bring all disks to peg C.
+ *     Write the plan as a list of moves, [[disk, from peg, to peg], ...].
  *     Plan: [[1, A, B], [2, A, C], [1, B, C]]
  */
-import { letters } from "./names.ts";
-import { Illegal, type Puzzle, type PuzzleInstance } from "./puzzle.ts";
+import { z } from "npm:zod@4.6.7";
+import { letters, words } from "./names.ts";
+import { Illegal, type Puzzle } from "./puzzle.ts";
 
 /** Names of the pegs: first, spare, last. */
-interface Tower extends PuzzleInstance {
-  readonly pegs: readonly string[];
-}
+const tower = z.object({ size: z.int().min(1), pegs: words(3) });
+type Tower = z.infer<typeof tower>;
 
 /** The disks of each peg, from the bottom. */
 type Pegs = readonly (readonly number[])[];
@@ -25,6 +25,7 @@ export const hanoi: Puzzle<Tower, Pegs> = {
   dial: "disks",
   smallest: 1,
   largest: 10,
+  instances: tower,
   example: { size: 2, pegs: ["A", "B", "C"] },
   draw: (size, random) => ({ size, pegs: letters(3, random) }),
   text: ({ size, pegs: [first, spare, last] }) =>
@@ -33,7 +34,7 @@ export const hanoi: Puzzle<Tower, Pegs> = {
         ? `Disk 1 lies on peg ${first}.`
         : `Disks 1 (smallest) to ${size} (largest) lie on peg ${first} in order of size, the smallest on top.`
     } Pegs ${spare} and ${last} are empty. A move takes the top disk of a peg and puts it on another peg, never on a smaller disk. ` +
-    `Bring all disks to peg ${last}. Write the plan as a list of moves [disk, from peg, to peg].\nPlan:`,
+    `Bring all disks to peg ${last}. Write the plan as a list of moves, [[disk, from peg, to peg], ...].\nPlan:`,
   start: ({ size }) => [Array.from({ length: size }, (_, i) => size - i), [], []],
   solved: ([, , last], { size }) => last!.length === size,
   play(state, move, { size, pegs }) {

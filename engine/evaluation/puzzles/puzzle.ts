@@ -2,6 +2,7 @@
  * The form of a puzzle with one dial of complexity, as in The Illusion of Thinking (arXiv 2506.06941): instances of a size, rules, and
  * a judgement of whole plans.
  */
+import type { z } from "npm:zod@4.6.7";
 
 /** The words of a move in order, such as a disk and two pegs. */
 export type Move = readonly string[];
@@ -30,6 +31,8 @@ export interface Puzzle<Instance extends PuzzleInstance, State> {
   /** Sizes that there are, and that a search decides in seconds. */
   readonly smallest: number;
   readonly largest: number;
+  /** What an instance must hold, for those that come from files. */
+  readonly instances: z.ZodType<Instance>;
   /** Shown with its plan before each question. */
   readonly example: Instance;
   /** An instance of a size; instances differ in names only, so that all of a size have plans of one length. */

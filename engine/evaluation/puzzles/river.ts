@@ -4,19 +4,28 @@
  * from six pairs on there is no plan then (arXiv 2506.09250), which the search shows.
  *
  *     Puzzle: River Crossing. Actor a1 with agent A1 and actor a2 with agent A2 are on the left bank of a river, with a boat that
- *     holds at most 2 and is never empty when it crosses. On no bank and not in the boat may an actor be together with the agent of
- *     another unless the actor's own agent is there too. Bring all to the right bank. Write the plan as a list of crossings, left to
- *     right first and then by turns, each the list of those in the boat.
+ *     holds at most 2 and is never empty when it crosses. On no bank and not in the boat may an actor be together with the agent
+ *     of another unless the actor's own agent is there too. Bring all to the right bank. Write the plan as a list of crossings,
+ *     left to right first and then by turns, each the list of those in the boat, [[person, person], [person], ...].
  *     Plan: [[a1, a2], [a1], [A1, A2], [a2], [a1, a2]]
  */
+import { z } from "npm:zod@4.6.7";
 import { numbers } from "./names.ts";
-import { Illegal, type Puzzle, type PuzzleInstance } from "./puzzle.ts";
+import { Illegal, type Puzzle } from "./puzzle.ts";
 
 /** The numbers of the pairs, and how many the boat holds. */
-interface Crossing extends PuzzleInstance {
-  readonly pairs: readonly number[];
-  readonly boat: number;
-}
+const crossing = z.object({
+  size: z.int().min(1),
+  pairs: z.array(z.int().min(0)).refine(
+    (pairs) => new Set(pairs).size === pairs.length,
+    "names a pair twice",
+  ),
+  boat: z.int().min(1),
+}).refine(({ size, pairs }) => pairs.length === size, {
+  path: ["pairs"],
+  error: "are not as many as the size",
+});
+type Crossing = z.infer<typeof crossing>;
 
 /** Who is on the left bank; everyone else is on the right. */
 interface Banks {
@@ -32,6 +41,7 @@ export const river: Puzzle<Crossing, Banks> = {
   besides: ({ boat }) => ` and a boat of ${boat}`,
   smallest: 1,
   largest: 10,
+  instances: crossing,
   example: { size: 2, pairs: [1, 2], boat: 2 },
   draw: (size, random) => ({ size, pairs: numbers(size, 99, random), boat: size <= 3 ? 2 : 3 }),
   text: ({ pairs, boat }) =>
@@ -39,7 +49,7 @@ export const river: Puzzle<Crossing, Banks> = {
       sentence(pairs.map((pair) => `actor a${pair} with agent A${pair}`))
     } on the left bank of a river, with a boat that holds at most ${boat} and is never empty when it crosses. On no bank and not in ` +
     `the boat may an actor be together with the agent of another unless the actor's own agent is there too. Bring all to the right ` +
-    `bank. Write the plan as a list of crossings, left to right first and then by turns, each the list of those in the boat.\nPlan:`,
+    `bank. Write the plan as a list of crossings, left to right first and then by turns, each the list of those in the boat, [[person, person], [person], ...].\nPlan:`,
   start: ({ pairs }) => ({
     left: new Set(pairs.flatMap((pair) => [`a${pair}`, `A${pair}`])),
     boatLeft: true,
