@@ -3,6 +3,7 @@ import type { CliCommand } from "./command.ts";
 
 const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
   amplify: async () => (await import("./amplify.ts")).amplify,
+  sweep: async () => (await import("./sweep.ts")).sweep,
   identify: async () => (await import("./identify.ts")).identify,
   evaluate: async () => (await import("./evaluate.ts")).evaluate,
   generate: async () => (await import("./generate.ts")).generate,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { InputError } from "../errors.ts";
 import type { Inputs } from "./inputs.ts";
 import { stateTexts } from "./manifest.ts";
-import type { RunConfig } from "./records.ts";
+import { evaluationsSchema, parseRecord, type RunConfig } from "./records.ts";
 import { checkRun, firstDifference, readConfig, type RunFolder } from "./run_folder.ts";
 
 /** What stages leave, and the groups of settings that they depend on beside model, data and seed. */
@@ -20,6 +20,18 @@ const stages = [
     settings: ["selection", "mask", "reference_compat"],
   },
 ] as const;
+
+/** How many stages two runs have in common, from the first on, by their settings; 0 where not even model, data and traces are the same. */
+export function commonStages(a: RunConfig["settings"], b: RunConfig["settings"]): number {
+  const same = (keys: readonly string[]) =>
+    !firstDifference(
+      Object.fromEntries(keys.map((key) => [key, valueOf(a, key)])),
+      Object.fromEntries(keys.map((key) => [key, valueOf(b, key)])),
+    );
+  if (!same(["model", "data"])) return 0;
+  const first = stages.findIndex(({ settings }) => !same(settings));
+  return first < 0 ? stages.length : first;
+}
 
 /**
  * Copies what the run in `from` left of the first stages into `folder`, as far as it depends on nothing that differs; says which.
@@ -71,8 +83,30 @@ export async function reuseStages(
     for (const file of files) await folder.take(join(from, file), file);
     taken.push(name);
   }
+  if (await takeBase(folder, from, config, now)) taken.push("evaluation of the unchanged model");
   await folder.event("reused", { from, stages: taken });
   notice?.(`Taken from "${from}": ${taken.join(", ")}.`);
+}
+
+/** Takes the unchanged model's evaluation, which depends on data, prompt and abilities alone. */
+async function takeBase(
+  folder: RunFolder,
+  from: string,
+  before: Pick<RunConfig, "settings" | "inputs">,
+  now: Pick<RunConfig, "settings" | "inputs">,
+): Promise<boolean> {
+  const picked = ({ settings, inputs }: Pick<RunConfig, "settings" | "inputs">) => ({
+    prompt: settings.prompt,
+    abilities: (settings.evaluation as Record<string, unknown> | undefined)?.abilities,
+    files: inputs.abilities,
+  });
+  const { manifest, spoilt } = await checkRun(from);
+  if (!manifest.get("evaluations.json") || spoilt.has("evaluations.json")) return false;
+  if (firstDifference(picked(before), picked(now))) return false;
+  const path = join(from, "evaluations.json");
+  const { base } = parseRecord(path, evaluationsSchema, JSON.parse(await Deno.readTextFile(path)));
+  if (base) await folder.writeJson("evaluations.json", { base });
+  return base !== undefined;
 }
 
 function valueOf(settings: RunConfig["settings"], key: string): unknown {

@@ -7,6 +7,7 @@ import type { PatchInfo } from "../patch/patch_info.ts";
 import type { FuseReport } from "../patch/patched_checkpoint.ts";
 import type { AdapterReport } from "./doctor.ts";
 import type { EvaluationReport } from "./evaluation_run.ts";
+import type { SweepRow } from "./sweep.ts";
 import type { MeanAndInterval, SeedsSummary } from "./seeds.ts";
 import type { Summary } from "./records.ts";
 
@@ -94,6 +95,30 @@ export function describeSeeds(result: SeedsSummary): string {
   }
   lines.push(...result.verdict.map((sentence) => `verdict        ${sentence}`));
   return lines.join("\n");
+}
+
+/** A sweep as a table, a line a point; an asterisk marks points that no other dominates. */
+export function describeSweep(rows: readonly SweepRow[]): string {
+  const width = Math.max(...rows.map(({ folder }) => folder.length), "point".length);
+  const line = (cells: readonly string[]) =>
+    [cells[0]!.padEnd(width), ...cells.slice(1).map((cell) => cell.padStart(12))].join(" ").trimEnd();
+  const points = (value: number) => (100 * value).toFixed(1);
+  return [
+    line(["point", "gain", "95 % low", "high", "p", "parameters", "abilities", "seconds", ""]),
+    ...rows.map((row) =>
+      line([
+        row.folder,
+        points(row.gain),
+        points(row.ci95[0]),
+        points(row.ci95[1]),
+        row.p.toPrecision(2),
+        `${(100 * row.parameter_share).toPrecision(3)} %`,
+        points(row.abilities),
+        row.seconds.toFixed(0),
+        row.pareto ? "*" : "",
+      ])
+    ),
+  ].join("\n");
 }
 
 /** A selection of components by number, share and kind. */

@@ -46,6 +46,7 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "rate": number("1e999", "a number > 0"),
   "weight-decay": number("-1", "a number ≥ 0"),
   "steps": number("0", "an integer ≥ 1"),
+  "grid": ["budget", "NAME=VALUES"],
   "rounds": number("0", "an integer ≥ 1"),
   "steps-per-round": number("0", "an integer ≥ 1"),
   "round-problems": number("0", "an integer ≥ 1"),
