@@ -1,4 +1,5 @@
 /** amplify: identify → amplify → evaluate on a model and a task, the embedded ones by default. */
+import { join } from "node:path";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { runAmplify, runFolderPath } from "../engine/run/amplify_run.ts";
 import { runSeeds, seedsSetting } from "../engine/run/seeds.ts";
@@ -24,7 +25,7 @@ export const amplify = defineCommand({
       const result = await runSeeds(gpu, settings, seeds, options);
       display.finish();
       console.log(describeSeeds(result));
-      console.log(`run folders    ${out}/seed-N`);
+      console.log(`run folders    ${out}/seed-N, each with its report.html`);
       if (json) console.log(JSON.stringify(result));
       return;
     }
@@ -33,6 +34,7 @@ export const amplify = defineCommand({
     if (!quiet) console.error("");
     console.log(describeSummary(summary));
     console.log(`run folder     ${out} (${summary.seconds.total} s on ${summary.adapter})`);
+    console.log(`report         ${join(out, "report.html")}`);
     if (json) console.log(JSON.stringify(summary));
   },
 });

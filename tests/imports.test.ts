@@ -14,6 +14,7 @@ const order: readonly (readonly string[])[] = [
   ["evaluation", "reference"],
   ["circuit"],
   ["patch"],
+  ["report"],
   ["pretrain"],
   ["run", "verify"],
   ["benchmark"],

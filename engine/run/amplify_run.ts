@@ -8,6 +8,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { ModelConfig } from "../model/architecture.ts";
 import { setTuning } from "../ops/variants.ts";
 import { onceMoreIfLost } from "../gpu/fresh_device.ts";
+import { writeReport } from "../report/write_report.ts";
 import { changedInput, fingerprintInputs, type Inputs } from "./inputs.ts";
 import { loadModel } from "./load_model.ts";
 import { type RunConfig, type Summary, summarySchema } from "./records.ts";
@@ -119,7 +120,7 @@ function goOn(
 }
 
 /**
- * Runs all stages, or what is left of them, and writes summary.json.
+ * Runs all stages, or what is left of them, and writes summary.json and report.html.
  *
  * @example The whole method on a few problems
  * ```ts
@@ -140,7 +141,10 @@ export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOp
   return await onOpenRun(gpu, settings, options, async (context) => {
     const { folder } = context;
     const finished = await folder.read("summary.json", summarySchema);
-    if (finished) return finished;
+    if (finished) {
+      if (!await folder.has("report.html")) await writeReport(folder.path);
+      return finished;
+    }
     const { examples, circuit } = await localize(context);
     describeSelection(circuit.record).forEach(context.notice);
     const updated = await updateCircuit(context, circuit.selection, examples);
@@ -148,6 +152,7 @@ export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOp
     const summary = summarize(context, circuit, examples, updated, records, await stageSeconds(folder));
     await writeCurves(folder.path);
     await folder.writeJson("summary.json", summary);
+    await writeReport(folder.path);
     await folder.event("finished");
     return summary;
   });

@@ -21,6 +21,7 @@ const origins = {
   "config.json": { stage: "start", from: [] },
   "traces.jsonl": { stage: "identify", from: ["config.json"] },
   "localization.json": { stage: "identify", from: ["traces.jsonl"] },
+  "pivots.jsonl": { stage: "identify", from: ["localization.json"] },
   "energies.safetensors": { stage: "mask", from: ["localization.json"] },
   "mask.safetensors": { stage: "mask", from: ["localization.json", "energies.safetensors"] },
   "mask.json": { stage: "mask", from: ["mask.safetensors"] },
@@ -28,8 +29,13 @@ const origins = {
   "patch.safetensors": { stage: "update", from: ["mask.json"] },
   "patch.json": { stage: "update", from: ["patch.safetensors"] },
   "update.json": { stage: "update", from: ["mask.json", "patch.json"] },
-  "evaluations.json": { stage: "evaluate", from: ["update.json"] },
-  "summary.json": { stage: "summary", from: ["selection.json", "evaluations.json"] },
+  "answers_base.jsonl": { stage: "evaluate", from: ["update.json"] },
+  "answers_amplified.jsonl": { stage: "evaluate", from: ["update.json"] },
+  "evaluations.json": {
+    stage: "evaluate",
+    from: ["update.json", "answers_base.jsonl", "answers_amplified.jsonl"],
+  },
+  "summary.json": { stage: "summary", from: ["selection.json", "evaluations.json", "pivots.jsonl"] },
 } as const satisfies Readonly<Record<string, Origin>>;
 
 /** A file that a manifest lists. */

@@ -1,8 +1,9 @@
 /** The files of a run folder that are read back: their form, and one sentence for one that is damaged. */
 import { z } from "npm:zod@4.6.7";
-import { componentKinds, type SelectedCount } from "../circuit/components.ts";
+import { type ComponentKind, componentKinds, type SelectedCount } from "../circuit/components.ts";
 import type { CaptureDistribution, Overlap } from "../circuit/selection/capture.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
+import type { PivotProbabilities } from "../circuit/pivot_tokens.ts";
 import { InputError } from "../errors.ts";
 import type { MaskEnding } from "../circuit/mask_training.ts";
 import type { Tuning } from "../ops/variants.ts";
@@ -32,9 +33,20 @@ const componentsSchema: z.ZodType<SelectedCount> = z.looseObject({
   by_kind: z.record(z.enum(componentKinds), count),
 });
 
+/** How many components a model has, and how many rows each takes: which component a value of a mask belongs to. */
+export interface ComponentLayout {
+  readonly layers: number;
+  /** In each layer. */
+  readonly per_layer: Readonly<Record<ComponentKind, number>>;
+  /** Rows of a head. */
+  readonly head_width: number;
+}
+
 /** mask.json: how the component mask was learned; the mask itself is mask.safetensors. */
 export interface MaskRecord {
   readonly components: SelectedCount;
+  /** Of the model; absent in runs begun before it was recorded. */
+  readonly layout?: ComponentLayout | undefined;
   readonly steps: number;
   readonly epochs: number;
   /** Whether the selection had settled before the last epoch. */
@@ -49,6 +61,11 @@ export interface MaskRecord {
 /** See MaskRecord. */
 export const maskSchema: z.ZodType<MaskRecord> = z.looseObject({
   components: componentsSchema,
+  layout: z.looseObject({
+    layers: count,
+    per_layer: z.record(z.enum(componentKinds), count),
+    head_width: count,
+  }).optional(),
   steps: count,
   epochs: count,
   stopped_early: z.boolean(),
@@ -117,6 +134,8 @@ export interface EvaluationRecord {
   readonly update_norm: number;
   /** Of a control: the step its own validation chose. */
   readonly best_step?: number | undefined;
+  /** Of base and amplified: probabilities of the two tokens of each localization example. */
+  readonly pivots?: PivotProbabilities | undefined;
   /** Of the fused checkpoint: its types, and what rounding to them left of the update. */
   readonly fusion?: { readonly dtype: string; readonly survives: Survival } | undefined;
 }
@@ -136,6 +155,7 @@ export const evaluationsSchema: z.ZodType<Record<string, EvaluationRecord>> = by
   correct_abilities: byName(z.array(z.boolean())),
   update_norm: z.number().nonnegative(),
   best_step: count.optional(),
+  pivots: z.looseObject({ desired: z.array(fraction), undesired: z.array(fraction) }).optional(),
   fusion: z.looseObject({ dtype: z.string(), survives: survivalSchema }).optional(),
 }));
 

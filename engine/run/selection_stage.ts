@@ -1,5 +1,5 @@
 /** The second stage: which components are the circuit, how that stands to the gradient, and what controls share with it. */
-import { countSelected, selectComponents, type Selection } from "../circuit/components.ts";
+import { countSelected, kindCounts, selectComponents, type Selection } from "../circuit/components.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { type LearnedMask, learnMask, referencePatience } from "../circuit/mask_training.ts";
 import { fillBudget, parseBudget, selectedParameters } from "../circuit/selection/budget.ts";
@@ -155,9 +155,11 @@ async function select(
     component_order: "q heads, k heads, v heads, mlp neurons",
   });
   const components = countSelected(model.config, selection);
+  const { layers, headWidth: head_width } = model.config;
+  const layout = { layers, per_layer: kindCounts(model.config), head_width };
   const { mask: _, stoppedEarly: stopped_early, ...course } = learned ??
     { mask, stoppedEarly: false, steps: 0, epochs: 0, losses: [], selected: [] };
-  await folder.writeJson("mask.json", { components, stopped_early, ...course } satisfies MaskRecord);
+  await folder.writeJson("mask.json", { components, layout, stopped_early, ...course } satisfies MaskRecord);
   return selection;
 }
 

@@ -4,6 +4,7 @@ import { countSelected, type Selection } from "../circuit/components.ts";
 import { Fusion } from "../patch/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { applyPatch, extractPatch, type Patch, readPatch, writePatch } from "../patch/patch.ts";
+import { pivotProbabilities, pivotText } from "../circuit/pivot_tokens.ts";
 import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
 import { addContrast, greedyTraces, type ProblemTraces } from "../circuit/traces.ts";
 import { InputError } from "../errors.ts";
@@ -25,6 +26,7 @@ import {
   updateSchema,
 } from "./records.ts";
 import { type Circuit, findCircuit } from "./selection_stage.ts";
+import type { ListedName } from "./manifest.ts";
 import type { RunFolder } from "./run_folder.ts";
 import type { RunSettings } from "./settings/run.ts";
 
@@ -62,6 +64,7 @@ export async function localize(
 ): Promise<{ examples: LocalizationExample[]; circuit: Circuit }> {
   using sharedPrefix = promptPrefix(context.model, promptOptions(context.settings));
   const examples = await identify(context, sharedPrefix);
+  await writePivotTexts(context, examples);
   return { examples, circuit: await findCircuit(context, examples, sharedPrefix) };
 }
 
@@ -95,6 +98,12 @@ async function identify(context: RunContext, sharedPrefix: SharedPrefix): Promis
     await folder.writeJson("localization.json", pivots.examples);
     return pivots.examples;
   });
+}
+
+/** Leaves pivots.jsonl: localization.json for people. */
+async function writePivotTexts({ model, folder }: RunContext, examples: readonly LocalizationExample[]) {
+  if (await folder.has("pivots.jsonl")) return;
+  await folder.writeLines("pivots.jsonl", examples.map((example) => pivotText(model.tokenizer, example)));
 }
 
 function traceRows({ problem, greedy, contrast }: ProblemTraces) {
@@ -197,15 +206,17 @@ function patchNorm({ tensors }: Patch): number {
   return Math.sqrt(squares);
 }
 
-/** Evaluates the model as it is on the test split and the other abilities. */
-export async function evaluateModel(
+/** Evaluates the model as it is on the test split and the other abilities; what is `kept` of it is for people to look at. */
+async function evaluateModel(
   context: RunContext,
   name: string,
   abilities: readonly Task[] = context.abilities,
+  kept?: { readonly answers: ListedName; readonly pivots: readonly LocalizationExample[] },
 ): Promise<EvaluationRecord> {
-  const { model, settings, split, progress } = context;
+  const { model, settings, split, progress, folder } = context;
   const test: Task = { name: "test", problems: split.test, scoring: "number" };
   const update_norm = patchNorm(await extractPatch(model)); // before the prefix, which it would outdate
+  const pivots = kept && await pivotProbabilities(model, kept.pivots);
   using sharedPrefix = promptPrefix(model, promptOptions(settings));
   const options = { ...promptOptions(settings), sharedPrefix };
   const report = (task: string) => (done: number, total: number) =>
@@ -218,8 +229,22 @@ export async function evaluateModel(
     other_abilities[task.name] = accuracy;
     correct_abilities[task.name] = correct;
   }
-  const { accuracy, perTemplate: per_template, correct } = result;
-  return { accuracy, per_template, correct, other_abilities, correct_abilities, update_norm };
+  const { accuracy, perTemplate: per_template, correct, completions } = result;
+  if (kept) {
+    await folder.writeLines(
+      kept.answers,
+      split.test.map(({ templateId, instanceId, question, answer }, i) => ({
+        template_id: templateId,
+        instance_id: instanceId,
+        question,
+        answer,
+        completion: completions[i],
+        correct: correct[i],
+      })),
+    );
+  }
+  const record = { accuracy, per_template, correct, other_abilities, correct_abilities, update_norm };
+  return pivots ? { ...record, pivots } : record;
 }
 
 /**
@@ -254,9 +279,12 @@ export async function evaluateAll(
   const records = await folder.read("evaluations.json", evaluationsSchema) ?? {};
   const evaluate = async (name: string, prepare: () => Promise<number | undefined>) => {
     if (records[name]) return;
-    await timed(context, name === "base" || name === "amplified" ? "evaluate" : "controls", async () => {
+    const kept = name === "base" || name === "amplified"
+      ? { answers: `answers_${name}.jsonl`, pivots: examples } as const
+      : undefined;
+    await timed(context, kept ? "evaluate" : "controls", async () => {
       const best_step = await prepare();
-      const record = await evaluateModel(context, name);
+      const record = await evaluateModel(context, name, context.abilities, kept);
       records[name] = best_step === undefined ? record : { ...record, best_step };
       await folder.writeJson("evaluations.json", records);
     });

@@ -193,7 +193,7 @@ gpuTest(
       assert(notices[0]?.startsWith(`In "${copy.path}" "${name}" is `), `${name}: ${notices}`);
       for (const gone of ["summary.json", name]) assert(!await run.folder.has(gone), `${gone} after ${name}`);
       assertEquals(await run.folder.has("traces.jsonl"), name !== "traces.jsonl");
-      const later = name === "selection.json" || name === "summary.json";
+      const later = ["selection.json", "pivots.jsonl", "summary.json"].includes(name);
       assertEquals(await run.folder.has("evaluations.json"), later, name);
     }
   },

@@ -61,7 +61,11 @@ gpuTest("a run that kept a step leaves every file of its folder and no half of o
       "mask.safetensors",
       "patch.safetensors",
       "patch.json",
+      "pivots.jsonl",
+      "answers_base.jsonl",
+      "answers_amplified.jsonl",
       "summary.json",
+      "report.html",
     ]
   ) assert(files.includes(name), `${name} is missing`);
   assert(!files.some((name) => name.startsWith(".") || name.endsWith(".part")), files.join());

@@ -1,0 +1,69 @@
+/** Pivots for people: the tokens around them as text, and how probable a model finds the two that part. */
+import { score } from "../model/score.ts";
+import type { Model } from "../model/model.ts";
+import type { Tokenizer } from "../model/tokenizer.ts";
+import type { TokenPair } from "./localization.ts";
+
+/** A pivot as text, as it stands in pivots.jsonl. */
+export interface PivotText {
+  /** How many tokens of the prefix come before `tokens`. */
+  readonly omitted: number;
+  /** Texts of the last tokens before the pivot, in order. */
+  readonly tokens: readonly string[];
+  /** Text of the token that keeps the trace right. */
+  readonly desired: string;
+  /** Text of the token that makes it wrong. */
+  readonly undesired: string;
+}
+
+/** Most tokens of a prefix that are kept as text. */
+const mostTokens = 160;
+
+/** See PivotText. */
+export function pivotText(tokenizer: Tokenizer, pair: TokenPair): PivotText {
+  const { prefix_ids: ids, desired_token, undesired_token } = pair;
+  const omitted = Math.max(0, ids.length - mostTokens);
+  const last = ids.at(-1);
+  return {
+    omitted,
+    tokens: ids.slice(omitted).map((id, i) => tokenText(tokenizer, id, ids[omitted + i - 1])),
+    desired: tokenText(tokenizer, desired_token, last),
+    undesired: tokenText(tokenizer, undesired_token, last),
+  };
+}
+
+/** What a token adds to the text before it: some decoders drop the space of whatever comes first. */
+function tokenText(tokenizer: Tokenizer, id: number, before?: number): string {
+  if (before === undefined) return tokenizer.decode([id]);
+  const [one, both] = [tokenizer.decode([before]), tokenizer.decode([before, id])];
+  return both.startsWith(one) ? both.slice(one.length) : tokenizer.decode([id]);
+}
+
+/** Probabilities of the two tokens of each example, in their order; from 0 to 1. */
+export interface PivotProbabilities {
+  /** Of the tokens that keep traces right. */
+  readonly desired: readonly number[];
+  /** Of the tokens that make them wrong. */
+  readonly undesired: readonly number[];
+}
+
+/**
+ * How probable the model as it is finds the two tokens of each example after its prefix.
+ *
+ * @throws {InputError} for an example that the model cannot read.
+ */
+export async function pivotProbabilities(
+  model: Model,
+  examples: readonly TokenPair[],
+): Promise<PivotProbabilities> {
+  const requests = examples.flatMap(({ prefix_ids: context, desired_token, undesired_token }) =>
+    [desired_token, undesired_token].map((token) => ({ context, continuation: [token] }))
+  );
+  const scores = await score(model, requests);
+  const probability = ({ logProbability }: { logProbability: number }) =>
+    Math.min(1, Math.exp(logProbability));
+  return {
+    desired: scores.filter((_, i) => i % 2 === 0).map(probability),
+    undesired: scores.filter((_, i) => i % 2 === 1).map(probability),
+  };
+}

@@ -1,0 +1,257 @@
+/** What a report reads of a run folder, and how: only summary.json has to be there. Keys are those of the files. */
+import { basename, join, resolve } from "node:path";
+import { z } from "npm:zod@4.6.7";
+import { InputError } from "../errors.ts";
+import { readJsonObject, readTextIfThere } from "../json_objects.ts";
+import { type ComponentValues, layoutSchema, readComponentValues } from "./component_values.ts";
+
+const beside = z.record(z.string(), z.object({ base: z.number(), amplified: z.number() }));
+const interval = z.tuple([z.number(), z.number()]);
+const arm = {
+  components: z.number(),
+  parameters: z.number(),
+  parameter_share: z.number(),
+  capture_ratio: z.number(),
+  gain: z.number(),
+  ci95: interval,
+  update_norm: z.number(),
+  negative_flips: z.number(),
+};
+const capture = z.looseObject({ draws: z.number(), mean: z.number(), interval, rank_p: z.number() });
+
+const summarySchema = z.looseObject({
+  model: z.string(),
+  data: z.string(),
+  seed: z.number(),
+  localization_examples: z.number(),
+  components: z.looseObject({ selected: z.number(), total: z.number(), percent: z.number() }),
+  circuit: z.looseObject({ ...arm, p: z.number() }),
+  verdict: z.array(z.string()),
+  selection: z.looseObject({
+    method: z.string(),
+    random_capture: z.looseObject({ same_composition: capture, same_parameters: capture }).optional(),
+  }),
+  accuracy: z.looseObject({ base: z.number(), amplified: z.number(), gain: z.number(), ci95: interval }),
+  per_template: beside,
+  flips: z.looseObject({ positive: z.number(), negative: z.number(), mcnemar_p: z.number() }),
+  other_abilities: beside,
+  fused: z.looseObject({ dtype: z.string(), accuracy: z.number() }).optional(),
+  controls: z.record(
+    z.string(),
+    z.looseObject({
+      ...arm,
+      amplified: z.number(),
+      best_step: z.number(),
+      p: z.number(),
+      other_abilities: z.record(z.string(), z.number()),
+    }),
+  ),
+  best_step: z.number(),
+  changed_parameters_percent: z.number(),
+  seconds: z.record(z.string(), z.number()),
+  adapter: z.string(),
+});
+
+const maskSchema = z.looseObject({
+  layout: layoutSchema.optional(),
+  losses: z.array(z.number()),
+  selected: z.array(z.number()),
+});
+
+const updateSchema = z.looseObject({
+  best_step: z.number(),
+  history: z.array(z.looseObject({ step: z.number(), accuracy: z.number(), loss: z.number() })),
+});
+
+const configSchema = z.looseObject({
+  settings: z.record(z.string(), z.unknown()),
+  versions: z.record(z.string(), z.string()),
+  model_commit: z.string().optional(),
+});
+
+const probabilities = z.looseObject({ desired: z.array(z.number()), undesired: z.array(z.number()) });
+const evaluationsSchema = z.record(z.string(), z.looseObject({ pivots: probabilities.optional() }));
+
+const textSchema = z.looseObject({
+  omitted: z.number(),
+  tokens: z.array(z.string()),
+  desired: z.string(),
+  undesired: z.string(),
+});
+
+const exampleSchema = z.looseObject({
+  template_id: z.string(),
+  instance_id: z.string(),
+  greedy_correct: z.boolean(),
+});
+
+const traceSchema = z.looseObject({
+  template_id: z.string(),
+  instance_id: z.string(),
+  correct: z.boolean(),
+  text: z.string(),
+});
+
+const answerSchema = z.looseObject({
+  template_id: z.string(),
+  instance_id: z.string(),
+  question: z.string(),
+  answer: z.string(),
+  completion: z.string(),
+  correct: z.boolean(),
+});
+
+/** A pivot: the tokens around it, and how probable its two tokens are before and after the update. */
+export interface Pivot {
+  readonly template_id: string;
+  readonly instance_id: string;
+  readonly greedy_correct: boolean;
+  readonly omitted: number;
+  readonly tokens: readonly string[];
+  readonly desired: PivotToken;
+  readonly undesired: PivotToken;
+}
+
+/** One of the two tokens; probabilities and the text of the trace that it is of where they are known. */
+export interface PivotToken {
+  readonly text: string;
+  readonly base?: number | undefined;
+  readonly amplified?: number | undefined;
+  readonly trace?: string | undefined;
+}
+
+/** A test problem with the answers before and after the update. */
+export interface Answer {
+  readonly template_id: string;
+  readonly instance_id: string;
+  readonly question: string;
+  readonly answer: string;
+  readonly base: { readonly text: string; readonly correct: boolean };
+  readonly amplified: { readonly text: string; readonly correct: boolean };
+}
+
+/** All that a report says of a run; undefined for what its folder does not hold. */
+export interface RunData {
+  /** Name of the folder. */
+  readonly name: string;
+  /** The folder as it was given. */
+  readonly folder: string;
+  readonly summary: z.infer<typeof summarySchema>;
+  readonly config?: z.infer<typeof configSchema> | undefined;
+  readonly mask?: z.infer<typeof maskSchema> | undefined;
+  readonly update?: z.infer<typeof updateSchema> | undefined;
+  readonly components?: ComponentValues | undefined;
+  readonly pivots?: readonly Pivot[] | undefined;
+  readonly answers?: readonly Answer[] | undefined;
+}
+
+/**
+ * Reads a run folder.
+ * @throws {InputError} for a folder without the summary of one run, or a file in it that is damaged.
+ */
+export async function readRun(folder: string): Promise<RunData> {
+  const summary = await read(folder, "summary.json", summarySchema);
+  if (!summary) {
+    throw new InputError(`"${folder}" holds no summary.json of a finished run; run amplify on it first.`);
+  }
+  const mask = await read(folder, "mask.json", maskSchema);
+  const update = await read(folder, "update.json", updateSchema);
+  return {
+    name: basename(resolve(folder)),
+    folder,
+    summary,
+    config: await read(folder, "config.json", configSchema),
+    mask,
+    update,
+    components: mask?.layout && await readComponentValues(folder, mask.layout),
+    pivots: await readPivots(folder),
+    answers: await readAnswers(folder),
+  };
+}
+
+async function readPivots(folder: string): Promise<Pivot[] | undefined> {
+  const texts = await readRows(folder, "pivots.jsonl", textSchema);
+  const examples = await readList(folder, "localization.json", exampleSchema);
+  if (!texts || !examples || texts.length !== examples.length) return undefined;
+  const evaluations = await read(folder, "evaluations.json", evaluationsSchema) ?? {};
+  const traces = await readRows(folder, "traces.jsonl", traceSchema) ?? [];
+  const byProblem = Map.groupBy(traces, (trace) => problemKey(trace));
+  return texts.map(({ omitted, tokens, desired, undesired }, i) => {
+    const example = examples[i]!;
+    const { template_id, instance_id, greedy_correct } = example;
+    const own = byProblem.get(problemKey(example)) ?? [];
+    const token = (name: "desired" | "undesired", text: string): PivotToken => ({
+      text,
+      base: evaluations.base?.pivots?.[name][i],
+      amplified: evaluations.amplified?.pivots?.[name][i],
+      trace: own.find(({ correct }) => correct === (name === "desired"))?.text,
+    });
+    return {
+      template_id,
+      instance_id,
+      greedy_correct,
+      omitted,
+      tokens,
+      desired: token("desired", desired),
+      undesired: token("undesired", undesired),
+    };
+  });
+}
+
+async function readAnswers(folder: string): Promise<Answer[] | undefined> {
+  const base = await readRows(folder, "answers_base.jsonl", answerSchema);
+  // Where no step was kept the amplified model is the base model, and there is one file.
+  const amplified = await readRows(folder, "answers_amplified.jsonl", answerSchema) ?? base;
+  if (!base || !amplified || base.length !== amplified.length) return undefined;
+  return base.map(({ template_id, instance_id, question, answer, completion, correct }, i) => {
+    const after = amplified[i]!;
+    return {
+      template_id,
+      instance_id,
+      question,
+      answer,
+      base: { text: completion, correct },
+      amplified: { text: after.completion, correct: after.correct },
+    };
+  });
+}
+
+const problemKey = (row: { template_id: string; instance_id: string }) =>
+  JSON.stringify([row.template_id, row.instance_id]);
+
+async function read<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  const path = join(folder, name);
+  const value = await readJsonObject(path);
+  return value && check(path, schema, value);
+}
+
+async function readList<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T[] | undefined> {
+  const path = join(folder, name);
+  const text = await readTextIfThere(path);
+  return text === undefined ? undefined : check(path, z.array(schema), parse(path, text));
+}
+
+async function readRows<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T[] | undefined> {
+  const path = join(folder, name);
+  const text = await readTextIfThere(path);
+  return text?.split("\n").filter((line) => line !== "").map((line) =>
+    check(path, schema, parse(path, line))
+  );
+}
+
+function parse(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InputError(`"${path}" is damaged (it is not JSON); run amplify on its folder again.`, "fresh");
+  }
+}
+
+function check<T>(path: string, schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new InputError(
+    `"${path}" is not as this version writes it (${issue!.path.join(".")}: ${issue!.message}).`,
+  );
+}
