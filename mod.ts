@@ -106,6 +106,8 @@ export type {
 // Evaluation; the rest of it is ./evaluation
 export { loadProblems } from "./engine/evaluation/data.ts";
 export type { Problem } from "./engine/evaluation/data.ts";
+export type { PuzzleProblem } from "./engine/evaluation/puzzles/problem.ts";
+export type { PuzzleInstance } from "./engine/evaluation/puzzles/puzzle.ts";
 export { splitProblems } from "./engine/evaluation/split.ts";
 export type { Split, SplitFractions } from "./engine/evaluation/split.ts";
 export type { ScoringOptions } from "./engine/evaluation/scoring.ts";

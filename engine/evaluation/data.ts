@@ -6,6 +6,7 @@ import { compressors } from "npm:hyparquet-compressors@1.1.2";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { answerFaults, referenceNumber } from "./answer.ts";
+import { puzzleOf, type PuzzleProblem } from "./puzzles/problem.ts";
 
 /** One question with its reference answer. */
 export interface Problem {
@@ -19,6 +20,8 @@ export interface Problem {
   readonly templateId: string;
   /** Which instance of its template it is (`instance`); the row's number from 0 where the file names none. */
   readonly instanceId: string;
+  /** The puzzle's instance that it asks for, of rows with `puzzle` and `setup`; right is then any plan that solves it. */
+  readonly puzzle?: PuzzleProblem;
   /** The line of its JSONL file, or row of its parquet file, from 1; for messages only. */
   readonly line?: number;
 }
@@ -43,6 +46,8 @@ const rowSchema = z.object({
   id: identifier,
   original_id: identifier,
   instance: identifier,
+  puzzle: z.unknown().optional(),
+  setup: z.unknown().optional(),
 }, 'give an object like {"question": "…", "answer": "…"}');
 
 /**
@@ -64,7 +69,12 @@ export async function loadProblems(file: string): Promise<Problem[]> {
   const bytes = await readBytes(file);
   const found = isParquet(file) ? await parquetRows(bytes, file) : jsonLines(bytes, file);
   if (found.length === 0) throw new InputError(`Data file "${file}" is empty: give at least one problem.`);
-  const rows = found.map(({ line, row }) => ({ ...checkedRow(row, line, file), line }));
+  const rows = found.map(({ line, row }) => {
+    const checked = checkedRow(row, line, file);
+    const asked = puzzleOf(checked);
+    if (asked && "fault" in asked) throw new InputError(`${place(file, line)} has ${asked.fault}.`);
+    return { ...checked, asked, line };
+  });
   // GSM-Symbolic's own `id` numbers the template, not the problem, and must not be taken for a key.
   const ids = new Set(rows.map((row) => plainId(row.id)));
   const idsAreKeys = ids.size === rows.length && !ids.has(undefined);
@@ -74,12 +84,13 @@ export async function loadProblems(file: string): Promise<Problem[]> {
     answer: row.answer,
     templateId: String(row.original_id ?? noTemplate),
     instanceId: String(row.instance ?? index),
+    ...(row.asked && { puzzle: row.asked }),
     line: row.line,
   }));
 }
 
 /**
- * Makes sure that every answer can be scored as a number, and that the number is beyond doubt.
+ * Makes sure that every answer can be scored as a number, and that the number is beyond doubt; puzzles are scored by their rules.
  *
  * @throws InputError naming the first answer that states none, several, or one that cannot be read.
  *
@@ -92,7 +103,8 @@ export async function loadProblems(file: string): Promise<Problem[]> {
  * ```
  */
 export function requireNumericAnswers(problems: readonly Problem[], file: string): void {
-  problems.forEach(({ answer, line }, index) => {
+  problems.forEach(({ answer, line, puzzle }, index) => {
+    if (puzzle) return;
     const read = referenceNumber(answer);
     if ("value" in read) return;
     throw new InputError(

@@ -13,6 +13,8 @@
 export { InputError } from "../errors.ts";
 export { loadProblems, requireNumericAnswers } from "./data.ts";
 export type { Problem } from "./data.ts";
+export type { PuzzleProblem } from "./puzzles/problem.ts";
+export type { PuzzleInstance } from "./puzzles/puzzle.ts";
 export { countDuplicates, splitNotices, splitProblems } from "./split.ts";
 export type { Split, SplitFractions } from "./split.ts";
 export { chainOfThoughtTemplate, encodePrompt, plainTemplate, promptPrefix, promptText } from "./prompt.ts";

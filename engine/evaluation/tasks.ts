@@ -6,10 +6,14 @@ import type { Problem } from "./data.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { chatMessages, encodePrompt, type PromptFormat, promptText, stopTokens } from "./prompt.ts";
 import { cutAtStop, cutTrace, isCorrectNumber, isExactMatch, type ScoringOptions } from "./scoring.ts";
+import { solves } from "./puzzles/problem.ts";
 import { macroAccuracy } from "./statistics.ts";
 import { endsThinking, knownTags, type ThinkingOptions } from "./thinking.ts";
 
-/** `number`: the last number of the trace. `exact`: the whole completion, ignoring case, spaces and a final period. */
+/**
+ * `number`: the last number of the trace. `exact`: the whole completion, ignoring case, spaces and a final period. Of a problem that
+ * asks for a puzzle's instance, whichever is named, a plan that solves it is right.
+ */
 export type Scoring = "number" | "exact";
 
 /** Some problems and how they are asked and scored. */
@@ -98,6 +102,7 @@ export function isCorrect(
   scoring: Scoring,
   options: ScoringOptions,
 ): boolean {
+  if (problem.puzzle) return solves(completion, problem.puzzle, options);
   return scoring === "number"
     ? isCorrectNumber(completion, problem.answer, options)
     : isExactMatch(completion, problem.answer, options);

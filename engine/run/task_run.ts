@@ -17,7 +17,7 @@ import {
   sha256,
 } from "../evaluation/harness/samples.ts";
 import type { AnyTask } from "../evaluation/harness/task.ts";
-import { type PuzzleChoices, puzzleRows, puzzles } from "../evaluation/puzzles/catalog.ts";
+import { defaultSizes, type PuzzleChoices, puzzleRows, puzzles } from "../evaluation/puzzles/catalog.ts";
 import { bySize, type PuzzleSample, type SizeResult } from "../evaluation/puzzles/complexity.ts";
 import type { AnyPuzzle } from "../evaluation/puzzles/puzzle.ts";
 import { roomNotices } from "../evaluation/puzzles/room.ts";
@@ -195,8 +195,6 @@ interface AnswerForm {
   readonly scorer: CustomScorer | undefined;
   readonly thinking: ThinkingOptions;
 }
-
-const defaultSizes = [1, 2, 3, 4, 5, 6, 7, 8];
 
 interface TaskPart {
   readonly task: AnyTask;

@@ -63,6 +63,7 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "to": ["gguf", "one of patch, peft"],
   "templates": text,
   "instances": number("0", "an integer ≥ 1"),
+  "puzzle": ["chess", "one of hanoi, checkers, river, blocks"],
   "max-drop": number("-1", "a number ≥ 0"),
   "margin": number("-1", "a number ≥ 0"),
   "model-a": text,

@@ -13,6 +13,9 @@ export const puzzles: ReadonlyMap<string, AnyPuzzle> = new Map(
   [hanoi, checkers, river, blocks].map((puzzle): [string, AnyPuzzle] => [puzzle.name, puzzle]),
 );
 
+/** Sizes unless told otherwise. */
+export const defaultSizes: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8];
+
 /** An instance as it is asked. */
 export interface PuzzleRow {
   readonly puzzle: string;

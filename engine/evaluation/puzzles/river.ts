@@ -3,10 +3,11 @@
  * with another's agent while the own one is absent. The boat holds two up to three pairs and three from four on, as in the paper;
  * from six pairs on there is no plan then (arXiv 2506.09250), which the search shows.
  *
- *     Puzzle: River Crossing. Actor a1 with agent A1 and actor a2 with agent A2 are on the left bank of a river, with a boat that
- *     holds at most 2 and is never empty when it crosses. On no bank and not in the boat may an actor be together with the agent
- *     of another unless the actor's own agent is there too. Bring all to the right bank. Write the plan as a list of crossings,
- *     left to right first and then by turns, each the list of those in the boat, [[person, person], [person], ...].
+ *     Puzzle: River Crossing. Actor a1 and agent A1, actor a2 and agent A2 are on the left bank of a river, with a boat that holds
+ *     at most 2 and is never empty when it crosses. On no bank and not in the boat may an actor be together with the agent of
+ *     another unless the actor's own agent, who has the same number, is there too. Bring all to the right bank. Write the plan as
+ *     a list of crossings, left to right first and then by turns, each the list of those in the boat, [[person, person], [person],
+ *     ...].
  *     Plan: [[a1, a2], [a1], [A1, A2], [a2], [a1, a2]]
  */
 import { z } from "npm:zod@4.6.7";
@@ -46,10 +47,11 @@ export const river: Puzzle<Crossing, Banks> = {
   draw: (size, random) => ({ size, pairs: numbers(size, 99, random), boat: size <= 3 ? 2 : 3 }),
   text: ({ pairs, boat }) =>
     `Puzzle: River Crossing. ${
-      sentence(pairs.map((pair) => `actor a${pair} with agent A${pair}`))
-    } on the left bank of a river, with a boat that holds at most ${boat} and is never empty when it crosses. On no bank and not in ` +
-    `the boat may an actor be together with the agent of another unless the actor's own agent is there too. Bring all to the right ` +
-    `bank. Write the plan as a list of crossings, left to right first and then by turns, each the list of those in the boat, [[person, person], [person], ...].\nPlan:`,
+      pairs.map((pair) => `${pair === pairs[0] ? "A" : "a"}ctor a${pair} and agent A${pair}`).join(", ")
+    } are on the left bank of a river, with a boat that holds at most ${boat} and is never empty when it crosses. On no bank and ` +
+    `not in the boat may an actor be together with the agent of another unless the actor's own agent, who has the same number, is ` +
+    `there too. Bring all to the right bank. Write the plan as a list of crossings, left to right first and then by turns, each the ` +
+    `list of those in the boat, [[person, person], [person], ...].\nPlan:`,
   start: ({ pairs }) => ({
     left: new Set(pairs.flatMap((pair) => [`a${pair}`, `A${pair}`])),
     boatLeft: true,
@@ -105,10 +107,4 @@ function groups(people: readonly string[], most: number): string[][] {
     [first],
     ...groups(people.slice(i + 1), most - 1).map((others) => [first, ...others]),
   ]);
-}
-
-function sentence(pairs: readonly string[]): string {
-  const [first, ...rest] = [pairs.slice(0, -1).join(", "), pairs.at(-1)!].filter((part) => part);
-  const text = [first, ...rest].join(" and ");
-  return `${text[0]!.toUpperCase()}${text.slice(1)} are`;
 }
