@@ -2,12 +2,14 @@
 import { join } from "node:path";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { InputError } from "../engine/errors.ts";
+import { writeAtomically } from "../engine/files.ts";
 import { runDefinitions } from "../engine/run/settings/run.ts";
 import { setting } from "../engine/run/settings/setting.ts";
 import { runStartDefinitions } from "../engine/run/settings/start.ts";
 import { jsonOrText, listOf, mapOf } from "../engine/run/settings/value_types.ts";
 import { describeSweep } from "../engine/run/summary_text.ts";
 import { runSweep } from "../engine/run/sweep.ts";
+import { sweepPlot } from "../engine/run/sweep_plot.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
 
@@ -42,6 +44,7 @@ export const sweep = defineCommand({
       notice: display.notice,
     });
     display.finish();
+    await writeAtomically(join(out, "sweep.svg"), await sweepPlot(rows));
     console.log(describeSweep(rows));
     console.log(`run folders    ${out}, picture in ${join(out, "sweep.svg")}`);
     if (json) console.log(JSON.stringify(rows));

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { InputError } from "../errors.ts";
-import { writeAtomically, writeJson } from "../files.ts";
+import { writeJson } from "../files.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { runAmplify, type RunOptions } from "./amplify_run.ts";
 import type { Summary } from "./records.ts";
@@ -18,7 +18,6 @@ import {
 } from "./settings/run.ts";
 import { settingsOf } from "./settings/setting.ts";
 import { UnfitValue } from "./settings/value_types.ts";
-import { sweepPlot } from "./sweep_plot.ts";
 
 /** Values of settings by name, each to be tried with all of the others. */
 export type Grid = Readonly<Record<string, readonly unknown[]>>;
@@ -104,7 +103,7 @@ export function pointName(point: Point): string {
 const text = (value: unknown) => typeof value === "string" ? value : JSON.stringify(value);
 
 /**
- * Runs all points of a grid in `out`, resuming those that are finished, and leaves sweep.json and sweep.svg there.
+ * Runs all points of a grid in `out`, resuming those that are finished, and leaves sweep.json there.
  * @throws {InputError} before anything runs, where a point does not fit or two have the same name.
  */
 export async function runSweep(
@@ -147,7 +146,6 @@ export async function runSweep(
   }
   const rows = sweepRows(finished);
   await writeJson(join(options.out, "sweep.json"), { grid, rows });
-  await writeAtomically(join(options.out, "sweep.svg"), await sweepPlot(rows));
   return rows;
 }
 

@@ -11,6 +11,7 @@ import {
 import { InputError } from "../../engine/errors.ts";
 import type { Summary } from "../../engine/run/records.ts";
 import { describeSweep } from "../../engine/run/summary_text.ts";
+import { sweepPlot } from "../../engine/run/sweep_plot.ts";
 import { pointName, pointSettings, pointsOf, runSweep, sweepRows } from "../../engine/run/sweep.ts";
 import { jsonLines, temporaryFolder } from "../model/model_fixture.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
@@ -112,7 +113,7 @@ gpuTest("points share traces, selection and the unchanged model's evaluation", a
   }
   const stored = JSON.parse(await Deno.readTextFile(join(out, "sweep.json")));
   assertEquals(stored.rows, rows);
-  assertMatch(await Deno.readTextFile(join(out, "sweep.svg")), /^<svg [^]*gain on the task/);
+  assertMatch(await sweepPlot(rows), /^<svg [^]*gain on the task/);
   const again = await runSweep(gpu, given, grid, { out }); // finished points are not run again
   assertEquals(again, rows);
   assert(rows.every(({ seconds }) => seconds > 0));
