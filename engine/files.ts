@@ -3,7 +3,46 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { InputError } from "./errors.ts";
 
-/** Writes text or bytes to a temporary name, syncs, and renames it to `path`. */
+/**
+ * Does what writes `path`.
+ * @throws {InputError} for what the file system refuses: there is no space or permission, or the folder is gone.
+ */
+export async function writing<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw writingProblem(path, error);
+  }
+}
+
+/** What the file system refuses when `path` is written, as a sentence; any other error as it is. */
+export function writingProblem(path: string, error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof InputError) return error;
+  const { code } = error as { code?: unknown };
+  if (
+    code === "ENOSPC" || code === "EDQUOT" ||
+    /no space left|not enough space|quota exceeded/i.test(error.message)
+  ) {
+    return new InputError(
+      `There is no space left for "${path}"; free some and start the same command again, or choose another disk.`,
+      "out",
+    );
+  }
+  if (code === "ENOENT" || code === "ENOTDIR") {
+    return new InputError(`"${path}" cannot be written: its folder is gone; start the same command again.`);
+  }
+  if (typeof code !== "string" || !/^E[A-Z0-9]+$/.test(code)) return error;
+  const why = error.message.replace(/ \(os error.*$/s, "");
+  return new InputError(
+    `"${path}" cannot be written (${why}); make it writable or choose another folder.`,
+    "out",
+  );
+}
+
+/**
+ * Writes text or bytes to a temporary name, syncs, and renames it to `path`.
+ * @throws {InputError} for what the file system refuses.
+ */
 export async function writeAtomically(
   path: string,
   content: string | Uint8Array<ArrayBuffer>,
@@ -19,7 +58,7 @@ export async function writeAtomically(
     await Deno.rename(temporary, path);
   } catch (error) {
     await Deno.remove(temporary).catch(() => {});
-    throw error;
+    throw writingProblem(path, error);
   }
 }
 
@@ -85,12 +124,6 @@ export async function writeFolder(target: string, last: string, fill: (folder: s
     await Deno.remove(folder);
   } catch (error) {
     await discard();
-    if (error instanceof Error && /no space left|not enough space|quota exceeded/i.test(error.message)) {
-      throw new InputError(
-        `There is no space left for "${target}"; free some or choose another disk.`,
-        "out",
-      );
-    }
-    throw error;
+    throw writingProblem(target, error);
   }
 }

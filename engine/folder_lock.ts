@@ -1,7 +1,8 @@
 /** One process at a time writes into a folder: a locked file in it that says who holds it. */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "./errors.ts";
+import { writing } from "./files.ts";
 
 /** The file that is locked; it goes when the lock does, unless its process was killed. */
 export const lockFile = "run.lock";
@@ -19,7 +20,7 @@ export class FolderLock implements Disposable {
   static async take(folder: string): Promise<FolderLock> {
     const path = join(folder, lockFile);
     while (true) {
-      const file = await Deno.open(path, { read: true, write: true, create: true });
+      const file = await writing(path, () => Deno.open(path, { read: true, write: true, create: true }));
       try {
         const locked = await file.tryLock(true).catch((error) => {
           throw new InputError(
@@ -32,8 +33,12 @@ export class FolderLock implements Disposable {
         if (!locked) throw new InputError(inUse(folder, await readOwner(path)), "out");
         // Whoever held it may have removed the file between opening and locking; then the lock is on nothing.
         if (await isAt(file, path)) {
-          await writeOwner(file);
-          return new FolderLock(file, path);
+          const lock = new FolderLock(file, path);
+          await writing(path, () => writeOwner(file)).catch((error) => {
+            lock.remove();
+            throw error;
+          });
+          return lock;
         }
       } catch (error) {
         file.close();
@@ -43,12 +48,29 @@ export class FolderLock implements Disposable {
     }
   }
 
-  [Symbol.dispose]() {
+  /**
+   * Makes sure that the folder still is the one that was locked.
+   * @throws {InputError} where it was removed, or removed and made anew.
+   */
+  async require() {
+    if (await isAt(this.file, this.path)) return;
+    throw new InputError(
+      `"${dirname(this.path)}" was removed while it was in use; start the same command again.`,
+    );
+  }
+
+  private remove() {
     try {
-      Deno.removeSync(this.path); // before it is unlocked, so that nobody else's is removed
+      const [own, there] = [this.file.statSync(), Deno.statSync(this.path)];
+      // Before it is unlocked, and not where the folder was made anew, so that nobody else's is removed.
+      if (own.ino === there.ino && own.dev === there.dev) Deno.removeSync(this.path);
     } catch {
       // Windows removes no open file, and a folder may be gone altogether; an unlocked file bars nobody.
     }
+  }
+
+  [Symbol.dispose]() {
+    this.remove();
     this.file.close();
   }
 }

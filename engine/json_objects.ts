@@ -2,6 +2,7 @@
 import { InputError } from "./errors.ts";
 import { mistakenContents } from "./file_contents.ts";
 import { linkTarget } from "./files.ts";
+import { readWholeText } from "./whole_file.ts";
 
 /**
  * The text of a file, or undefined where there is none.
@@ -9,7 +10,7 @@ import { linkTarget } from "./files.ts";
  */
 export async function readTextIfThere(path: string): Promise<string | undefined> {
   try {
-    return await Deno.readTextFile(path);
+    return await readWholeText(path);
   } catch (error) {
     const missing = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
     const target = missing ? await linkTarget(path) : undefined;
@@ -22,7 +23,7 @@ export async function readTextIfThere(path: string): Promise<string | undefined>
     if (error instanceof Deno.errors.IsADirectory) {
       throw new InputError(`"${path}" is a folder where a file is needed; remove it or put the file there.`);
     }
-    if (error instanceof Deno.errors.PermissionDenied) {
+    if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
       throw new InputError(`File "${path}" may not be read; change its permissions.`);
     }
     throw error;

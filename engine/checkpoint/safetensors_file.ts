@@ -6,7 +6,7 @@
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../errors.ts";
 import { mistakenContents } from "../file_contents.ts";
-import { linkTarget } from "../files.ts";
+import { linkTarget, writingProblem } from "../files.ts";
 import {
   bitsOf,
   type DType,
@@ -165,7 +165,7 @@ export async function writeSafetensors(
     await Deno.rename(temporary, path);
   } catch (error) {
     await Deno.remove(temporary).catch(() => {});
-    throw error;
+    throw writingProblem(path, error);
   }
 }
 
@@ -181,6 +181,9 @@ export function encodeHeader(header: Readonly<Record<string, unknown>>): Uint8Ar
 
 async function openToRead(path: string): Promise<Deno.FsFile> {
   try {
+    // Opening a pipe would wait for someone to write into it.
+    const { isFile, isDirectory } = await Deno.stat(path);
+    if (!isFile && !isDirectory) throw new InputError(`"${path}" is a device or pipe; give a file.`);
     return await Deno.open(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) throw error;

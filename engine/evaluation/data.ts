@@ -7,6 +7,7 @@ import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { answerFaults, referenceNumber } from "./answer.ts";
 import { puzzleOf, type PuzzleProblem } from "./puzzles/problem.ts";
+import { readWhole } from "../whole_file.ts";
 
 /** One question with its reference answer. */
 export interface Problem {
@@ -117,7 +118,7 @@ export function requireNumericAnswers(problems: readonly Problem[], file: string
 
 async function readBytes(file: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    return await Deno.readFile(file);
+    return await readWhole(file);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) {
       throw new InputError(`Data file "${file}" does not exist: give the path of a JSONL or parquet file.`);

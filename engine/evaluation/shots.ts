@@ -5,6 +5,7 @@
 import { InputError } from "../errors.ts";
 import workedExamplesText from "../../fixtures/prompts/worked_examples.jsonl" with { type: "text" };
 import { loadProblems } from "./data.ts";
+import { readWholeText } from "../whole_file.ts";
 
 /** One worked example, as the prompt shows it. */
 export interface Shot {
@@ -50,7 +51,7 @@ export async function readShots(choice: string): Promise<Shots> {
   if (choice.toLowerCase().endsWith(".parquet")) return (await loadProblems(choice)).map(toShot);
   let text: string;
   try {
-    text = (await Deno.readTextFile(choice)).replace(/^\uFEFF/, "");
+    text = (await readWholeText(choice)).replace(/^\uFEFF/, "");
   } catch (error) {
     const why = error instanceof Deno.errors.NotFound
       ? "does not exist"

@@ -4,6 +4,7 @@ import { InputError } from "../errors.ts";
 import { readJsonObject } from "../json_objects.ts";
 import { parseTemplate, renderTemplate } from "./jinja.ts";
 import { tokenText } from "./tokenizer_library.ts";
+import { readWholeText } from "../whole_file.ts";
 
 /** One turn of a conversation. */
 export interface ChatMessage {
@@ -44,7 +45,7 @@ export class ChatTemplate {
       return text === undefined ? [] : [[name, text]];
     }));
     const own = join(dir, "chat_template.jinja");
-    const text = await Deno.readTextFile(own).catch((error) => {
+    const text = await readWholeText(own).catch((error) => {
       if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
         return undefined;
       }

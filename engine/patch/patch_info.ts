@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { requireWritable } from "../files.ts";
 import { type Patch, readPatch, writePatch } from "./patch.ts";
+import { readWholeText } from "../whole_file.ts";
 
 /** What a patch changes of one matrix. */
 export interface PatchedMatrix {
@@ -68,6 +69,6 @@ export function patchInfo({ base_sha256, tensors }: Patch): PatchInfo {
  */
 export async function exportPatch(source: string, target: string): Promise<void> {
   await requireWritable(target);
-  const card = await Deno.readTextFile(join(source, "patch.json")).then(JSON.parse, () => ({}));
+  const card = await readWholeText(join(source, "patch.json")).then(JSON.parse, () => ({}));
   await writePatch(target, await readPatch(source), card);
 }

@@ -16,6 +16,7 @@ import { InputError } from "../errors.ts";
 import { requireWritable } from "../files.ts";
 import { writeSettings } from "../checkpoint/written_fields.ts";
 import type { Patch } from "./patch.ts";
+import { readWholeText } from "../whole_file.ts";
 
 const configFile = "adapter_config.json";
 const weightsFile = "adapter_model.safetensors";
@@ -114,7 +115,7 @@ const configSchema = z.object({
  */
 export async function readPeft(directory: string): Promise<AdapterDelta[]> {
   const path = join(directory, configFile);
-  const text = await Deno.readTextFile(path).catch(() => {
+  const text = await readWholeText(path).catch(() => {
     throw new InputError(`"${directory}" is no PEFT adapter: it has no ${configFile}.`);
   });
   let json: unknown;

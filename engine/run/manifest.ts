@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { sha256OfFile, writeJson } from "../files.ts";
+import { readWholeText } from "../whole_file.ts";
 
 /** The manifest's own name. */
 export const manifestFile = "manifest.json";
@@ -94,7 +95,7 @@ export class Manifest {
     const path = join(folder, manifestFile);
     let text: string;
     try {
-      text = await Deno.readTextFile(path);
+      text = await readWholeText(path);
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return undefined;
       throw new InputError(`"${path}" cannot be read (${(error as Error).message.replace(/[.:\s]+$/, "")}).`);

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import type { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
-import { requireWritable, sha256OfFile, writableProbe, writeAtomically } from "../files.ts";
+import { requireWritable, sha256OfFile, writableProbe, writeAtomically, writing } from "../files.ts";
 import { FolderLock } from "../folder_lock.ts";
 import {
   type FileState,
@@ -17,6 +17,7 @@ import {
 } from "./manifest.ts";
 import { curvesFile } from "./tensorboard.ts";
 import { parseRecord, type RunConfig, runConfigSchema } from "./records.ts";
+import { readWholeText } from "../whole_file.ts";
 
 /** See file comment. Locked for other processes until it is disposed. */
 export class RunFolder implements Disposable {
@@ -67,9 +68,9 @@ export class RunFolder implements Disposable {
    */
   async begin(environment: Omit<RunConfig, "settings">, notice?: (sentence: string) => void) {
     const { settings } = this;
-    await this.sweep();
+    await writing(this.path, () => this.sweep());
     if (!this.before) {
-      await this.clear();
+      await writing(this.path, () => this.clear());
       await this.writeJson("config.json", { settings, ...environment });
     }
     await this.endLine("events.jsonl");
@@ -79,7 +80,9 @@ export class RunFolder implements Disposable {
     notice?.(describeSpoilt(this.path, this.spoilt));
     await this.event("made again", { files: Object.fromEntries(this.spoilt) });
     // From the last one made to the first, so that none is ever left whose origin is gone.
-    for (const name of [...this.spoilt.keys()].reverse()) await removeIfThere(join(this.path, name));
+    for (const name of [...this.spoilt.keys()].reverse()) {
+      await writing(join(this.path, name), () => removeIfThere(join(this.path, name)));
+    }
     await this.manifest.drop([...this.spoilt.keys()]);
   }
 
@@ -139,20 +142,28 @@ export class RunFolder implements Disposable {
 
   /** Puts files in their places, in this order, that `write` leaves in the folder it is given. */
   async putAll(names: readonly ListedName[], write: (folder: string) => Promise<void>) {
+    await this.lock.require();
     const folder = join(this.path, unfinished);
-    await Deno.mkdir(folder, { recursive: true });
-    await write(folder);
-    for (const name of names) {
-      await this.manifest.list(name, await sha256OfFile(join(folder, name)));
-      await Deno.rename(join(folder, name), join(this.path, name));
-    }
-    await Deno.remove(folder, { recursive: true });
+    await writing(join(this.path, names.at(-1)!), async () => {
+      await using _ = await temporaryFolder(folder);
+      await write(folder);
+      for (const name of names) {
+        await this.manifest.list(name, await sha256OfFile(join(folder, name)));
+        await Deno.rename(join(folder, name), join(this.path, name));
+      }
+    });
   }
 
   /** Appends to events.jsonl. */
   async event(type: string, data: Record<string, unknown> = {}) {
     const line = JSON.stringify({ time: new Date().toISOString(), type, ...data }) + "\n";
-    await Deno.writeTextFile(join(this.path, "events.jsonl"), line, { append: true });
+    await this.append("events.jsonl", line);
+  }
+
+  /** Appends to a file that no manifest lists. */
+  private async append(name: string, text: string) {
+    const path = join(this.path, name);
+    await writing(path, () => Deno.writeTextFile(path, text, { append: true }));
   }
 
   /** Files of the names that a run gives its own are somebody's, or results of who knows what settings. */
@@ -185,12 +196,18 @@ export class RunFolder implements Disposable {
   private async endLine(name: string) {
     const text = await Deno.readFile(join(this.path, name)).catch(ignoreMissing);
     if (!text?.length || text.at(-1) === 10) return;
-    await Deno.writeTextFile(join(this.path, name), "\n", { append: true });
+    await this.append(name, "\n");
   }
 }
 
 /** Where files are written before they are put in their places. */
 const unfinished = ".unfinished";
+
+/** A new folder that is removed with all that is left in it. Not made with those above it, which must be there. */
+async function temporaryFolder(path: string): Promise<AsyncDisposable> {
+  await Deno.mkdir(path);
+  return { [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }).catch(() => {}) };
+}
 
 /**
  * The manifest of a run folder that holds a config.json, and the files that are not what it says.
@@ -277,7 +294,7 @@ const runFiles = [manifestFile, ...listedFiles, "events.jsonl", curvesFile, "rep
 async function readJson(path: string): Promise<unknown> {
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readWholeText(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw new InputError(`"${path}" cannot be read (${reason(error)}).`);

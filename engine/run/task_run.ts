@@ -30,6 +30,7 @@ import type { Progress } from "../progress.ts";
 import { readJsonObject } from "../json_objects.ts";
 import { fingerprintModel } from "./inputs.ts";
 import type { Some } from "./settings/setting.ts";
+import { readWholeText } from "../whole_file.ts";
 
 /** Which tasks are run and how. */
 export interface TaskChoices {
@@ -179,7 +180,7 @@ function judgedByFile(task: AnyTask): AnyTask {
 
 async function sha256OfFile(path: string): Promise<string> {
   try {
-    return sha256(await Deno.readTextFile(path));
+    return sha256(await readWholeText(path));
   } catch {
     throw new InputError(
       `Scorer "${path}" cannot be read; give a file with a function as its default export.`,
@@ -329,7 +330,7 @@ async function earlier(
 ): Promise<Sample[]> {
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readWholeText(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;

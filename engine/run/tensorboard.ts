@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";
+import { writing } from "../files.ts";
 import { readJsonObject } from "../json_objects.ts";
 
 /** One value of a curve. */
@@ -44,13 +45,16 @@ export async function writeCurves(folder: string): Promise<void> {
     tag: string,
     points: readonly (readonly [step: number, value: number | null | undefined])[],
   ) => points.flatMap(([step, value]) => typeof value === "number" ? [{ tag, step, value, wall_time }] : []);
-  using events = await EventFile.create(folder, 0);
-  events.add([
+  const scalars = [
     ...curve("mask/loss", mask.losses.map((value, i) => [i + 1, value])),
     ...curve("mask/selected", mask.selected.map((value, i) => [i + 1, value])),
     ...curve("update/loss", update.history.map(({ step, loss }) => [step, loss])),
     ...curve("update/validation_accuracy", update.history.map(({ step, accuracy }) => [step, accuracy])),
-  ]);
+  ];
+  await writing(join(folder, curvesFile), async () => {
+    using events = await EventFile.create(folder, 0);
+    events.add(scalars);
+  });
 }
 
 /** Appends scalars to an event file in `directory`; TensorBoard may be reading it meanwhile. */

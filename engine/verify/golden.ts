@@ -14,6 +14,7 @@ import { generate } from "../model/generate.ts";
 import { Model } from "../model/model.ts";
 import { readTensors } from "../checkpoint/checkpoint.ts";
 import { partsOf } from "../model/weights.ts";
+import { readWholeText } from "../whole_file.ts";
 
 /** One check's outcome; `error` is the largest difference relative to the largest expected value. */
 export interface Check {
@@ -252,7 +253,7 @@ async function readCases(directory: string): Promise<z.infer<typeof casesSchema>
   const path = join(directory, "cases.json");
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readWholeText(path);
   } catch {
     throw new InputError(
       `"${path}" cannot be read; a golden folder holds cases.json, expected.safetensors and a model.`,

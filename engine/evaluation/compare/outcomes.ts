@@ -7,6 +7,7 @@ import { InputError } from "../../errors.ts";
 import { readJsonObject } from "../../json_objects.ts";
 import { loadProblems } from "../data.ts";
 import { splitProblems } from "../split.ts";
+import { readWholeText } from "../../whole_file.ts";
 
 /** One item's outcome. */
 export interface Outcome {
@@ -94,7 +95,7 @@ async function sampleFiles(folder: string, deeper = true): Promise<string[]> {
 
 async function readSamples(file: string): Promise<Outcome[]> {
   const rows: SampleRow[] = [];
-  for (const [i, line] of (await Deno.readTextFile(file)).split("\n").entries()) {
+  for (const [i, line] of (await readWholeText(file)).split("\n").entries()) {
     if (line.trim() === "") continue;
     let value: unknown;
     try {

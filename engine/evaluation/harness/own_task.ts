@@ -19,6 +19,7 @@ import { matchOf, noAnswer } from "./filters.ts";
 import { strip } from "./python_text.ts";
 import { readRows } from "./rows.ts";
 import type { AnyTask } from "./task.ts";
+import { readWholeText } from "../../whole_file.ts";
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -115,7 +116,7 @@ function requireNumber(answer: string, place: string): void {
 async function readDescription(path: string): Promise<Description> {
   let value: unknown;
   try {
-    value = parse(await Deno.readTextFile(path)); // JSON is YAML
+    value = parse(await readWholeText(path)); // JSON is YAML
   } catch (error) {
     const why = (error as Error).message.split("\n")[0]!.replace(/[.:\s]+$/, "");
     throw new InputError(`Task file "${path}" cannot be read (${why}).`, "tasks");

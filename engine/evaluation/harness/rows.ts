@@ -6,6 +6,7 @@ import { compressors } from "npm:hyparquet-compressors@1.1.2";
 import { InputError } from "../../errors.ts";
 import type { TaskRows } from "./prompts.ts";
 import type { AnyTask, SplitName } from "./task.ts";
+import { readWhole } from "../../whole_file.ts";
 
 const endings = ["jsonl", "json", "csv", "parquet"] as const;
 
@@ -60,7 +61,7 @@ async function findPart(task: AnyTask, folder: string, split: SplitName): Promis
  */
 export async function readRows(file: string): Promise<Record<string, unknown>[]> {
   try {
-    const bytes = await Deno.readFile(file);
+    const bytes = await readWhole(file);
     if (file.endsWith(".parquet")) {
       const rows = await parquetReadObjects({ file: bytes.buffer, compressors });
       return rows.map((row) => plain(row) as Record<string, unknown>);

@@ -3,6 +3,7 @@ import { parse } from "npm:yaml@2.9.1";
 import { InputError } from "../../errors.ts";
 import { snakeCase } from "../../json_keys.ts";
 import { isSetting, type Setting, settingsOf, type SettingSource, type SettingTree } from "./setting.ts";
+import { readWholeText } from "../../whole_file.ts";
 
 /** By this key a file names its schema to an editor. */
 export const schemaKey = "$schema";
@@ -19,7 +20,7 @@ export async function readSettingsFile(
 ): Promise<SettingSource> {
   let content: unknown;
   try {
-    content = parse(await Deno.readTextFile(path)); // JSON is YAML
+    content = parse(await readWholeText(path)); // JSON is YAML
   } catch (error) {
     const why = error instanceof Deno.errors.NotFound
       ? "does not exist"
