@@ -8,6 +8,7 @@ import { runStartDefinitions } from "../engine/run/settings/start.ts";
 import { describeSeeds, describeSummary } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
+import { print, printAside } from "./terminal.ts";
 
 export const amplify = defineCommand({
   name: "amplify",
@@ -24,18 +25,18 @@ export const amplify = defineCommand({
     if (seeds) {
       const result = await runSeeds(gpu, settings, seeds, options);
       display.finish();
-      console.log(describeSeeds(result));
-      console.log(`run folders    ${out}/seed-N, each with its report.html`);
-      if (json) console.log(JSON.stringify(result));
+      print(describeSeeds(result));
+      print(`run folders    ${out}/seed-N, each with its report.html`);
+      if (json) print(JSON.stringify(result));
       return;
     }
     const summary = await runAmplify(gpu, settings, options);
     display.finish();
-    if (!quiet) console.error("");
-    console.log(describeSummary(summary));
-    console.log(`run folder     ${out} (${summary.seconds.total} s on ${summary.adapter})`);
-    console.log(`report         ${join(out, "report.html")}`);
-    if (json) console.log(JSON.stringify(summary));
+    if (!quiet) printAside("");
+    print(describeSummary(summary));
+    print(`run folder     ${out} (${summary.seconds.total} s on ${summary.adapter})`);
+    print(`report         ${join(out, "report.html")}`);
+    if (json) print(JSON.stringify(summary));
   },
 });
 

@@ -11,6 +11,7 @@ import { text, toggle } from "../engine/run/settings/value_types.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
 import denoConfig from "../deno.json" with { type: "json" };
+import { print, printAside } from "./terminal.ts";
 
 const folder = fileURLToPath(new URL("../fixtures/benchmarks", import.meta.url));
 
@@ -95,17 +96,17 @@ export const bench = defineCommand({
     };
     if (values.list) {
       for (const { name, shape } of values.model ? chosenStages(choice) : listBenchmarks(gpu, choice)) {
-        console.log(json ? JSON.stringify({ name, shape }) : `${name} ${shape}`.trimEnd());
+        print(json ? JSON.stringify({ name, shape }) : `${name} ${shape}`.trimEnd());
       }
       return;
     }
     // On a terminal the table itself shows how far things are.
     const display = new ProgressDisplay(quiet || (!json && Deno.stdout.isTerminal()));
-    if (!json) console.log(`adapter: ${gpu.adapterName}\n\n${tableHead}`);
+    if (!json) print(`adapter: ${gpu.adapterName}\n\n${tableHead}`);
     const results: BenchResult[] = [];
     const show = (result: BenchResult) => {
       results.push(result);
-      console.log(json ? JSON.stringify(round(result)) : tableRow(result));
+      print(json ? JSON.stringify(round(result)) : tableRow(result));
     };
     const progress = display.report;
     const failures: string[] = [];
@@ -116,10 +117,10 @@ export const bench = defineCommand({
       await benchmarkModel(gpu, { ...choice, model: values.model, profile: values.profile, progress }, show);
     }
     display.finish();
-    failures.forEach((message) => console.error(`error: ${message}`));
+    failures.forEach((message) => printAside(`error: ${message}`));
     if (values.record && results.length > 0) {
       const path = await record(gpu, folder, results, denoConfig.version, values.quick);
-      if (!json) console.log(`\nrecorded in ${path}`);
+      if (!json) print(`\nrecorded in ${path}`);
     }
     return failures.length > 0 ? 1 : 0;
   },

@@ -12,6 +12,7 @@ import {
 import { text, toggle } from "../engine/run/settings/value_types.ts";
 import { exitCodeOf, exitCodes, messageOf } from "./exit_codes.ts";
 import { optionName, readOptions } from "./options.ts";
+import { print, printableLine, printAside } from "./terminal.ts";
 import { enterCallersFolder } from "./working_folder.ts";
 
 /** Settings that every command takes. */
@@ -32,7 +33,17 @@ export const commonSettings = {
     example: "",
   }),
   quiet: setting({ name: "quiet", type: toggle, default: false, help: "no progress", example: "" }),
+  trace: setting({
+    name: "trace",
+    type: toggle,
+    default: false,
+    help: "say where an error came from, for a report of a defect",
+    example: "",
+  }),
 };
+
+/** Those that a command is told of. */
+const { trace: _, ...ofRun } = commonSettings;
 
 /** A command that can be run, listed and completed. */
 export interface CliCommand {
@@ -57,6 +68,8 @@ export interface ParsedCommand {
   readonly args: readonly string[];
   /** Whether the result, or an error, is to be the last line of stdout as JSON. */
   readonly json: boolean;
+  /** Whether an error is to be followed by where it came from. */
+  readonly trace: boolean;
   /** Runs the command; resolves to an exit code. */
   readonly run: () => Promise<number>;
 }
@@ -69,7 +82,7 @@ export function defineCommand<const Tree extends SettingTree>(spec: {
   readonly arguments?: string;
   readonly resumes?: boolean;
   readonly run: (
-    values: Values<Tree> & Values<typeof commonSettings>,
+    values: Values<Tree> & Values<typeof ofRun>,
     args: readonly string[],
   ) => Promise<number | void>;
 }): CliCommand {
@@ -89,9 +102,15 @@ export function defineCommand<const Tree extends SettingTree>(spec: {
       const sources = file === undefined
         ? [source]
         : [source, await readSettingsFile(file, fileTree, source.call)];
-      const values = readSettings(tree, sources);
-      const { json } = readSettings(commonSettings, sources);
-      return { values, args, json, run: async () => await spec.run(values, args) ?? exitCodes.done.code };
+      const values = readSettings({ ...spec.settings, ...ofRun }, sources);
+      const { json, trace } = readSettings(commonSettings, sources);
+      return {
+        values,
+        args,
+        json,
+        trace,
+        run: async () => await spec.run(values, args) ?? exitCodes.done.code,
+      };
     },
   };
 }
@@ -108,25 +127,32 @@ export async function runCommand(
   usage = `deno task ${command.name}`,
 ): Promise<never> {
   Deno.addSignalListener("SIGINT", () => {
-    console.error(command.resumes ? "\nInterrupted; the same command resumes." : "\nInterrupted.");
+    printAside(command.resumes ? "\nInterrupted; the same command resumes." : "\nInterrupted.");
     Deno.exit(exitCodes.interrupted.code);
   });
-  enterCallersFolder();
-  let json = argv.includes("--json");
-  try {
-    const parsed = await command.parse(argv, usage);
-    json = parsed.json;
-    Deno.exit(await parsed.run());
-  } catch (error) {
+  let [json, trace] = [argv.includes("--json"), argv.includes("--trace")];
+  const fail = (error: unknown): never => {
     const code = exitCodeOf(error);
     if (!(error instanceof CommanderError)) {
       const options = new Map(
         settingsOf(command.settings).map(({ setting }) => [setting.name, optionName(setting)]),
       );
       const message = messageOf(error, (name) => options.get(name));
-      console.error(`error: ${message}`);
-      if (json) console.log(JSON.stringify({ error: message, exit_code: code }));
+      printAside(`error: ${printableLine(message)}`);
+      if (trace) printAside(error instanceof Error ? error.stack ?? error.message : Deno.inspect(error));
+      if (json) print(JSON.stringify({ error: message, exit_code: code }));
     }
     Deno.exit(code);
+  };
+  // What is thrown where nobody waits for it would end the process with a stack trace.
+  globalThis.addEventListener("error", (event) => fail(event.error));
+  globalThis.addEventListener("unhandledrejection", (event) => fail(event.reason));
+  try {
+    enterCallersFolder();
+    const parsed = await command.parse(argv, usage);
+    ({ json, trace } = parsed);
+    Deno.exit(await parsed.run());
+  } catch (error) {
+    return fail(error);
   }
 }

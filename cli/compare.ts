@@ -5,6 +5,7 @@ import { InputError } from "../engine/errors.ts";
 import { setting } from "../engine/run/settings/setting.ts";
 import { nonNegative, seed, text } from "../engine/run/settings/value_types.ts";
 import { defineCommand, runCommand } from "./command.ts";
+import { print } from "./terminal.ts";
 
 const modelOf = (side: "a" | "b", which: string) =>
   setting({
@@ -58,10 +59,10 @@ export const compare = defineCommand({
     // Hundredths of a point, so that rounding does not decide.
     const dropped = all.filter(([, one]) => maxDrop !== undefined && -100 * one.difference > maxDrop + 1e-9)
       .map(([name]) => name);
-    console.log(describeComparison(compared));
-    if (dropped.length > 0) console.log(`more than ${maxDrop} points lost: ${dropped.join(", ")}`);
+    print(describeComparison(compared));
+    if (dropped.length > 0) print(`more than ${maxDrop} points lost: ${dropped.join(", ")}`);
     if (json) {
-      console.log(
+      print(
         JSON.stringify({ ...compared, max_drop: maxDrop ?? null, dropped, passed: dropped.length === 0 }),
       );
     }

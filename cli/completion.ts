@@ -2,6 +2,7 @@
 import { InputError } from "../engine/errors.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { completionScript, shells } from "./completion_script.ts";
+import { print } from "./terminal.ts";
 
 export const completion = defineCommand({
   name: "completion",
@@ -12,7 +13,7 @@ export const completion = defineCommand({
     const shell = shells.find((known) => known === name);
     if (!shell || rest.length > 0) throw new InputError(`Give one of ${shells.join(", ")}.`);
     const { loadCommands } = await import("./commands.ts");
-    console.log(completionScript(shell, await loadCommands()).trimEnd());
+    print(completionScript(shell, await loadCommands()).trimEnd());
   },
 });
 

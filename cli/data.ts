@@ -8,6 +8,7 @@ import { setting } from "../engine/run/settings/setting.ts";
 import { taskDefinitions } from "../engine/run/settings/tasks.ts";
 import { integer, oneOf, seed, text } from "../engine/run/settings/value_types.ts";
 import { defineCommand, runCommand } from "./command.ts";
+import { print, printAside } from "./terminal.ts";
 
 export const data = defineCommand({
   name: "data",
@@ -31,7 +32,7 @@ export const data = defineCommand({
     sizes: taskDefinitions.sizes,
     instances: setting({
       name: "instances",
-      type: integer(1),
+      type: integer(1, 1_000_000),
       default: 50,
       help: "instances of each template or size",
       example: "100",
@@ -53,7 +54,7 @@ export const data = defineCommand({
       throw new InputError("Sizes are those of a puzzle; name one.", "sizes", "puzzle");
     }
     if (out === undefined) throw new InputError("Say which file to write.", "out");
-    const notice = (sentence: string) => quiet || console.error(`note: ${sentence}`);
+    const notice = (sentence: string) => quiet || printAside(`note: ${sentence}`);
     const { rows, said } = puzzle === undefined
       ? { rows: await sampleFolder(templates!, { instances, seed, notice }), said: [] }
       : puzzleData(puzzles.get(puzzle)!, { sizes: sizes ?? defaultSizes, instances, seed });
@@ -67,10 +68,10 @@ export const data = defineCommand({
       );
     }
     const count = new Set(rows.map((row) => row.original_id)).size;
-    console.log(
+    print(
       `${rows.length} problems of ${count} ${puzzle === undefined ? "templates" : "sizes"} in ${out}`,
     );
-    if (json) console.log(JSON.stringify({ problems: rows.length, templates: count, out }));
+    if (json) print(JSON.stringify({ problems: rows.length, templates: count, out }));
   },
 });
 

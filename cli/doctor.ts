@@ -5,6 +5,7 @@ import { inspectAdapter, memoryPlanDefinitions, memoryRecord, reportMemory } fro
 import { describeAdapter, describeMemory } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { exitCodes } from "./exit_codes.ts";
+import { print, printAside } from "./terminal.ts";
 
 export const doctor = defineCommand({
   name: "doctor",
@@ -13,18 +14,18 @@ export const doctor = defineCommand({
   settings: memoryPlanDefinitions,
   async run({ json, quiet: _quiet, config: _, ...settings }) {
     using gpu = await Gpu.open().catch((error) => {
-      if (error instanceof NoAdapterError) console.log("adapter   none");
+      if (error instanceof NoAdapterError) print("adapter   none");
       throw error;
     });
     const report = await inspectAdapter(gpu);
     const model = settings.model.source;
     const memory = model === undefined ? undefined : await reportMemory(gpu, model, settings);
-    console.log(describeAdapter(report));
-    if (memory) console.log(describeMemory(model!, memory.plan));
-    if (memory?.refusal) console.error(`error: ${memory.refusal}`);
+    print(describeAdapter(report));
+    if (memory) print(describeMemory(model!, memory.plan));
+    if (memory?.refusal) printAside(`error: ${memory.refusal}`);
     const code = memory?.refusal ? exitCodes.wrongInput.code : exitCodes.done.code;
     if (json) {
-      console.log(JSON.stringify({
+      print(JSON.stringify({
         ...report,
         ...(memory && { model, memory: memoryRecord(memory.plan) }),
         ...(memory?.refusal && { error: memory.refusal, exit_code: code }),

@@ -7,6 +7,7 @@ import { describeTasks, runTaskEvaluation } from "../engine/run/task_evaluation.
 import { describeEvaluation } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
+import { print } from "./terminal.ts";
 
 export const evaluate = defineCommand({
   name: "evaluate",
@@ -30,8 +31,8 @@ export const evaluate = defineCommand({
       ? await runTaskEvaluation(gpu, { ...settings, tasks }, options)
       : await runEvaluate(gpu, settings, options);
     display.finish();
-    console.log("results" in report ? describeTasks(report) : describeEvaluation(report));
-    if (json) console.log(JSON.stringify(report));
+    print("results" in report ? describeTasks(report) : describeEvaluation(report));
+    if (json) print(JSON.stringify(report));
   },
 });
 

@@ -14,18 +14,46 @@ export const exitCodes = {
 /** The exit code of a command that ended with this error. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done.code; // --help, --version
-  if (error instanceof InputError || error instanceof CommanderError) return exitCodes.wrongInput.code;
+  if (error instanceof InputError || error instanceof CommanderError || isOfSystem(error)) {
+    return exitCodes.wrongInput.code;
+  }
   if (error instanceof NoAdapterError) return exitCodes.noAdapter.code;
   return exitCodes.failed.code;
 }
 
-/** What is said of it on stderr: a sentence for what a user can mend, all that is known of a defect of ours. */
+/** What the system refused to do with a file, which a user can mend and no caller had foreseen. */
+function isOfSystem(error: unknown): error is Error {
+  return error instanceof Error && /\(os error \d+\)|^Requires \w+ access to /.test(error.message);
+}
+
+/** One sentence about it for stderr; of a defect of ours how to report it. `optionOf` names the option of a setting. */
 export function messageOf(error: unknown, optionOf: (setting: string) => string | undefined): string {
   if (error instanceof InputError) {
     const options = error.settings.flatMap((setting) => optionOf(setting) ?? []);
-    if (options.length === 0) return error.message;
-    return error.message.replace(/\.?$/, ` (${options.join(", ")}).`);
+    const message = shortened(error.message);
+    return options.length === 0 ? message : message.replace(/\.?$/, ` (${options.join(", ")}).`);
   }
-  if (error instanceof NoAdapterError || error instanceof DeviceError) return error.message;
-  return (error as Error)?.stack ?? String(error);
+  if (error instanceof NoAdapterError || error instanceof DeviceError) return shortened(error.message);
+  const said = shortened(error instanceof Error ? error.message : String(error));
+  const what = said.replace(/\s*\n\s*/g, " ").replace(/[.:\s]+$/, "");
+  if (isOfSystem(error)) {
+    return `The system refuses (${what}); check the path, its permissions and the space left.`;
+  }
+  const name = error instanceof Error ? error.name : "Error";
+  return `Unexpected ${name} (${
+    what.slice(0, mostOfCause)
+  }), which is a defect of this program; please report it with ` +
+    "your command line and what it says with --trace.";
+}
+
+const mostOfCause = 300;
+/** Longest part between quotes that is repeated in full. */
+const mostQuoted = 160;
+
+/** A message with only both ends of the long values that it quotes. */
+function shortened(message: string): string {
+  const cut = (text: string) =>
+    text.length <= mostQuoted ? text : `${text.slice(0, mostQuoted / 2)}…${text.slice(-mostQuoted / 4)}`;
+  return message.replace(/"([^"]*)"/g, (_, inside: string) => `"${cut(inside)}"`)
+    .replace(/'([^'\s]*)'/g, (_, inside: string) => `'${cut(inside)}'`);
 }

@@ -8,6 +8,7 @@ import { describeSelection } from "../engine/run/selection_text.ts";
 import { describeComponents } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
+import { print } from "./terminal.ts";
 
 export const identify = defineCommand({
   name: "identify",
@@ -28,12 +29,12 @@ export const identify = defineCommand({
     });
     display.finish();
     const components = countSelected(config, circuit.selection);
-    console.log(`pivotal tokens ${examples.length}`);
-    console.log(`circuit        ${describeComponents(components)}`);
-    describeSelection(circuit.record).forEach((line) => console.log(line));
-    console.log(`run folder     ${out}`);
+    print(`pivotal tokens ${examples.length}`);
+    print(`circuit        ${describeComponents(components)}`);
+    describeSelection(circuit.record).forEach((line) => print(line));
+    print(`run folder     ${out}`);
     if (json) {
-      console.log(
+      print(
         JSON.stringify({
           localization_examples: examples.length,
           components,

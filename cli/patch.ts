@@ -16,6 +16,7 @@ import { oneOf, seed } from "../engine/run/settings/value_types.ts";
 import { describeFusion, describePatch } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
+import { print } from "./terminal.ts";
 
 const actions = ["info", "fuse", "apply", "revert", "export"] as const;
 
@@ -72,8 +73,8 @@ export const patch = defineCommand({
     }
     if (action === "info") {
       const info = patchInfo(await readPatch(path));
-      console.log(describePatch(info));
-      if (json) console.log(JSON.stringify(info));
+      print(describePatch(info));
+      if (json) print(JSON.stringify(info));
       return;
     }
     const { out } = start;
@@ -91,16 +92,16 @@ export const patch = defineCommand({
     const done = (what: string, more: Record<string, unknown> = {}, leftOut: readonly string[] = []) => {
       if (leftOut.length > 0) {
         const files = leftOut.join(", ");
-        console.log(`left out, as they hold the unchanged weights in another form or are links: ${files}`);
+        print(`left out, as they hold the unchanged weights in another form or are links: ${files}`);
       }
-      console.log(`${what} in ${out}`);
-      if (json) console.log(JSON.stringify({ action, out, ...more }));
+      print(`${what} in ${out}`);
+      if (json) print(JSON.stringify({ action, out, ...more }));
     };
     if (action === "fuse") {
       const changes = await readPatch(path);
       const folder = await modelFolder();
       const report = await fuseCheckpoint(folder, changes, out, fusion.rounding, fusion.seed);
-      console.log(describeFusion(report));
+      print(describeFusion(report));
       done("fused model", { model: folder, ...report }, report.left_out);
     } else if (action === "apply") {
       const changes = await readPatch(path);

@@ -15,6 +15,7 @@ import { prepareGpu } from "../engine/run/start_options.ts";
 import { describeTemplates } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
+import { print } from "./terminal.ts";
 
 export const pretrain = defineCommand({
   name: "pretrain",
@@ -30,14 +31,14 @@ export const pretrain = defineCommand({
       }),
       steps: setting({
         name: "steps",
-        type: integer(1),
+        type: integer(1, 1_000_000),
         otherwise: shapes.map((shape) => `${defaultSteps[shape]} for ${shape}`).join(", "),
         help: "optimizer steps",
         example: "1000",
       }),
       batch: setting({
         name: "batch",
-        type: integer(1),
+        type: integer(1, 4096),
         default: defaultBatch,
         help: "sequences a step",
         example: "8",
@@ -78,8 +79,8 @@ export const pretrain = defineCommand({
       if (out === undefined) throw new InputError("Data sets need a folder to be written into.", "out");
       await requireWritable(out);
       await writeDataSets(dataSeed, out);
-      console.log(`data sets         ${kinds.map((kind) => join(out, `${kind}.jsonl`)).join(" ")}`);
-      if (json) console.log(JSON.stringify({ out, data_seed: dataSeed }));
+      print(`data sets         ${kinds.map((kind) => join(out, `${kind}.jsonl`)).join(" ")}`);
+      if (json) print(JSON.stringify({ out, data_seed: dataSeed }));
       return;
     }
     const settings = { ...training, sizes: embeddedSizes, steps: training.steps ?? defaultSteps[shape] };
@@ -91,13 +92,13 @@ export const pretrain = defineCommand({
     await prepareGpu(gpu, { ...start, notice: display.notice });
     const { accuracy, perTemplate } = await train(gpu, folder, settings, display.report, display.notice);
     display.finish();
-    for (const line of describeTemplates(perTemplate)) console.log(line);
-    for (const kind of kinds) console.log(`${kind.padEnd(17)} ${(100 * accuracy[kind]).toFixed(1)} %`);
-    console.log(`model             ${out}`);
+    for (const line of describeTemplates(perTemplate)) print(line);
+    for (const kind of kinds) print(`${kind.padEnd(17)} ${(100 * accuracy[kind]).toFixed(1)} %`);
+    print(`model             ${out}`);
     if (json) {
       const asked = withSnakeCaseKeys(settings) as object;
       const { adapterName: adapter } = gpu;
-      console.log(JSON.stringify({ ...asked, out, accuracy, per_template: perTemplate, adapter }));
+      print(JSON.stringify({ ...asked, out, accuracy, per_template: perTemplate, adapter }));
     }
   },
 });

@@ -3,6 +3,7 @@ import process from "node:process";
 import cliProgress from "npm:cli-progress@3.12.0";
 import type { Gpu } from "../engine/gpu/gpu.ts";
 import type { Progress } from "../engine/progress.ts";
+import { printAside } from "./terminal.ts";
 
 /** On plain output, seconds to the first line of a stage that says how far it is, and between later ones. */
 const plainSeconds = { first: 1.5, later: 10 } as const;
@@ -27,7 +28,7 @@ export class ProgressDisplay {
       this.started = this.shown = performance.now();
       this.lines = 0;
       if (Deno.stderr.isTerminal()) this.bar = startBar(stage, total);
-      else console.error(`${stage} …`);
+      else printAside(`${stage} …`);
     }
     this.at = { done, total, note };
     this.show();
@@ -56,20 +57,20 @@ export class ProgressDisplay {
     if (seconds < (this.lines === 0 ? plainSeconds.first : plainSeconds.later)) return;
     this.shown = performance.now();
     this.lines++;
-    console.error(`${stage}: ${done} of ${total}, ${this.rate(done)}${note && `, ${note}`}`);
+    printAside(`${stage}: ${done} of ${total}, ${this.rate(done)}${note && `, ${note}`}`);
   }
 
   /** To pass to the engine; said also when progress is not. */
   readonly notice = (sentence: string) => {
     this.finish();
-    console.error(`note: ${sentence}`);
+    printAside(`note: ${sentence}`);
   };
 
   /** Ends the current stage's bar or line. */
   finish() {
     if (this.bar) this.bar.stop();
     else if (this.stage && !this.quiet) {
-      console.error(`${this.stage}: ${((performance.now() - this.started) / 1000).toFixed(1)} s`);
+      printAside(`${this.stage}: ${((performance.now() - this.started) / 1000).toFixed(1)} s`);
     }
     this.bar = undefined;
     this.stage = "";

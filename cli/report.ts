@@ -5,6 +5,7 @@ import { writeComparison, writeReport } from "../engine/report/write_report.ts";
 import { setting } from "../engine/run/settings/setting.ts";
 import { text } from "../engine/run/settings/value_types.ts";
 import { defineCommand, runCommand } from "./command.ts";
+import { print } from "./terminal.ts";
 
 export const report = defineCommand({
   name: "report",
@@ -26,8 +27,8 @@ export const report = defineCommand({
     const path = folders.length === 1
       ? await writeReport(first, out ?? join(first, "report.html"))
       : await writeComparison(folders, out ?? "comparison.html");
-    console.log(`report in ${path}`);
-    if (json) console.log(JSON.stringify({ out: path, runs: folders }));
+    print(`report in ${path}`);
+    if (json) print(JSON.stringify({ out: path, runs: folders }));
   },
 });
 

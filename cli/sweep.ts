@@ -12,6 +12,7 @@ import { runSweep } from "../engine/run/sweep.ts";
 import { sweepPlot } from "../engine/run/sweep_plot.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
+import { print } from "./terminal.ts";
 
 export const sweep = defineCommand({
   name: "sweep",
@@ -45,9 +46,9 @@ export const sweep = defineCommand({
     });
     display.finish();
     await writeAtomically(join(out, "sweep.svg"), await sweepPlot(rows));
-    console.log(describeSweep(rows));
-    console.log(`run folders    ${out}, picture in ${join(out, "sweep.svg")}`);
-    if (json) console.log(JSON.stringify(rows));
+    print(describeSweep(rows));
+    print(`run folders    ${out}, picture in ${join(out, "sweep.svg")}`);
+    if (json) print(JSON.stringify(rows));
   },
 });
 

@@ -1,6 +1,7 @@
 /** Checks, counted and printed as they come. */
 import type { Gpu } from "../engine/gpu/gpu.ts";
 import type { Check } from "../engine/verify/golden.ts";
+import { print } from "./terminal.ts";
 
 /** See file comment; `quiet` keeps to failures, `json` ends with a line of JSON. */
 export class Tally {
@@ -10,7 +11,7 @@ export class Tally {
   constructor(private readonly values: { readonly quiet: boolean; readonly json: boolean }) {}
 
   begin(gpu: Gpu) {
-    if (!this.values.quiet) console.log(`adapter: ${gpu.adapterName}`);
+    if (!this.values.quiet) print(`adapter: ${gpu.adapterName}`);
   }
 
   add(name: string, check: Check) {
@@ -18,14 +19,14 @@ export class Tally {
     else this.failed++;
     if (this.values.quiet && check.passed) return;
     const verdict = check.passed ? "ok    " : "FAILED";
-    console.log(`${verdict} ${name} ${check.name}: ${check.error.toExponential(1)} (limit ${check.limit})`);
+    print(`${verdict} ${name} ${check.name}: ${check.error.toExponential(1)} (limit ${check.limit})`);
   }
 
   /** Prints the totals and returns the exit code. */
   end(gpu: Gpu, more: Record<string, unknown> = {}): number {
     const { passed, failed } = this;
-    console.log(`${passed} passed, ${failed} failed`);
-    if (this.values.json) console.log(JSON.stringify({ passed, failed, adapter: gpu.adapterName, ...more }));
+    print(`${passed} passed, ${failed} failed`);
+    if (this.values.json) print(JSON.stringify({ passed, failed, adapter: gpu.adapterName, ...more }));
     return failed > 0 ? 1 : 0;
   }
 }

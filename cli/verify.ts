@@ -13,6 +13,7 @@ import { outSetting } from "../engine/run/settings/start.ts";
 import { integer, listOf, oneOf, text, toggle } from "../engine/run/settings/value_types.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { Tally } from "./tally.ts";
+import { print } from "./terminal.ts";
 
 const goldenFixtures = fileURLToPath(new URL("../fixtures/golden", import.meta.url));
 const shapeNames = Object.keys(publishedShapes);
@@ -125,7 +126,7 @@ async function verifyShapes(
     }).catch((error) => {
       throw folder.explain(error);
     });
-    if (!quiet) console.log(`       ${name} ${describe(run, layers)}`);
+    if (!quiet) print(`       ${name} ${describe(run, layers)}`);
     const { seconds, peakHostBytes, peakGpuBytes } = run;
     const memory = { peak_host_bytes: peakHostBytes ?? null, peak_gpu_bytes: peakGpuBytes };
     results.push({ name, layers, ...run.checkpoint, checks, seconds, ...memory });

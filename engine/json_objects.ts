@@ -4,14 +4,18 @@ import { mistakenContents } from "./file_contents.ts";
 import { linkTarget } from "./files.ts";
 import { readWholeText } from "./whole_file.ts";
 
+/** How deep JSON may nest: whoever walks through it takes a step on the stack for each level. */
+const mostLevels = 100;
+
 /**
  * The text of a file, or undefined where there is none.
- * @throws {InputError} for a folder, a link to nothing, or a file that may not be read.
+ * @throws {InputError} for a folder, a link to nothing, a device or pipe, or a file that is too large or may not be read.
  */
 export async function readTextIfThere(path: string): Promise<string | undefined> {
   try {
     return await readWholeText(path);
   } catch (error) {
+    if (error instanceof InputError) throw error;
     const missing = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
     const target = missing ? await linkTarget(path) : undefined;
     if (target !== undefined) {
@@ -26,7 +30,10 @@ export async function readTextIfThere(path: string): Promise<string | undefined>
     if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
       throw new InputError(`File "${path}" may not be read; change its permissions.`);
     }
-    throw error;
+    const why = error instanceof Error
+      ? error.message.replace(/: \w+ '.*$/s, "").replace(/[.:\s]+$/, "")
+      : error;
+    throw new InputError(`File "${path}" cannot be read (${why}); check the path and the file.`);
   }
 }
 
@@ -50,6 +57,11 @@ export async function readJsonObject(path: string): Promise<Record<string, unkno
         : `File "${path}" is not valid JSON; download it again or mend it.`,
     );
   }
+  if (levels(text) > mostLevels) {
+    throw new InputError(
+      `File "${path}" nests more than ${mostLevels} levels deep, as no file of its kind does; download it again.`,
+    );
+  }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new InputError(
       `File "${path}" holds ${describe(value)} where a JSON object is needed; download it again.`,
@@ -57,6 +69,30 @@ export async function readJsonObject(path: string): Promise<Record<string, unkno
   }
   return value as Record<string, unknown>;
 }
+
+/** How deep the objects and lists of a text, which must be JSON, lie inside each other. */
+export function levels(json: string): number {
+  let [depth, deepest] = [0, 0];
+  let isText = false;
+  for (let i = 0; i < json.length; i++) {
+    const code = json.charCodeAt(i);
+    if (isText) {
+      if (code === backslash) i++;
+      else if (code === quote) isText = false;
+    } else if (code === quote) isText = true;
+    else if (code === bracket || code === brace) deepest = Math.max(deepest, ++depth);
+    else if (code === bracket + 2 || code === brace + 2) depth--;
+  }
+  return deepest;
+}
+
+// A closing bracket or brace has the code of the opening one and two more.
+const [quote, backslash, bracket, brace] = ['"', "\\", "[", "{"].map((one) => one.charCodeAt(0)) as [
+  number,
+  number,
+  number,
+  number,
+];
 
 /** A value as JSON, cut short so that a message stays readable. */
 export function describe(value: unknown): string {

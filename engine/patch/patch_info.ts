@@ -1,8 +1,8 @@
 /** What a patch changes, in numbers; and copies of a patch alone. R rows, I columns. */
 import { join } from "node:path";
 import { requireWritable } from "../files.ts";
+import { readJsonObject } from "../json_objects.ts";
 import { type Patch, readPatch, writePatch } from "./patch.ts";
-import { readWholeText } from "../whole_file.ts";
 
 /** What a patch changes of one matrix. */
 export interface PatchedMatrix {
@@ -54,7 +54,7 @@ export function patchInfo({ base_sha256, tensors }: Patch): PatchInfo {
 /**
  * Copies a patch and its card from a run folder (or a patch file, then without card) to `target`.
  *
- * @throws {InputError} for a source that is no patch, or a target that cannot be written.
+ * @throws {InputError} for a source that is no patch, a card that is no JSON object, or a target that cannot be written.
  *
  * @example Hand a patch on
  * ```ts
@@ -68,7 +68,10 @@ export function patchInfo({ base_sha256, tensors }: Patch): PatchInfo {
  * ```
  */
 export async function exportPatch(source: string, target: string): Promise<void> {
+  const patch = await readPatch(source);
+  // What the patch itself says is written anew.
+  const { format: _, base_sha256: __, rows: ___, values: ____, ...card } =
+    await readJsonObject(join(source, "patch.json")) ?? {};
   await requireWritable(target);
-  const card = await readWholeText(join(source, "patch.json")).then(JSON.parse, () => ({}));
-  await writePatch(target, await readPatch(source), card);
+  await writePatch(target, patch, card);
 }

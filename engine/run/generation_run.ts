@@ -60,7 +60,7 @@ export const generationRunDefinitions = {
     }),
     samples: setting({
       name: "samples",
-      type: integer(1),
+      type: integer(1, 10_000),
       default: 1,
       help: "number of completions",
       example: "3",

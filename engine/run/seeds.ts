@@ -8,7 +8,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { runAmplify, type RunOptions } from "./amplify_run.ts";
 import type { RunSettings } from "./settings/run.ts";
 import { setting } from "./settings/setting.ts";
-import { listOf, rangeOf, seed } from "./settings/value_types.ts";
+import { listOf, longestRange, rangeOf, seed } from "./settings/value_types.ts";
 import { evaluationsSchema, parseRecord, type Summary } from "./records.ts";
 import { loadData } from "./stages.ts";
 import { controlsOf } from "./controls.ts";
@@ -50,7 +50,7 @@ export const seedsSetting = setting({
   name: "seeds",
   type: listOf(seed, {
     commas: true,
-    is: "a range like 0-4 or a list like 1,3",
+    is: `a range like 0-4 or a list like 1,3, of at most ${longestRange} seeds`,
     placeholder: "RANGE",
     expand: rangeOf,
   }),

@@ -67,7 +67,14 @@ Deno.test("each error ends with its exit code, and a sentence of the engine gain
     messageOf(new InputError(sentence, "rate", "elsewhere"), optionOf),
     "The update diverged; use a smaller rate (--rate).",
   );
-  assertStringIncludes(messageOf(new TypeError("a defect"), optionOf), "definitions.test.ts"); // with its stack
+  assertEquals(
+    messageOf(new TypeError("x is\n undefined."), optionOf),
+    "Unexpected TypeError (x is undefined), which is a defect of this program; please report it with your command " +
+      "line and what it says with --trace.",
+  );
+  const name = "é".repeat(5000);
+  const long = messageOf(new InputError(`File "${name}" isn't there; don't look for it.`), optionOf);
+  assert(long.length < 200 && long.endsWith(`é" isn't there; don't look for it.`), long);
 });
 
 Deno.test("settings that the engine's errors name are settings of some command, and its sentences name no option", async () => {

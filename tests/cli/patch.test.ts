@@ -89,6 +89,10 @@ Deno.test("what patch fuse cannot do ends with exit code 2 and one sentence", as
     "fuse",
   );
   await refused(["melt", at("patch")], '"melt"', "fuse");
+  for (const card of ["{", "[1]", "", '{"a":'.repeat(200) + "1" + "}".repeat(200)]) {
+    await Deno.writeTextFile(at("patch/patch.json"), card);
+    await refused(["export", at("patch"), "--out", at("new")], at("patch/patch.json"));
+  }
   assertEquals((await filesUnder(folder.path)).filter((name) => name.startsWith("new")), []);
   assertRefused(await run("evaluate", ["--rounding", "nearest"]), 2, "--rounding", "--patch");
   assertRefused(await run("evaluate", ["--patch", at("patch"), "--rounding", "down"]), 2, '"down"', "none");

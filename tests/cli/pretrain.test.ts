@@ -35,7 +35,11 @@ Deno.test("what pretrain cannot do ends with exit code 2 and one sentence", asyn
   await Deno.writeTextFile(join(foreign.path, "file"), "in the way");
   assertRefused(await run("pretrain", ["--data-only"]), 2, "need a folder", "--out");
   assertRefused(await run("pretrain", ["--shape", "mamba"]), 2, '--shape "mamba"', "gemma2, olmo2");
-  assertRefused(await run("pretrain", ["--steps", "0"]), 2, '--steps "0" is not an integer ≥ 1.');
+  assertRefused(
+    await run("pretrain", ["--steps", "0"]),
+    2,
+    '--steps "0" is not an integer from 1 to 1000000.',
+  );
   const trained = ["--out", foreign.path, "--fresh"];
   assertRefused(await run("pretrain", trained), 2, foreign.path, "was not trained here");
   const blocked = ["--out", join(foreign.path, "file", "model")];

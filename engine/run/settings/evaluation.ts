@@ -81,7 +81,7 @@ export const evaluationDefinitions = {
   }),
   draws: setting({
     name: "draws",
-    type: integer(1),
+    type: integer(1, 10_000),
     default: 3,
     help: "random selections per random control",
     example: "19",

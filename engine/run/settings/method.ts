@@ -45,7 +45,7 @@ export const traceDefinitions = {
   }),
   samples: setting({
     name: "samples",
-    type: integer(1),
+    type: integer(1, 10_000),
     default: traceDefaults.samples,
     help: "samples per problem in search of a contrasting trace",
     example: "4",
@@ -91,7 +91,7 @@ export const maskDefinitions = {
   }),
   batch: setting({
     name: "mask-batch",
-    type: integer(1),
+    type: integer(1, 65_536),
     default: maskDefaults.batch,
     help: "examples per mask step",
     example: "16",

@@ -32,7 +32,7 @@ export const roundDefinitions = {
   }),
   problems: setting({
     name: "round-problems",
-    type: integer(1),
+    type: integer(1, 1_000_000),
     default: 256,
     help: "problems traced anew in each round after the first",
     example: "128",

@@ -73,7 +73,7 @@ export const taskDefinitions = {
   }),
   instances: setting({
     name: "instances",
-    type: integer(1),
+    type: integer(1, 1_000_000),
     otherwise: "25",
     help: "distinct instances of each size of a puzzle, drawn by the seed",
     example: "10",

@@ -148,7 +148,7 @@ export interface ListText {
 }
 
 /** More than anyone waits for; a range beyond is a slip. */
-const longestRange = 1000;
+export const longestRange = 1000;
 
 /** The numbers of a range such as 0-4, for ListText.expand; other text, and a range that is a slip, stays as it is. */
 export function rangeOf(text: string): readonly unknown[] {
