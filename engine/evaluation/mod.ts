@@ -19,7 +19,7 @@ export { countDuplicates, splitNotices, splitProblems } from "./split.ts";
 export type { Split, SplitFractions } from "./split.ts";
 export { chainOfThoughtTemplate, encodePrompt, plainTemplate, promptPrefix, promptText } from "./prompt.ts";
 export type { PromptFormat } from "./prompt.ts";
-export { readShots, workedExamples } from "./shots.ts";
+export { readShots, shotsNotices, workedExamples } from "./shots.ts";
 export type { Shot, Shots } from "./shots.ts";
 export { referenceNumber, statedNumber } from "./answer.ts";
 export type { SingleNumber } from "./answer.ts";

@@ -4,7 +4,7 @@
  */
 import { InputError } from "../errors.ts";
 import workedExamplesText from "../../fixtures/prompts/worked_examples.jsonl" with { type: "text" };
-import { loadProblems } from "./data.ts";
+import { loadProblems, type Problem } from "./data.ts";
 import { readWholeText } from "../whole_file.ts";
 
 /** One worked example, as the prompt shows it. */
@@ -63,6 +63,23 @@ export async function readShots(choice: string): Promise<Shots> {
   }
   if (text.trimStart().startsWith("{")) return (await loadProblems(choice)).map(toShot);
   return text.trimEnd() + "\n\n";
+}
+
+/**
+ * A sentence where puzzles are asked after worked examples of arithmetic, which show no plan; nothing otherwise.
+ *
+ * @example Puzzles after our own eight
+ * ```ts
+ * import { loadProblems, shotsNotices, workedExamples } from "../../engine/evaluation/mod.ts";
+ *
+ * console.log(shotsNotices(await loadProblems("fixtures/tasks/math.jsonl"), workedExamples())); // []
+ * ```
+ */
+export function shotsNotices(problems: readonly Problem[], shots: Shots): string[] {
+  const own = JSON.stringify(shots) === JSON.stringify(workedExamples());
+  return own && problems.some(({ puzzle }) => puzzle)
+    ? ["Puzzles are asked after worked examples of arithmetic; give some of puzzles, or none (--shots)."]
+    : [];
 }
 
 /** A problem with its reference answer as a shot: one paragraph, GSM8K's calculator notes dropped, `#### N` in words. */

@@ -5,6 +5,7 @@ import { roundings } from "../checkpoint/rounding.ts";
 import { InputError } from "../errors.ts";
 import { loadProblems, requireNumericAnswers } from "../evaluation/data.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
+import { shotsNotices } from "../evaluation/shots.ts";
 import { splitNotices, splitProblems } from "../evaluation/split.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import { requireWritable, writeJson } from "../files.ts";
@@ -166,6 +167,7 @@ async function evaluate(
   const prompt = await promptSettings(source, settings.prompt);
   const { split, abilities = await abilitiesBeside(file) } = settings.evaluation;
   const tasks = await loadTasks(file, abilities, split, settings.seed, options.notice);
+  shotsNotices(tasks[0]!.problems, prompt.shots).forEach((sentence) => options.notice?.(sentence));
   await prepareGpu(gpu, options);
   using model = await loadModel(gpu, { ...settings.model, source }, options);
   const fusion = path === undefined ? undefined : await applyPatchTo(model, path, rounding, settings.seed);

@@ -9,6 +9,7 @@ import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
 import { addContrast, greedyTraces, type ProblemTraces } from "../circuit/traces.ts";
 import { InputError } from "../errors.ts";
 import { loadProblems, requireNumericAnswers } from "../evaluation/data.ts";
+import { shotsNotices } from "../evaluation/shots.ts";
 import { type Split, splitNotices, splitProblems } from "../evaluation/split.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
@@ -38,7 +39,8 @@ export async function loadData(
   const { file } = settings.data;
   const problems = await loadProblems(file);
   requireNumericAnswers(problems, file);
-  splitNotices(problems, file).forEach((sentence) => notice?.(sentence));
+  const said = [...splitNotices(problems, file), ...shotsNotices(problems, settings.prompt.shots)];
+  said.forEach((sentence) => notice?.(sentence));
   const split = splitProblems(problems, settings.seed);
   for (const part of ["train", "validation", "test"] as const) {
     if (split[part].length === 0) {

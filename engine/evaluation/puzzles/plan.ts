@@ -35,8 +35,8 @@ export function readPlan(completion: string, options: ThinkingOptions = {}): Rea
   return found && { moves: found.moves, closed: found.closed };
 }
 
-// Brackets, commas, what stands in quotes, words, and any other character; comments and space are passed over.
-const token = /[[\](),]|"[^"\n]*"|'[^'\n]*'|[\p{L}\p{N}_-]+|(?:#[^\n]*|\s)+|[^]/gu;
+// Brackets, commas, what stands in quotes, words, and any other character; comments, space and typeset quotes are passed over.
+const token = /[[\](),]|"[^"\n]*"|'[^'\n]*'|[\p{L}\p{N}_-]+|(?:#[^\n]*|[\s“”‘’`])+|[^]/gu;
 
 /** The list of lists that begins here, and the token behind it; undefined where none does. */
 function listAt(tokens: readonly string[], first: number): (ReadPlan & { next: number }) | undefined {
@@ -76,4 +76,4 @@ function moveAt(
 
 const isOpen = (text: string) => text === "[" || text === "(";
 const isClose = (text: string) => text === "]" || text === ")";
-const isSpace = (text: string) => /^[\s#]/.test(text);
+const isSpace = (text: string) => /^[\s#“”‘’`]/.test(text);

@@ -16,6 +16,7 @@ Deno.test("a plan is found in whatever form of list it is written", () => {
   assertEquals(read("moves = [[1, 'A', 'C'],\n  [2, \"A\", \"B\"],  # then the second\n]"), plan);
   assertEquals(read("```python\nmoves = [(1, 'A', 'C'), (2, 'A', 'B')]\n```\nDone."), plan);
   assertEquals(read("[[1,A,C][2,A,B]]"), plan);
+  assertEquals(read("\\boxed{[[1, “A”, “C”], [2, `A`, `B`]]}"), plan);
   assertEquals(
     read("A move is [disk, from, to] (see above), f() too. So: [[1, A, C], [2, A, B]]. It has 2 moves."),
     plan,

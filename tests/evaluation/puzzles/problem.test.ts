@@ -6,6 +6,7 @@ import { InputError } from "../../../engine/errors.ts";
 import { loadProblems, requireNumericAnswers } from "../../../engine/evaluation/data.ts";
 import { puzzles } from "../../../engine/evaluation/puzzles/catalog.ts";
 import { puzzleData, type PuzzleDataRow } from "../../../engine/evaluation/puzzles/problem.ts";
+import { shotsNotices, workedExamples } from "../../../engine/evaluation/shots.ts";
 import { isCorrect } from "../../../engine/evaluation/tasks.ts";
 import { temporaryFolder } from "../../model/model_fixture.ts";
 
@@ -95,6 +96,14 @@ Deno.test("rows that name no puzzle of ours, or no instance of it, are refused; 
       ],
     ] as const
   ) assertEquals(await refused(puzzle, setup), message);
+});
+
+Deno.test("puzzles after worked examples of arithmetic are said", () => {
+  const problem = { id: 0, question: "Q?", answer: "3", templateId: "all", instanceId: "0" };
+  const puzzle = { ...problem, puzzle: { name: "hanoi", setup: { size: 1 } } };
+  assertEquals(shotsNotices([puzzle], workedExamples()).length, 1);
+  assertEquals(shotsNotices([puzzle], []), []);
+  assertEquals(shotsNotices([problem], workedExamples()), []);
 });
 
 Deno.test("data asks for template files or a puzzle, and for where to write", async () => {
