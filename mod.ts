@@ -48,7 +48,7 @@ export { SharedPrefix } from "./engine/model/shared_prefix.ts";
 export type { ComputedPrefix } from "./engine/model/prefix_cache.ts";
 export { Tokenizer } from "./engine/model/tokenizer.ts";
 export { generate } from "./engine/model/generate.ts";
-export type { GenerationOptions, GenerationRequest } from "./engine/model/generate.ts";
+export type { CompletionJournal, GenerationOptions, GenerationRequest } from "./engine/model/generate.ts";
 export { score } from "./engine/model/score.ts";
 export type { ContinuationScore, ScoreOptions, ScoreRequest } from "./engine/model/score.ts";
 

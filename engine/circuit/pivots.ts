@@ -1,12 +1,12 @@
 /** Pivotal tokens (method section 1): where a right and a wrong trace of one problem part. */
 import { stopTokens } from "../evaluation/prompt.ts";
-import { endOfAnswer, withThinking } from "../evaluation/tasks.ts";
+import { computedAlike, endOfAnswer, positionOf, withThinking } from "../evaluation/tasks.ts";
 import { decode, decodingCapacity } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import { commonLength, fillPrefixCache, layOutPrefixes } from "../model/prefix_cache.ts";
 import { cacheRows } from "../model/capacity.ts";
 import type { LocalizationExample } from "./localization.ts";
-import { type ProblemTraces, toTrace, type TraceOptions, type TraceProgress } from "./traces.ts";
+import { type ProblemTraces, toTrace, type Trace, type TraceOptions, type TraceProgress } from "./traces.ts";
 
 /** `prefix`: first differing token. `branching`: the sampled token after which greedy completion changes its outcome. */
 export type PivotMethod = "prefix" | "branching";
@@ -76,101 +76,177 @@ export async function branchingPivots(
 ): Promise<Pivots> {
   const options = withThinking(model, given);
   const before = model.prefillTokens + model.decodedTokens;
-  const walked = traces.flatMap((entry) => entry.contrast ? [{ entry, contrast: entry.contrast }] : []);
-  const along: number[][] = [];
-  const completions = new Map<string, readonly number[]>();
+  const walks = traces.flatMap((entry, i) =>
+    entry.contrast ? [new Walk(model, entry, entry.contrast, positionOf(i, options), options)] : []
+  );
   const room = decodingCapacity(model, options.maxNewTokens);
   const sharedPrefix = options.sharedPrefix?.ids ?? [];
-  for (let first = 0; first < walked.length;) {
-    let last = first;
-    for (let rows = sharedPrefix.length; last < walked.length; last++) {
-      const { entry: { promptIds }, contrast } = walked[last]!;
+  const ahead = walks.filter((walk) => !walk.isDone);
+  let done = walks.length - ahead.length;
+  const report = (more = 0) => onProgress?.("branches", done + more, walks.length);
+  report();
+  while (ahead.length > 0) {
+    let count = 0;
+    for (let rows = sharedPrefix.length; count < ahead.length; count++) {
+      const { entry: { promptIds }, contrast } = ahead[count]!;
       rows += promptIds.length - commonLength(promptIds, sharedPrefix) + contrast.ids.length;
-      if (rows > room.rows && last > first) break;
+      if (rows > room.rows && count > 0) break;
     }
-    await walk(first, last);
-    first = last;
-    onProgress?.("branches", first, walked.length);
+    await walkTogether(ahead.splice(0, count));
+    done = walks.length - ahead.length;
+    report();
   }
-  let perPosition = 0;
-  const examples = walked.flatMap(({ entry, contrast }, i) => {
-    const { promptIds, greedy } = entry;
-    let whole: readonly number[] = greedy.ids;
-    perPosition += promptIds.length + whole.length;
-    for (let k = 1; k <= contrast.ids.length; k++) {
-      const before = whole;
-      if (contrast.ids[k - 1] !== along[i]![k - 1]) {
-        whole = [...contrast.ids.slice(0, k), ...completions.get(`${i} ${k}`) ?? []];
-      }
-      perPosition += promptIds.length + whole.length;
-      if (whole === before || toTrace(model, whole, entry.problem, options).correct === greedy.correct) {
-        continue;
-      }
-      return [toExample(model, entry, contrast.ids.slice(0, k - 1), along[i]![k - 1]!, contrast.ids[k - 1]!)];
-    }
-    return [];
-  });
+  const examples = walks.flatMap((walk) => walk.example ?? []);
   return {
     examples,
     forwardTokens: model.prefillTokens + model.decodedTokens - before,
-    forwardTokensPerPosition: perPosition,
+    forwardTokensPerPosition: walks.reduce((sum, { tokensPerPosition }) => sum + tokensPerPosition, 0),
   };
 
-  /** Finds and completes the branch points of the traces first … last - 1 over one cache. */
-  async function walk(first: number, last: number) {
+  /** Finds and completes the branch points of some traces over one cache. */
+  async function walkTogether(part: readonly Walk[]) {
     await model.gpu.fence(); // what the walk before held is free for this one
-    const part = walked.slice(first, last);
-    const layout = layOutPrefixes(
-      part.map(({ entry, contrast }) => [...entry.promptIds, ...contrast.ids.slice(0, -1)]),
-      options.sharedPrefix,
-    );
+    const layout = layOutPrefixes(part.map(({ walked }) => walked), options.sharedPrefix);
     const left = Math.floor((cacheRows(model) - layout.rows - 1) / options.maxNewTokens);
     const slots = Math.max(1, Math.min(room.slots, left));
-    using cache = fillPrefixCache(model, layout, slots * options.maxNewTokens, { withNext: true });
-    const next = await model.gpu.readU32(cache.next!);
-    // Per trace the places where it departs from greedy decoding, until its pivot is found.
-    const searched = part.map(({ entry, contrast }, p): Searched => {
-      const row = (position: number) => layout.table[layout.offsets[p]! + position]!;
-      const greedy = contrast.ids.map((_, at) => next[row(entry.promptIds.length - 1 + at)]!);
-      along.push(greedy);
-      // The whole sampled trace needs no completion: its outcome is known.
-      const last = contrast.ids.length - 1;
-      return { p, left: contrast.ids.flatMap((id, at) => id !== greedy[at] && at < last ? [at + 1] : []) };
+    using cache = fillPrefixCache(model, layout, slots * options.maxNewTokens, {
+      withNext: true,
+      batchInvariant: true,
     });
+    const next = await model.gpu.readU32(cache.next!);
+    part.forEach((walk, p) =>
+      walk.takeGreedy(
+        walk.contrast.ids.map((_, at) =>
+          next[layout.table[layout.offsets[p]! + walk.entry.promptIds.length - 1 + at]!]!
+        ),
+      )
+    );
     // Walking stops at the flip and decoding all places at once would not, so they decode in waves, the first places first.
-    for (let wave = firstWave; searched.some(({ left }) => left.length > 0); wave *= 2) {
-      const branches = searched.flatMap(({ p, left }) => left.splice(0, wave).map((k) => ({ p, k })));
+    for (let wave = firstWave;; wave *= 2) {
+      const branches = part.flatMap((walk, p) => walk.open.slice(0, wave).map((k) => ({ walk, p, k })));
+      if (branches.length === 0) return;
       const generated = await decode(
         model,
         cache,
-        branches.map(({ p, k }) => ({
-          ids: [...part[p]!.entry.promptIds, ...part[p]!.contrast.ids.slice(0, k)],
-        })),
+        branches.map(({ walk, k }) => ({ ids: walk.before(k), key: walk.key(k) })),
         branches.map(({ p }) => layout.offsets[p]!),
         {
           maxNewTokens: options.maxNewTokens,
           stopTokens: stopTokens(model, options),
           stopAt: endOfAnswer(model, options),
+          ...computedAlike(options),
         },
       );
-      branches.forEach(({ p, k }, b) => {
-        const { entry: { problem, greedy }, contrast } = part[p]!;
-        completions.set(`${first + p} ${k}`, generated[b]!);
-        const whole = [...contrast.ids.slice(0, k), ...generated[b]!];
-        if (toTrace(model, whole, problem, options).correct !== greedy.correct) searched[p]!.left.length = 0;
-      });
+      branches.forEach(({ walk, k }, b) => walk.complete(k, generated[b]!));
+      report(part.filter(({ isDone }) => isDone).length);
     }
   }
 }
 
-/** A trace of a walk, and the numbers of its tokens after which it is still to be completed. */
-interface Searched {
-  readonly p: number;
-  readonly left: number[];
-}
-
 /** Places of a trace that are completed in the first wave; later waves are each twice as long. */
 const firstWave = 2;
+
+/** A sampled trace that is walked, and what is known of it. Place k is that after its first k tokens. */
+class Walk {
+  /** The greedy token at each of its places. */
+  private greedy: readonly number[] | undefined;
+  /** By place: the whole trace that greedy completion makes of its beginning, and whether that flips the outcome. */
+  private readonly completed = new Map<number, { length: number; flips: boolean }>();
+
+  constructor(
+    private readonly model: Model,
+    readonly entry: ProblemTraces,
+    readonly contrast: Trace,
+    private readonly position: number,
+    private readonly options: TraceOptions,
+  ) {
+    const { journal } = options;
+    this.greedy = journal?.get(`along ${position}`);
+    for (const k of this.departures) {
+      const ids = journal?.get(this.key(k));
+      if (ids) this.complete(k, ids);
+    }
+  }
+
+  /** All of it but its last token, which nothing follows. */
+  get walked(): number[] {
+    return [...this.entry.promptIds, ...this.contrast.ids.slice(0, -1)];
+  }
+
+  /** Prompt and first k tokens. */
+  before(k: number): number[] {
+    return [...this.entry.promptIds, ...this.contrast.ids.slice(0, k)];
+  }
+
+  /** Under what a journal keeps the completion after place k. */
+  key(k: number): string {
+    return `branch ${this.position} ${k}`;
+  }
+
+  takeGreedy(greedy: readonly number[]) {
+    if (this.greedy) return;
+    this.greedy = greedy;
+    this.options.journal?.put(`along ${this.position}`, greedy);
+  }
+
+  complete(k: number, ids: readonly number[]) {
+    const whole = [...this.contrast.ids.slice(0, k), ...ids];
+    const { correct } = toTrace(this.model, whole, this.entry.problem, this.options);
+    this.completed.set(k, { length: whole.length, flips: correct !== this.entry.greedy.correct });
+  }
+
+  /** Places that are still to be completed: those that depart from greedy decoding, up to the first flip that is known. */
+  get open(): number[] {
+    const open: number[] = [];
+    for (const k of this.departures) {
+      const known = this.completed.get(k);
+      if (!known) open.push(k);
+      else if (known.flips) break;
+    }
+    return open;
+  }
+
+  /** Whether its pivot is known, or that it has none. */
+  get isDone(): boolean {
+    return this.greedy !== undefined && this.open.length === 0;
+  }
+
+  /** The example of its pivot. The whole sampled trace needs no completion: its outcome is the opposite one. */
+  get example(): LocalizationExample | undefined {
+    const { ids } = this.contrast;
+    const k = this.pivot;
+    if (k === undefined) return undefined;
+    return toExample(this.model, this.entry, ids.slice(0, k - 1), this.greedy![k - 1]!, ids[k - 1]!);
+  }
+
+  /** Forward tokens of one generation per place up to the pivot. */
+  get tokensPerPosition(): number {
+    const { promptIds, greedy } = this.entry;
+    let length = greedy.ids.length;
+    let sum = promptIds.length + length;
+    for (let k = 1; k <= (this.pivot ?? this.contrast.ids.length); k++) {
+      if (this.departs(k)) length = this.completed.get(k)?.length ?? this.contrast.ids.length;
+      sum += promptIds.length + length;
+    }
+    return sum;
+  }
+
+  private get pivot(): number | undefined {
+    const { length } = this.contrast.ids;
+    const flip = this.departures.find((k) => this.completed.get(k)?.flips);
+    return flip ?? (this.departs(length) ? length : undefined);
+  }
+
+  private departs(k: number): boolean {
+    return this.greedy !== undefined && this.contrast.ids[k - 1] !== this.greedy[k - 1];
+  }
+
+  /** Places that depart from greedy decoding, but for the last one. */
+  private get departures(): number[] {
+    const places = Array.from({ length: this.contrast.ids.length - 1 }, (_, at) => at + 1);
+    return places.filter((k) => this.departs(k));
+  }
+}
 
 function toExample(
   model: Model,

@@ -3,8 +3,10 @@ import type { Problem } from "../evaluation/data.ts";
 import { encodePrompt, stopTokens } from "../evaluation/prompt.ts";
 import {
   completionText,
+  computedAlike,
   endOfAnswer,
   isCorrect,
+  positionOf,
   type PromptOptions,
   withThinking,
 } from "../evaluation/tasks.ts";
@@ -74,11 +76,12 @@ export async function greedyTraces(
 ): Promise<ProblemTraces[]> {
   const options = withThinking(model, given);
   const prompts = problems.map(({ question }) => encodePrompt(model, question, options));
-  const generated = await generate(model, prompts.map((ids) => ({ ids })), {
+  const requests = prompts.map((ids, i) => ({ ids, key: `greedy ${positionOf(i, options)}` }));
+  const generated = await generate(model, requests, {
     maxNewTokens: options.maxNewTokens,
     stopTokens: stopTokens(model, options),
     stopAt: endOfAnswer(model, options),
-    ...(options.sharedPrefix && { sharedPrefix: options.sharedPrefix }),
+    ...computedAlike(options),
     onProgress: (done, total) => onProgress?.("greedy traces", done, total),
   });
   return problems.map((problem, i) => ({
@@ -90,8 +93,8 @@ export async function greedyTraces(
 
 /**
  * Adds contrasting traces: the first of `samples` samples whose outcome is the opposite of the greedy one. Samples are
- * drawn in rounds and only for problems that still lack one; every sample has its own random stream, so the result is
- * that of drawing all of them.
+ * drawn in rounds and only for problems that still lack one; every sample has its own random stream, by its number and the
+ * problem's position, so the result is that of drawing all of them, and of drawing them for one problem after another.
  *
  * @example A right and a wrong trace of the same problem
  * ```ts
@@ -122,14 +125,15 @@ export async function addContrast(
       jobs.map(({ i, sample }) => ({
         ids: result[i]!.promptIds,
         temperature: temperatureFor(result[i]!, options),
-        stream: i * options.samples + sample,
+        stream: positionOf(i, options) * options.samples + sample,
+        key: `sample ${positionOf(i, options)} ${sample}`,
       })),
       {
         maxNewTokens: options.maxNewTokens,
         stopTokens: stopTokens(model, options),
         seed: options.seed,
         stopAt: endOfAnswer(model, options),
-        ...(options.sharedPrefix && { sharedPrefix: options.sharedPrefix }),
+        ...computedAlike(options),
         onProgress: (done, total) => onProgress?.(`samples ${first + 1} to ${first + round}`, done, total),
       },
     );

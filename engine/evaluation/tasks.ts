@@ -1,6 +1,6 @@
 /** Tasks: problems with a prompt and a way to score completions, and a model's accuracy on them. */
 import { InputError } from "../errors.ts";
-import { generate } from "../model/generate.ts";
+import { type CompletionJournal, generate } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import type { Problem } from "./data.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
@@ -32,6 +32,13 @@ export interface PromptOptions extends PromptFormat, ScoringOptions {
   readonly maxNewTokens: number;
   /** What the prompts begin with, computed already with the model as it is (promptPrefix). */
   readonly sharedPrefix?: SharedPrefix;
+  /** What need not be generated again, and where completions go as they end; keys are made of problems' positions. */
+  readonly journal?: CompletionJournal;
+  /**
+   * Place of each problem among all of its kind, where only some are given; journals and random streams know a problem by it.
+   * Default its place among those given.
+   */
+  readonly positions?: readonly number[];
 }
 
 /** Outcome per problem, and the accuracy macro-averaged over templates. */
@@ -93,6 +100,16 @@ export function withThinking<T extends PromptOptions>(model: Model, options: T):
     ? model.tokenizer.chatText(chatMessages("?", options), options.templateVariables)
     : promptText("?", options);
   return { ...options, beginsThinking: endsThinking(prompt, options) };
+}
+
+/** Under which number journals and random streams know problem `i` of those given. */
+export function positionOf(i: number, { positions }: Pick<PromptOptions, "positions">): number {
+  return positions?.[i] ?? i;
+}
+
+/** How completions of problems are generated: with what is known already, and each as if it were alone. */
+export function computedAlike({ sharedPrefix, journal }: PromptOptions) {
+  return { batchInvariant: true, ...(sharedPrefix && { sharedPrefix }), ...(journal && { journal }) };
 }
 
 /** Whether a completion answers its problem. */
@@ -189,8 +206,9 @@ export async function evaluateTask(
     throw new InputError(`Task ${task.name} has no problems to evaluate; use more data.`);
   }
   const options = withThinking(model, given);
-  const requests = task.problems.map(({ question }) => ({
+  const requests = task.problems.map(({ question }, i) => ({
     ids: encodePrompt(model, question, options),
+    key: `${task.name} ${positionOf(i, options)}`,
   }));
   const generated = await generate(model, requests, {
     maxNewTokens: options.maxNewTokens,
@@ -198,7 +216,7 @@ export async function evaluateTask(
     ...(task.scoring === "number"
       ? { stopAt: endOfAnswer(model, options) }
       : options.stop?.length && { stopAt: endAtStop(model, options.stop) }),
-    ...(options.sharedPrefix && { sharedPrefix: options.sharedPrefix }),
+    ...computedAlike(options),
     ...(onProgress && { onProgress }),
   });
   const completions = generated.map((ids) => completionText(model, ids, options));

@@ -3,6 +3,7 @@ import { InputError } from "../errors.ts";
 import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { advance, type AdvanceSizes, type DecodingState, sample } from "../ops/sampling.ts";
+import { makeBatchInvariant } from "../ops/variants.ts";
 import { sequenceWords, TokenBatch, tokenWords } from "./batch.ts";
 import { recordForward, recordLogits } from "./forward.ts";
 import type { Model } from "./model.ts";
@@ -22,6 +23,16 @@ export interface GenerationRequest {
   readonly topP?: number;
   /** Number of this request's random stream, default its index; equal streams and prompts draw equal tokens. */
   readonly stream?: number;
+  /** Under what GenerationOptions.journal knows its completion; without one it is not kept there. */
+  readonly key?: string;
+}
+
+/** Completions by key: those that need not be made again, and where new ones go as soon as they end. */
+export interface CompletionJournal {
+  /** The ids of a completion that was made before. */
+  get(key: string): readonly number[] | undefined;
+  /** Told of a completion that ended. */
+  put(key: string, ids: readonly number[]): void;
 }
 
 /** Settings shared by all requests of a call. */
@@ -32,7 +43,7 @@ export interface GenerationOptions {
   readonly seed?: number;
   /** Ids that end a sequence, default the model's end-of-sequence ids. */
   readonly stopTokens?: readonly number[];
-  /** Looked at every 16 tokens and in the end: number of generated tokens to keep if the sequence should end there. */
+  /** Asked after every 16 of a sequence's tokens and at its end: number of them to keep if it should end there. */
   readonly stopAt?: (ids: readonly number[]) => number | undefined;
   /** Sequences decoded at once, default by adapter. */
   readonly batch?: number;
@@ -40,6 +51,13 @@ export interface GenerationOptions {
   readonly cacheRows?: number;
   /** Beginning that prompts share, computed already; by default one is computed where there are several waves. */
   readonly sharedPrefix?: SharedPrefix;
+  /**
+   * Compute every sequence with the same kernels however many there are, so that its completion is the same to the last bit
+   * whatever it is computed beside; a few sequences at once then take longer on a GPU. Default false.
+   */
+  readonly batchInvariant?: boolean;
+  /** What need not be generated again, and where completions go as they end. */
+  readonly journal?: CompletionJournal;
   /** Called as requests finish. */
   readonly onProgress?: (finished: number, total: number) => void;
 }
@@ -115,14 +133,17 @@ export async function generate(
   options: GenerationOptions,
 ): Promise<number[][]> {
   checkGeneration(model, requests, options);
-  options.onProgress?.(0, requests.length);
-  const results = new Array<number[]>(requests.length);
+  const results = requests.map(({ key }): readonly number[] | undefined =>
+    key === undefined ? undefined : options.journal?.get(key)
+  );
   // Similar prompts next to each other, so that a wave shares as much as it can.
-  const order = requests.map((_, i) => i).sort((a, b) =>
+  const order = requests.map((_, i) => i).filter((i) => !results[i]).sort((a, b) =>
     lexicographic(requests[a]!.ids, requests[b]!.ids) || a - b
   );
+  const known = requests.length - order.length;
+  options.onProgress?.(known, requests.length);
   const room = decodingCapacity(model, options.maxNewTokens);
-  const slots = Math.min(options.batch ?? room.slots, logitRows(model), requests.length);
+  const slots = Math.min(options.batch ?? room.slots, logitRows(model), order.length);
   const capacity = options.cacheRows ?? room.rows - (slots - room.slots) * (options.maxNewTokens + 1);
   // In this order, what the first and the last prompt share all of them share.
   const ends = [order.at(0), order.at(-1)].map((i) => i === undefined ? [] : requests[i]!.ids.slice(0, -1));
@@ -139,19 +160,19 @@ export async function generate(
       end++;
     }
     const wave = order.slice(done, end).map((i) => ({ stream: i, ...requests[i]! }));
-    const finished = done;
+    const first = done;
     const sharedPrefix = options.sharedPrefix ?? (wave.length < order.length ? own : undefined);
     const layout = layOutPrefixes(wave.map(({ ids }) => ids.slice(0, -1)), sharedPrefix);
     const extraRows = Math.min(slots, wave.length) * options.maxNewTokens;
-    using cache = fillPrefixCache(model, layout, extraRows);
+    using cache = fillPrefixCache(model, layout, extraRows, options);
     const generated = await decode(model, cache, wave, layout.offsets, {
       ...options,
-      onProgress: (n) => options.onProgress?.(finished + n, requests.length),
+      onProgress: (n) => options.onProgress?.(known + first + n, requests.length),
     });
-    generated.forEach((ids, w) => results[order[finished + w]!] = ids);
+    generated.forEach((ids, w) => results[order[first + w]!] = ids);
     done = end;
   }
-  return results;
+  return results.map((ids) => [...ids!]);
 }
 
 /**
@@ -176,14 +197,17 @@ export async function decode(
   const stops = options.stopTokens ?? model.config.eosTokens;
   const stride = maxNewTokens + 1;
   const image = new DataView(new ArrayBuffer(requests.length * 32));
+  // Positions beyond the context have no rotary angles.
+  const limits = requests.map(({ ids }) => Math.min(maxNewTokens, model.contextLength - ids.length));
   requests.forEach(({ ids, temperature = 0, topK = 0, topP = 1, stream }, r) => {
-    const limit = Math.min(maxNewTokens, model.contextLength - ids.length); // positions beyond have no rotary angles
-    const words = [ids.at(-1)!, ids.length - 1, offsets[r]!, limit, stream ?? r];
+    const words = [ids.at(-1)!, ids.length - 1, offsets[r]!, limits[r]!, stream ?? r];
     words.forEach((word, w) => image.setUint32(r * 32 + w * 4, word, true));
     image.setFloat32(r * 32 + 20, temperature, true);
     image.setUint32(r * 32 + 24, topK, true);
     image.setFloat32(r * 32 + 28, topP, true);
   });
+  const completions = new Array<number[] | undefined>(requests.length).fill(undefined);
+  const lookedAt = new Uint32Array(requests.length);
   const owned: Tensor[] = [];
   const own = (tensor: Tensor) => (owned.push(tensor), tensor);
   const shared = {
@@ -203,15 +227,14 @@ export async function decode(
     rowsPerSlot,
     idleRow: firstRow + cache.extraRows,
   };
-  let group = new SlotGroup(model, cache, shared, sizes, slots, options.seed ?? 0);
+  let group = new SlotGroup(model, cache, shared, sizes, slots, options);
   try {
     group.takeRequests();
-    const cut = new Map<number, number>();
     let slotSteps = 0;
     for (let left = requests.length; left > 0;) {
       group.step.run(tokensPerReadback);
       slotSteps += group.slots * tokensPerReadback;
-      if (options.stopAt) await endEarly(await readOutput(), cut);
+      if (options.stopAt || options.journal) takeEnded(await readOutput());
       left = (await gpu.readU32(shared.queue, 1, 1))[0]!;
       options.onProgress?.(requests.length - left, requests.length);
       // With no request waiting, finished slots stay idle: move the busy ones together once half are.
@@ -222,10 +245,11 @@ export async function decode(
       }
     }
     const output = await readOutput();
+    takeEnded(output);
     const decoded = output.reduce((sum, ids) => sum + ids.length, 0);
     model.decodedTokens += decoded;
     model.idleTokens += slotSteps - decoded;
-    return output.map((ids, r) => ids.slice(0, cut.get(r) ?? options.stopAt?.(ids)));
+    return completions.map((ids, r) => ids ?? output[r]!); // a GPU that only sizes buffers generates nothing
   } finally {
     group[Symbol.dispose]();
     owned.forEach((tensor) => gpu.free(tensor));
@@ -236,16 +260,27 @@ export async function decode(
     return requests.map((_, r) => [...output.subarray(r * stride + 1, r * stride + 1 + output[r * stride]!)]);
   }
 
-  /** Requests that `stopAt` ends get a limit they have already reached, so their slot lets go of them next step. */
-  function endEarly(outputs: number[][], cut: Map<number, number>) {
+  /** Keeps what has ended. Requests that `stopAt` ends get a limit already reached, so that their slot lets go of them. */
+  function takeEnded(outputs: number[][]) {
     outputs.forEach((ids, r) => {
-      const ended = ids.length === 0 || ids.length >= maxNewTokens || stops.includes(ids.at(-1)!);
-      if (ended || cut.has(r)) return;
-      const length = options.stopAt!(ids);
+      if (completions[r]) return;
+      const ended = ids.length > 0 && (ids.length >= limits[r]! || stops.includes(ids.at(-1)!));
+      const length = earlyEnd(ids, r) ?? (ended ? options.stopAt?.(ids) ?? ids.length : undefined);
       if (length === undefined) return;
-      cut.set(r, length);
-      gpu.write(shared.requests, Uint32Array.of(0), r * 8 + 3);
+      completions[r] = ids.slice(0, length);
+      const { key } = requests[r]!;
+      if (key !== undefined) options.journal?.put(key, completions[r]);
+      if (!ended) gpu.write(shared.requests, Uint32Array.of(0), r * 8 + 3);
     });
+  }
+
+  /** Where `stopAt` ends a request; it sees the same lengths whenever the request began and whenever it is looked at. */
+  function earlyEnd(ids: readonly number[], r: number): number | undefined {
+    while (options.stopAt && lookedAt[r]! + tokensPerReadback <= ids.length) {
+      lookedAt[r]! += tokensPerReadback;
+      const length = options.stopAt(ids.slice(0, lookedAt[r]));
+      if (length !== undefined) return length;
+    }
   }
 }
 
@@ -262,7 +297,7 @@ class SlotGroup implements Disposable {
     private readonly shared: Pick<DecodingState, "requests" | "queue" | "output">,
     private readonly sizes: AdvanceSizes,
     readonly slots: number,
-    private readonly seed: number,
+    private readonly options: Pick<GenerationOptions, "seed" | "batchInvariant">,
   ) {
     const { gpu } = model;
     using attempt = gpu.attempt();
@@ -271,10 +306,11 @@ class SlotGroup implements Disposable {
     this.own = { sampling: gpu.tensor([slots, 8], "sampling"), slots: gpu.tensor([slots, 2], "slots") };
     this.state = { ...shared, ...this.own, tokens: this.batch.tokens, sequences: this.batch.sequences };
     this.step = new Plan(gpu, "decode step");
+    if (options.batchInvariant) makeBatchInvariant(this.step);
     const x = recordForward(this.step, model, this.batch, cache.layers);
     const { logits } = recordLogits(this.step, model, x);
     const next = this.step.temp([slots], "next ids");
-    sample(this.step, logits, this.own.sampling, next, seed);
+    sample(this.step, logits, this.own.sampling, next, options.seed ?? 0);
     advance(this.step, this.state, sizes, next);
     attempt.succeeded();
   }
@@ -294,7 +330,7 @@ class SlotGroup implements Disposable {
       [tokens, sequences, sampling, slots].map((tensor) => gpu.readU32(tensor)),
     );
     const busy = Array.from({ length: this.slots }, (_, s) => s).filter((s) => images[3]![2 * s + 1] === 1);
-    const group = new SlotGroup(this.model, this.cache, this.shared, this.sizes, count, this.seed);
+    const group = new SlotGroup(this.model, this.cache, this.shared, this.sizes, count, this.options);
     [tokenWords, sequenceWords, 8, 2].forEach((words, i) => {
       const moved = new Uint32Array(count * words);
       busy.forEach((s, to) => moved.set(images[i]!.subarray(s * words, (s + 1) * words), to * words));

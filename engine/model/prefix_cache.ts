@@ -8,6 +8,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { sequenceWords, TokenBatch, tokenWords } from "./batch.ts";
 import { fill } from "../ops/elementwise.ts";
 import { sample } from "../ops/sampling.ts";
+import { makeBatchInvariant } from "../ops/variants.ts";
 import { recordForward, recordLogits, recordPrefill } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { logitRows, passTokens } from "./capacity.ts";
@@ -90,13 +91,14 @@ export interface PrefixCache extends Disposable {
 
 /**
  * Computes the keys and values of all prefixes, leaving `extraRows` rows behind them for the caller and `extraTable`
- * entries behind the table's own; with `withNext` the greedy next token at every position too.
+ * entries behind the table's own; with `withNext` the greedy next token at every position too. `batchInvariant`: see
+ * GenerationOptions.
  */
 export function fillPrefixCache(
   model: Model,
   layout: PrefixLayout,
   extraRows: number,
-  { withNext = false, extraTable = 0 } = {},
+  { withNext = false, extraTable = 0, batchInvariant = false } = {},
 ): PrefixCache {
   const { gpu, config } = model;
   const sharedLayers = layout.sharedPrefix?.layers; // may refuse, so it is asked before anything is made
@@ -124,7 +126,10 @@ export function fillPrefixCache(
     const elements = sharedRows * 2 * config.keyValueHeads * config.headWidth;
     sharedLayers!.forEach((layer, l) => gpu.copy(layer, layers[l]!, 0, elements));
   }
-  prefill(model, cache, layout.pieces, next && { ids: next, firstRow: sharedRows });
+  prefill(model, cache, layout.pieces, {
+    ...(next && { next: { ids: next, firstRow: sharedRows } }),
+    batchInvariant,
+  });
   attempt.succeeded();
   return cache;
 }
@@ -137,7 +142,10 @@ export function prefill(
   model: Model,
   { layers, table, layout, extraRows }: PrefixCache,
   pieces: PrefixLayout["pieces"],
-  next?: { readonly ids: Tensor; readonly firstRow: number },
+  { next, batchInvariant }: {
+    readonly next?: { readonly ids: Tensor; readonly firstRow: number };
+    readonly batchInvariant?: boolean;
+  } = {},
 ) {
   const { gpu } = model;
   const sequences = new Uint32Array((pieces.length + 1) * sequenceWords);
@@ -164,6 +172,7 @@ export function prefill(
   const run = (size: number, starts: number[]) => {
     using batch = TokenBatch.empty(gpu, size, entries, table);
     using plan = new Plan(gpu, "prefill");
+    if (batchInvariant) makeBatchInvariant(plan);
     let own: Tensor | undefined;
     if (next) {
       const { logits } = recordLogits(plan, model, recordForward(plan, model, batch, layers));

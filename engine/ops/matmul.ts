@@ -2,7 +2,7 @@
 import { type Bindings, folded, type Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { kernel } from "./kernels.ts";
-import { type Layout, loadsWide, matmulTile } from "./variants.ts";
+import { type Layout, loadsWide, matmulTile, rowsToMatch } from "./variants.ts";
 import { chunksOf, type Gradient, type RowOverlay, type Storage, type Weight } from "./weight.ts";
 
 interface Right {
@@ -123,7 +123,7 @@ export interface NTSizes {
 export function matmulNT(plan: Plan, x: Tensor, b: Right, y: Tensor, sizes: NTSizes) {
   const { m, n, k, yStride, yOffset } = sizes;
   const vector = k % 4 === 0;
-  const tile = matmulTile(plan.gpu, "nt", m, n, vector);
+  const tile = matmulTile(plan.gpu, "nt", rowsToMatch(plan, m), n, vector);
   const { WX, WY, TM, TN } = tile;
   const options = {
     DTYPE: b.storage,
@@ -255,7 +255,7 @@ export function matmulNN(plan: Plan, a: Tensor, b: Right, y: Tensor, sizes: NNSi
   const { m, n, k, aOffset, aRow, aColumn } = sizes;
   const vector = n % 4 === 0;
   const units = vector ? n / 4 : n;
-  const tile = matmulTile(plan.gpu, "nn", m, units, vector);
+  const tile = matmulTile(plan.gpu, "nn", rowsToMatch(plan, m), units, vector);
   const { WX, WY, TM, TN } = tile;
   const options = {
     DTYPE: b.storage,

@@ -1,6 +1,7 @@
 /** Which kernel variant and tile an adapter and shape class get. Tests force every one of them. */
 import { int64Feature } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { Plan } from "../gpu/plan.ts";
 
 /**
  * `parallel`: one workgroup a row, for GPUs. `serial`: one thread a row, registers only, for software Vulkan.
@@ -134,6 +135,24 @@ export function matmulCandidates(gpu: Gpu, layout: Layout, m: number, n: number,
   if (m >= 64) return [...tiled, many];
   if (m >= 16) return [tiled[0]!, few, ...(layout === "nt" ? split : [])];
   return layout === "nt" ? [...split, few] : [few];
+}
+
+const invariantPlans = new WeakSet<Plan>();
+
+/**
+ * Makes every product recorded in `plan` from now on batch-invariant: it gets the kernel that many rows get, however few
+ * there are, so that a row's result is the same to the last bit whatever is computed beside it.
+ */
+export function makeBatchInvariant(plan: Plan) {
+  invariantPlans.add(plan);
+}
+
+/**
+ * How many rows a product of `m` rows in this plan is to be matched with. Kernels for few and for many rows add in another
+ * order on GPUs; those of software Vulkan differ in their tiles alone.
+ */
+export function rowsToMatch(plan: Plan, m: number): number {
+  return invariantPlans.has(plan) && variantFor(plan.gpu) === "parallel" ? Math.max(m, 64) : m;
 }
 
 /** The way to multiply m rows by n columns: as forced, else as tuned, else the first candidate. */

@@ -151,6 +151,7 @@ export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOp
     const records = await evaluateAll(context, circuit, examples, updated);
     const summary = summarize(context, circuit, examples, updated, records, await stageSeconds(folder));
     await writeCurves(folder.path);
+    await folder.removeJournals();
     await folder.writeJson("summary.json", summary);
     await writeReport(folder.path);
     await folder.event("finished");

@@ -3,6 +3,8 @@ import type { LocalizationExample } from "../circuit/localization.ts";
 import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
 import { addContrast, greedyTraces } from "../circuit/traces.ts";
 import type { Problem } from "../evaluation/data.ts";
+import type { CompletionJournal } from "../model/generate.ts";
+import { within } from "./journal.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
 import { sampleFolder } from "../evaluation/templates/folder.ts";
 import { seededRandom, shuffled } from "../random.ts";
@@ -11,18 +13,25 @@ import type { RunContext } from "./run_context.ts";
 
 /**
  * Pivotal tokens of a round's problems, the same problems for every arm, traced by the model as it is. `name` is the arm,
- * for progress and events.
+ * for progress and events; `journal` that of its update.
  */
 export async function roundExamples(
   context: RunContext,
   name: string,
   round: number,
+  journal: CompletionJournal,
 ): Promise<LocalizationExample[]> {
   const { model, settings, folder, progress } = context;
   const problems = await roundProblems(context, round);
   using sharedPrefix = promptPrefix(model, promptOptions(settings));
   const seed = Math.floor(seededRandom(`${settings.seed}/round ${round} samples`)() * 2 ** 32);
-  const options = { ...promptOptions(settings), ...settings.traces, sharedPrefix, seed };
+  const options = {
+    ...promptOptions(settings),
+    ...settings.traces,
+    sharedPrefix,
+    seed,
+    journal: within(journal, `round ${round}`),
+  };
   const report = (stage: string, done: number, total: number) =>
     progress(`${name}: round ${round}, ${stage}`, done, total);
   const greedy = await greedyTraces(model, problems, options, report);

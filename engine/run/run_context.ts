@@ -3,7 +3,8 @@ import type { Split } from "../evaluation/split.ts";
 import type { Task } from "../evaluation/tasks.ts";
 import type { Model } from "../model/model.ts";
 import type { Progress } from "../progress.ts";
-import type { RunFolder } from "./run_folder.ts";
+import type { Completions, Journal } from "./journal.ts";
+import type { JournaledStage, RunFolder } from "./run_folder.ts";
 import type { RunSettings } from "./settings/run.ts";
 
 /** See file comment. */
@@ -13,9 +14,20 @@ export interface RunContext {
   readonly folder: RunFolder;
   readonly split: Split;
   readonly abilities: readonly Task[];
+  /** Completions that were made elsewhere, by stage and key: `identify/greedy 0`. */
+  readonly completions?: Completions | undefined;
   readonly progress: Progress;
   /** Told in a sentence what a user should know although all goes on. */
   readonly notice: (sentence: string) => void;
+}
+
+/** A stage's journal, with what was made of it elsewhere. */
+export function openJournal({ folder, completions }: RunContext, stage: JournaledStage): Promise<Journal> {
+  const place = `${stage}/`;
+  const own = [...completions ?? []].flatMap(([key, ids]) =>
+    key.startsWith(place) ? [[key.slice(place.length), ids] as const] : []
+  );
+  return folder.journal(stage, new Map(own));
 }
 
 /** Runs a stage and records how long it took. */

@@ -7,6 +7,7 @@ import type { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { requireWritable, sha256OfFile, writableProbe, writeAtomically, writing } from "../files.ts";
 import { FolderLock } from "../folder_lock.ts";
+import { type Completions, Journal } from "./journal.ts";
 import {
   type FileState,
   listedFiles,
@@ -154,6 +155,16 @@ export class RunFolder implements Disposable {
     });
   }
 
+  /** The journal of a stage, which the stage removes once its own files are there; `known` is what is known besides. */
+  async journal(stage: JournaledStage, known?: Completions): Promise<Journal> {
+    return await Journal.open(join(this.path, journalFile(stage)), known);
+  }
+
+  /** Removes journals of stages that are done: whoever ended between a stage's file and its journal left one. */
+  async removeJournals() {
+    for (const stage of journaledStages) await removeIfThere(join(this.path, journalFile(stage)));
+  }
+
   /** Appends to events.jsonl. */
   async event(type: string, data: Record<string, unknown> = {}) {
     const line = JSON.stringify({ time: new Date().toISOString(), type, ...data }) + "\n";
@@ -288,8 +299,23 @@ function isMap(value: unknown): value is Settings {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Stages that keep what they generate in a journal until they are done. */
+const journaledStages = ["identify", "update", "evaluations"] as const;
+export type JournaledStage = typeof journaledStages[number];
+
+function journalFile(stage: JournaledStage): string {
+  return `${stage}.journal.jsonl`;
+}
+
 /** Everything a run writes, the manifest before anything else; starting over removes these and nothing else. */
-const runFiles = [manifestFile, ...listedFiles, "events.jsonl", curvesFile, "report.html"];
+const runFiles = [
+  manifestFile,
+  ...listedFiles,
+  ...journaledStages.map(journalFile),
+  "events.jsonl",
+  curvesFile,
+  "report.html",
+];
 
 async function readJson(path: string): Promise<unknown> {
   let text: string;

@@ -14,10 +14,12 @@ import { type Split, splitNotices, splitProblems } from "../evaluation/split.ts"
 import { promptPrefix } from "../evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { CompletionJournal } from "../model/generate.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { controlSelection, controlsOf } from "./controls.ts";
+import { within } from "./journal.ts";
 import { roundExamples, roundProblems } from "./rounds.ts";
-import { type RunContext, timed } from "./run_context.ts";
+import { openJournal, type RunContext, timed } from "./run_context.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import {
   type EvaluationRecord,
@@ -76,7 +78,9 @@ async function identify(context: RunContext, sharedPrefix: SharedPrefix): Promis
   const stored = await folder.read("localization.json", localizationSchema);
   if (stored) return stored;
   return await timed(context, "identify", async () => {
-    const options = { ...promptOptions(settings), ...settings.traces, sharedPrefix, seed: settings.seed };
+    using journal = await openJournal(context, "identify");
+    const { seed } = settings;
+    const options = { ...promptOptions(settings), ...settings.traces, sharedPrefix, seed, journal };
     const greedy = await greedyTraces(model, split.train, options, progress);
     const traces = await addContrast(model, greedy, options, progress);
     await folder.writeLines("traces.jsonl", traces.flatMap(traceRows));
@@ -98,6 +102,7 @@ async function identify(context: RunContext, sharedPrefix: SharedPrefix): Promis
       );
     }
     await folder.writeJson("localization.json", pivots.examples);
+    await journal.remove();
     return pivots.examples;
   });
 }
@@ -129,6 +134,7 @@ async function update(
   name: string,
   selection: Selection,
   examples: readonly LocalizationExample[],
+  journal: CompletionJournal,
   baseAccuracy?: number,
 ): Promise<Amplified> {
   const { model, settings, split, progress } = context;
@@ -142,7 +148,7 @@ async function update(
       ...settings.update,
       mustChange: settings.referenceCompat,
       ...(count > 1 && {
-        rounds: { stepsPerRound, examples: (round: number) => roundExamples(context, name, round) },
+        rounds: { stepsPerRound, examples: (round: number) => roundExamples(context, name, round, journal) },
       }),
     },
     async (step) => {
@@ -152,7 +158,8 @@ async function update(
       const last = (done: number, total: number) => progress(`${name}: last validation`, done, total);
       if (step < steps) progress(name, step, steps, "validation");
       const report = step < steps ? undefined : last;
-      return (await evaluateTask(model, validation, promptOptions(settings), report)).accuracy;
+      const options = { ...promptOptions(settings), journal: within(journal, `step ${step}`) };
+      return (await evaluateTask(model, validation, options, report)).accuracy;
     },
     (step, steps, loss) => progress(name, step, steps, `loss ${loss.toFixed(4)}`),
   );
@@ -175,7 +182,8 @@ export async function updateCircuit(
     return stored;
   }
   return await timed(context, "update", async () => {
-    const result = await update(context, "update", selection, examples);
+    using journal = await openJournal(context, "update");
+    const result = await update(context, "update", selection, examples, journal);
     if (result.values) {
       const patch = await extractPatch(model);
       const card = {
@@ -190,6 +198,7 @@ export async function updateCircuit(
     }
     const record = { best_step: result.bestStep, trainable: result.trainable, history: result.history };
     await folder.writeJson("update.json", record);
+    await journal.remove();
     return record;
   });
 }
@@ -212,6 +221,7 @@ function patchNorm({ tensors }: Patch): number {
 async function evaluateModel(
   context: RunContext,
   name: string,
+  journal: CompletionJournal,
   abilities: readonly Task[] = context.abilities,
   kept?: { readonly answers: ListedName; readonly pivots: readonly LocalizationExample[] },
 ): Promise<EvaluationRecord> {
@@ -223,11 +233,17 @@ async function evaluateModel(
   const options = { ...promptOptions(settings), sharedPrefix };
   const report = (task: string) => (done: number, total: number) =>
     progress(`evaluate ${name}: ${task}`, done, total);
-  const result = await evaluateTask(model, test, options, report("test"));
+  const result = await evaluateTask(
+    model,
+    test,
+    { ...options, journal: within(journal, name) },
+    report("test"),
+  );
   const other_abilities: Record<string, number> = {};
   const correct_abilities: Record<string, readonly boolean[]> = {};
   for (const task of abilities) {
-    const { accuracy, correct } = await evaluateTask(model, task, options, report(task.name));
+    const own = { ...options, journal: within(journal, `${name}/ability`) };
+    const { accuracy, correct } = await evaluateTask(model, task, own, report(task.name));
     other_abilities[task.name] = accuracy;
     correct_abilities[task.name] = correct;
   }
@@ -253,7 +269,10 @@ async function evaluateModel(
  * The test split as a checkpoint of the model's own 16-bit type would answer it after patch fuse, rounded to nearest.
  * Undefined where the patch changes no 16-bit matrix, or where a value would not fit its type.
  */
-async function evaluateFused(context: RunContext): Promise<EvaluationRecord | undefined> {
+async function evaluateFused(
+  context: RunContext,
+  journal: CompletionJournal,
+): Promise<EvaluationRecord | undefined> {
   const { model, folder } = context;
   const patch = await storedPatch(folder);
   using checkpoint = await Checkpoint.open(model.directory);
@@ -267,7 +286,7 @@ async function evaluateFused(context: RunContext): Promise<EvaluationRecord | un
     return;
   }
   const { dtype, survives } = fusion;
-  return { ...await evaluateModel(context, "fused", []), fusion: { dtype, survives } };
+  return { ...await evaluateModel(context, "fused", journal, []), fusion: { dtype, survives } };
 }
 
 /** Stage 4: base, amplified, fused and controls. Leaves evaluations.json; the model is as it was afterwards. */
@@ -279,6 +298,7 @@ export async function evaluateAll(
 ): Promise<Record<string, EvaluationRecord>> {
   const { model, settings, folder } = context;
   const records = await folder.read("evaluations.json", evaluationsSchema) ?? {};
+  using journal = await openJournal(context, "evaluations");
   const evaluate = async (name: string, prepare: () => Promise<number | undefined>) => {
     if (records[name]) return;
     const kept = name === "base" || name === "amplified"
@@ -286,7 +306,7 @@ export async function evaluateAll(
       : undefined;
     await timed(context, kept ? "evaluate" : "controls", async () => {
       const best_step = await prepare();
-      const record = await evaluateModel(context, name, context.abilities, kept);
+      const record = await evaluateModel(context, name, journal, context.abilities, kept);
       records[name] = best_step === undefined ? record : { ...record, best_step };
       await folder.writeJson("evaluations.json", records);
     });
@@ -305,7 +325,7 @@ export async function evaluateAll(
   else {
     await evaluate("amplified", restore);
     if (!records.fused) {
-      const fused = await timed(context, "evaluate", () => evaluateFused(context));
+      const fused = await timed(context, "evaluate", () => evaluateFused(context, journal));
       if (fused) await folder.writeJson("evaluations.json", Object.assign(records, { fused }));
     }
   }
@@ -314,9 +334,11 @@ export async function evaluateAll(
       const chosen = controlSelection(model, control, selection, energies, settings.seed);
       // All updates start from the same unchanged model, which is validated once.
       const base = updated.history[0]?.accuracy;
-      return (await update(context, `control ${control.name}`, chosen, examples, base)).bestStep;
+      const name = `control ${control.name}`;
+      return (await update(context, name, chosen, examples, within(journal, name), base)).bestStep;
     });
   }
   await restore();
+  await journal.remove();
   return records;
 }

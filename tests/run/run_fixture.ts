@@ -1,5 +1,6 @@
 /** What tests of whole runs share: a small task cut out of the embedded one, and settings that finish in seconds. */
 import { join } from "node:path";
+import { assertEquals } from "@std/assert";
 import { type RunSettings, runSettings } from "../../engine/run/settings/run.ts";
 import { embeddedModel, jsonLines, taskData } from "../model/model_fixture.ts";
 
@@ -48,4 +49,23 @@ export function tinyRun(folder: string): RunSettings {
     update: { steps: 1 },
     evaluation: { controls: [] },
   });
+}
+
+/** Demands the same bytes of two run folders in all that does not say when or on what they were made. */
+export async function assertSameRun(folder: string, other: string): Promise<void> {
+  const files = async (path: string) =>
+    (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name).sort();
+  assertEquals(await files(folder), await files(other));
+  for (const name of await files(other)) {
+    // These say when, or in what steps.
+    if (["events.jsonl", "manifest.json"].includes(name) || name.startsWith("events.out.tfevents")) continue;
+    const [bytes, expected] = await Promise.all(
+      [folder, other].map((path) => Deno.readFile(join(path, name))),
+    );
+    const untimed = (content: Uint8Array) =>
+      name === "summary.json"
+        ? new TextDecoder().decode(content).replace(/"seconds": \{[^}]*\}/, "")
+        : content;
+    assertEquals(untimed(bytes!), untimed(expected!), name);
+  }
 }
