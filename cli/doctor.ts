@@ -2,6 +2,7 @@
 import { NoAdapterError } from "../engine/errors.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
 import { inspectAdapter, memoryPlanDefinitions, memoryRecord, reportMemory } from "../engine/run/doctor.ts";
+import { describeRun, inspectRun, runSetting } from "../engine/run/run_check.ts";
 import { describeAdapter, describeMemory } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { exitCodes } from "./exit_codes.ts";
@@ -10,9 +11,10 @@ import { print, printAside } from "./terminal.ts";
 export const doctor = defineCommand({
   name: "doctor",
   summary:
-    "Prints adapter, driver, limits and features, and what is missing; with --model what each stage holds on the GPU.",
-  settings: memoryPlanDefinitions,
-  async run({ json, quiet: _quiet, config: _, ...settings }) {
+    "Prints adapter, driver, limits and features, and what is missing; with --model what each stage holds on the GPU; with --run what is wrong with a run folder.",
+  settings: { ...memoryPlanDefinitions, run: runSetting },
+  async run({ json, quiet: _quiet, config: _, run, ...settings }) {
+    if (run !== undefined) return await reportRun(run, json);
     using gpu = await Gpu.open().catch((error) => {
       if (error instanceof NoAdapterError) print("adapter   none");
       throw error;
@@ -34,5 +36,13 @@ export const doctor = defineCommand({
     return code;
   },
 });
+
+/** Needs no GPU, and changes nothing. */
+async function reportRun(folder: string, json: boolean): Promise<number> {
+  const runs = await inspectRun(folder);
+  for (const run of runs) console.log(describeRun(run));
+  if (json) console.log(JSON.stringify({ runs }));
+  return (runs.some(({ problems }) => problems.length > 0) ? exitCodes.failed : exitCodes.done).code;
+}
 
 if (import.meta.main) await runCommand(doctor);

@@ -30,7 +30,13 @@ export class FolderLock implements Disposable {
             "out",
           );
         });
-        if (!locked) throw new InputError(inUse(folder, await readOwner(path)), "out");
+        if (!locked) {
+          const who = ownerText(await readOwner(path));
+          throw new InputError(
+            `"${folder}" is in use by ${who}; wait for it to end, or use another folder.`,
+            "out",
+          );
+        }
         // Whoever held it may have removed the file between opening and locking; then the lock is on nothing.
         if (await isAt(file, path)) {
           const lock = new FolderLock(file, path);
@@ -75,9 +81,16 @@ export class FolderLock implements Disposable {
   }
 }
 
-function inUse(folder: string, owner: z.infer<typeof ownerSchema> | undefined): string {
-  const who = owner ? `process ${owner.pid} on ${owner.host} since ${owner.started}` : "another process";
-  return `"${folder}" is in use by ${who}; wait for it to end, or use another folder.`;
+/** Who has locked a folder, in words; undefined where nobody has. */
+export async function lockOwner(folder: string): Promise<string | undefined> {
+  const path = join(folder, lockFile);
+  using file = await Deno.open(path).catch(() => undefined);
+  if (!file || await file.tryLock(false).catch(() => true)) return undefined;
+  return ownerText(await readOwner(path));
+}
+
+function ownerText(owner: z.infer<typeof ownerSchema> | undefined): string {
+  return owner ? `process ${owner.pid} on ${owner.host} since ${owner.started}` : "another process";
 }
 
 async function isAt(file: Deno.FsFile, path: string): Promise<boolean> {

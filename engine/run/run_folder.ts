@@ -196,10 +196,8 @@ export class RunFolder implements Disposable {
 
   /** Removes what killed processes were writing. */
   private async sweep() {
-    await Deno.remove(join(this.path, unfinished), { recursive: true }).catch(ignoreMissing);
-    await removeIfThere(join(this.path, `${manifestFile}.part`));
-    for await (const { name, isFile } of Deno.readDir(this.path)) {
-      if (isFile && name.startsWith(writableProbe)) await removeIfThere(join(this.path, name));
+    for (const name of await leftovers(this.path)) {
+      await Deno.remove(join(this.path, name), { recursive: true }).catch(ignoreMissing);
     }
   }
 
@@ -214,6 +212,14 @@ export class RunFolder implements Disposable {
 /** Where files are written before they are put in their places. */
 const unfinished = ".unfinished";
 
+/** What killed processes were writing into a run folder. */
+export async function leftovers(path: string): Promise<string[]> {
+  const names = (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name);
+  return names.filter((name) =>
+    name === unfinished || name === `${manifestFile}.part` || name.startsWith(writableProbe)
+  );
+}
+
 /** A new folder that is removed with all that is left in it. Not made with those above it, which must be there. */
 async function temporaryFolder(path: string): Promise<AsyncDisposable> {
   await Deno.mkdir(path);
@@ -226,7 +232,7 @@ async function temporaryFolder(path: string): Promise<AsyncDisposable> {
  */
 export async function checkRun(
   path: string,
-): Promise<{ manifest: Manifest; spoilt: Map<ListedName, FileState> }> {
+): Promise<{ manifest: Manifest; states: Map<ListedName, FileState>; spoilt: Map<ListedName, FileState> }> {
   const manifest = await Manifest.read(path);
   if (!manifest) {
     throw new InputError(
@@ -239,7 +245,7 @@ export async function checkRun(
   if (states.get("config.json") !== "intact") {
     throw new InputError(`"${join(path, "config.json")}" is not what the run wrote; start over.`, "fresh");
   }
-  return { manifest, spoilt: new Map([...states].filter(([, state]) => state !== "intact")) };
+  return { manifest, states, spoilt: new Map([...states].filter(([, state]) => state !== "intact")) };
 }
 
 function unspoilt(path: string) {

@@ -1,6 +1,7 @@
 /** deno task doctor --model: the memory plan, and exit code 2 with what would fit where something does not. */
+import { join } from "node:path";
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
-import { golden } from "../model/model_fixture.ts";
+import { golden, temporaryFolder } from "../model/model_fixture.ts";
 import { assertRefused, lastLine, run } from "./command_line.ts";
 
 /** The plan as JSON has it. */
@@ -46,4 +47,15 @@ Deno.test("doctor refuses a model that cannot fit in one sentence that says what
 
 Deno.test("doctor names the models it knows when it does not know one", async () => {
   assertRefused(await run("doctor", ["--model", "gemma-9"]), 2, '"gemma-9"', "gemma-2-9b", "folder");
+});
+
+Deno.test("doctor looks at a run without a GPU, and says by its exit code whether it is whole", async () => {
+  await using folder = await temporaryFolder();
+  assertRefused(await run("doctor", ["--run", folder.path]), 2, "holds no run", "--run");
+  const config = join(folder.path, "config.json");
+  await Deno.writeTextFile(config, "{}");
+  const outcome = await run("doctor", ["--run", folder.path, "--json"], { DENO_WEBGPU_BACKEND: "none" });
+  assertEquals(outcome.code, 1, outcome.stderr);
+  assert(outcome.stdout.includes(`problem   "${config}" is damaged`), outcome.stdout);
+  assertEquals((lastLine(outcome).runs as { run: string }[])[0]!.run, folder.path);
 });

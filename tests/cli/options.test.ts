@@ -18,6 +18,7 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "config": text,
   "model": text,
   "revision": text,
+  "run": text,
   "storage": ["f64", "one of auto, checkpoint, f32"],
   "ignore-tensors": text,
   "cache-memory": number("-1", "a number ≥ 0"),

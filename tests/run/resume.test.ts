@@ -2,10 +2,12 @@
 import { join } from "node:path";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../engine/errors.ts";
+import { FolderLock } from "../../engine/folder_lock.ts";
 import { sha256OfFile } from "../../engine/files.ts";
 import { openRun, runAmplify } from "../../engine/run/amplify_run.ts";
 import { changedInput, fingerprintInputs } from "../../engine/run/inputs.ts";
 import { listedFiles } from "../../engine/run/manifest.ts";
+import { inspectRun } from "../../engine/run/run_check.ts";
 import { readSettingsFile } from "../../engine/run/settings/file.ts";
 import { runDefinitions, type RunSettings, runSettings } from "../../engine/run/settings/run.ts";
 import { readSettings } from "../../engine/run/settings/setting.ts";
@@ -198,6 +200,36 @@ gpuTest(
     }
   },
 );
+
+Deno.test("a look at a run folder names all that is wrong with it, and changes nothing", async () => {
+  const look = async (folder: string) => (await inspectRun(folder))[0]!;
+  const whole = await look(out());
+  assertEquals([whole.finished, whole.problems], [true, []]);
+  assertEquals(new Set(Object.values(whole.files)), new Set(["intact"]));
+  await using copy = await copyOf(out());
+  const inside = (name: string) => join(copy.path, name);
+  await Deno.writeFile(inside("mask.safetensors"), flipped(await Deno.readFile(inside("mask.safetensors"))));
+  await Deno.remove(inside("traces.jsonl"));
+  await Deno.writeTextFile(inside(".writable-5a"), "");
+  const before = (await Array.fromAsync(Deno.readDir(copy.path))).map(({ name }) => name).sort();
+  const { finished, files, problems } = await look(copy.path);
+  assertEquals((await Array.fromAsync(Deno.readDir(copy.path))).map(({ name }) => name).sort(), before);
+  assertEquals([finished, files["traces.jsonl"], files["mask.safetensors"]], [false, "missing", "changed"]);
+  assertEquals([files["localization.json"], files["summary.json"]], ["outdated", "outdated"]);
+  assert(problems.every((problem) => /^"[^\n]*\.$/.test(problem)), problems.join("\n"));
+  assert(problems.some((problem) => problem.includes(".writable-5a")));
+  await whileFileIs(at("fact.jsonl"), (text) => text + "\n", async () => {
+    assert((await look(out())).problems[0]!.includes(`${at("fact.jsonl")}" of fact has changed since`));
+  });
+  await Deno.rename(at("fact.jsonl"), at("elsewhere.jsonl"));
+  assert((await look(out())).problems[0]!.includes("not all there"));
+  await Deno.rename(at("elsewhere.jsonl"), at("fact.jsonl"));
+  await Deno.writeTextFile(inside("config.json"), "{}");
+  assert((await look(copy.path)).problems[0]!.includes("config.json"));
+  await assertRejects(() => inspectRun(at("nothing")), InputError, "holds no run");
+  using _lock = await FolderLock.take(copy.path);
+  assert((await look(copy.path)).in_use!.includes(`process ${Deno.pid}`));
+});
 
 gpuTest("what is made again is what it was", async ({ gpu }) => {
   const contents = async () =>
