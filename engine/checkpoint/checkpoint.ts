@@ -2,10 +2,11 @@
  * The weights of a model folder, in one safetensors file or in shards. The file format itself lives in
  * safetensors_file.ts and can be imported from here too.
  */
-import { isAbsolute, join, relative } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { readJsonObject } from "../json_objects.ts";
+import { isInside } from "./model_folder.ts";
 import {
   elementCount,
   type FloatType,
@@ -180,8 +181,7 @@ async function entriesOf(dir: string): Promise<Set<string>> {
 /** The path of a shard that the index names, which may lie in a subfolder. Throws InputError when it is not there. */
 async function shardPath(dir: string, shard: string): Promise<string> {
   const path = join(dir, shard);
-  const inside = relative(dir, path);
-  if (isAbsolute(shard) || inside.startsWith("..")) {
+  if (isAbsolute(shard) || !isInside(dir, path)) {
     throw new InputError(
       `Shard "${shard}" named in "${join(dir, indexFile)}" lies outside of the model folder; move it inside.`,
     );

@@ -75,13 +75,9 @@ export async function resolveModel(source: string, options: SourceOptions = {}):
   }
   // The library is only loaded by who needs it.
   const { HubRepository, UnreachableError } = await import("./hub_requests.ts");
-  const endpoint = (environment("HF_ENDPOINT") ?? "https://huggingface.co").replace(/\/+$/, "");
-  if (!URL.canParse(endpoint)) {
-    throw new InputError(
-      `HF_ENDPOINT "${endpoint}" is no URL; set it to one such as https://huggingface.co.`,
-    );
-  }
-  const repository = new HubRepository(id, revision, endpoint, await accessToken());
+  const { endpoint, login } = hubEndpoint();
+  const token = await accessToken();
+  const repository = new HubRepository(id, revision, endpoint, token, token ? `Bearer ${token}` : login);
   let listed;
   try {
     listed = await repository.list();
@@ -118,6 +114,31 @@ export async function resolveModel(source: string, options: SourceOptions = {}):
   );
   await cache.record(revision, commit);
   return { folder: cache.snapshot(commit), commit };
+}
+
+/** The address of the hub, without the name and password that it may hold, and those as a header. */
+function hubEndpoint(): { endpoint: string; login: string | undefined } {
+  const given = environment("HF_ENDPOINT") ?? "https://huggingface.co";
+  const url = URL.parse(given);
+  if (!url || !/^https?:$/.test(url.protocol) || /@/.test(url.pathname) || url.search || url.hash) {
+    const shown = given.replace(/^([\w+.-]+:\/\/)?.*@/s, "$1…@").replace(/[?#].*/s, "…");
+    throw new InputError(
+      `HF_ENDPOINT "${shown}" is no URL of a hub; set it to one such as https://huggingface.co.`,
+    );
+  }
+  const { username, password, origin, pathname } = url;
+  const plain = [username, password].map((part) => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      return part; // a per cent sign that stands for itself
+    }
+  }).join(":");
+  const login = `Basic ${new TextEncoder().encode(plain).toBase64()}`;
+  return {
+    endpoint: `${origin}${pathname}`.replace(/\/+$/, ""),
+    login: username || password ? login : undefined,
+  };
 }
 
 /** Id and revision of ORG/NAME or ORG/NAME@REVISION. */

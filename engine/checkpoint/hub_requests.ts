@@ -34,6 +34,8 @@ export class HubRepository {
     readonly revision: string,
     readonly endpoint: string,
     private readonly token: string | undefined,
+    /** What the hub itself, and nobody else, is told of who asks. */
+    private readonly authorization: string | undefined,
   ) {
     const request = (input: URL | RequestInfo, init?: RequestInit) => this.#fetch(input, init);
     this.#common = { repo: id, hubUrl: endpoint, fetch: request as typeof fetch };
@@ -133,8 +135,8 @@ export class HubRepository {
   async #fetch(input: URL | RequestInfo, init?: RequestInit): Promise<Response> {
     const url = new URL(input instanceof Request ? input.url : input);
     const headers = new Headers(init?.headers);
-    if (this.token && url.origin === new URL(this.endpoint).origin) {
-      headers.set("Authorization", `Bearer ${this.token}`);
+    if (this.authorization && url.origin === new URL(this.endpoint).origin) {
+      headers.set("Authorization", this.authorization);
     }
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(`no answer within ${patience / 1000} s`), patience);

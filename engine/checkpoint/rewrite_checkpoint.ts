@@ -5,6 +5,7 @@
 import { dirname, join, relative, resolve } from "node:path";
 import { InputError } from "../errors.ts";
 import { writeFolder } from "../files.ts";
+import { belongsToModel } from "./model_folder.ts";
 import { narrowFromFloat32 } from "./rounding.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import {
@@ -45,8 +46,8 @@ const otherWeights = /\.(bin|pt|pth|ckpt|gguf|h5|msgpack|onnx|onnx_data|npz|pkl)
 /**
  * Writes the copy into `target`, which must be new or empty and gets config.json last, so that an unfinished copy does
  * not load. Linked files become files; subfolders come along, hidden ones (.git, .cache) do not. Returns what was left
- * out: files that hold the old weights in another form, and linked folders. Throws InputError for a target that cannot
- * be used.
+ * out: files that hold the old weights in another form, linked folders, devices and pipes. Throws InputError for a target that
+ * cannot be used, and for a link to a file that is not the model's.
  */
 export async function rewriteCheckpoint(
   checkpoint: Checkpoint,
@@ -74,10 +75,17 @@ export async function rewriteCheckpoint(
       const info = await Deno.stat(path).catch(() => {
         throw new InputError(`"${path}" is a link to nothing; download the model again.`);
       });
+      if (info.isFile && isSymlink && !await belongsToModel(source, path)) {
+        throw new InputError(
+          `"${path}" is a link out of the model folder, and what it leads to is not copied; ` +
+            "put the file itself there, or remove the link.",
+        );
+      }
       if (info.isDirectory) {
         if (isSymlink) leftOut.push(`${shown}/`);
         else if (!name.startsWith(".")) await copyFolder(path, join(into, name));
-      } else if (ownFiles.has(path)) {
+      } else if (!info.isFile) leftOut.push(shown);
+      else if (ownFiles.has(path)) {
         await rewriteFile(path, join(into, name), replacements, options.headers?.[shown]);
       } else if (shown === indexFile && !ownFiles.has(join(source, singleFile))) {
         const text = await Deno.readTextFile(path);

@@ -2,14 +2,15 @@
  * How a model is asked: what was chosen, else what its folder's prompt.json says, else chain of thought after eight worked
  * examples. Embedded models carry a prompt.json because they were trained on prompts of their own.
  */
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { chainOfThoughtTemplate, chatMessages, nextExample, requireQuestion } from "../evaluation/prompt.ts";
 import { readShots, type Shots } from "../evaluation/shots.ts";
 import type { PromptOptions } from "../evaluation/tasks.ts";
 import { ChatTemplate, requireChatTemplate } from "../model/chat_template.ts";
-import { readJsonObject } from "../json_objects.ts";
+import { belongsToModel, isInside } from "../checkpoint/model_folder.ts";
+import { describe, readJsonObject } from "../json_objects.ts";
 import type { PromptChoices, PromptSettings, ShotsChoice } from "./settings/prompt.ts";
 
 /** Room for a worked solution of a grade-school problem. */
@@ -118,7 +119,7 @@ async function readPromptFile(folder: string): Promise<z.infer<typeof fileSchema
     }
     const field = String(issue.path[0]);
     throw new InputError(
-      `Field "${field}" in "${path}" is ${JSON.stringify(object[field])}: ${issue.message}.`,
+      `Field "${field}" in "${path}" is ${describe(object[field])}: ${issue.message}.`,
     );
   }
   const { template, shots, ...rest } = parsed.data;
@@ -127,10 +128,26 @@ async function readPromptFile(folder: string): Promise<z.infer<typeof fileSchema
       `Field "template" in "${path}" does not contain {question}; put it where the question goes.`,
     );
   }
-  const named = shots === undefined || shots === "none" || shots === "default";
+  const found = shots === undefined ? undefined : await shotsBeside(folder, shots);
   return {
     ...rest,
     ...(template !== undefined && { template }),
-    ...(shots !== undefined && { shots: named ? shots : join(folder, shots) }),
+    ...(found !== undefined && { shots: found }),
   };
+}
+
+/** The shots that a model folder names. Throws InputError for a file that is not its own: a model is not to read what is a user's. */
+async function shotsBeside(folder: string, shots: string): Promise<string> {
+  if (shots === "none" || shots === "default") return shots;
+  const path = join(folder, shots);
+  const isOwn = !isAbsolute(shots) && isInside(folder, path) &&
+    await belongsToModel(folder, path).catch(() => true); // what is not there is told when it is read
+  if (isOwn) return path;
+  throw new InputError(
+    `Field "shots" in "${join(folder, "prompt.json")}" is ${
+      describe(shots)
+    }, which lies outside of the model folder; ` +
+      "put the file into it, or choose the shots yourself.",
+    "shots",
+  );
 }

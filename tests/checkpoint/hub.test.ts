@@ -340,6 +340,46 @@ hubTest("a hub that cannot be reached, or is none, is refused", async ({ hub, ca
   assert(!await Deno.stat(cache).then(() => true, () => false), "something was written");
 });
 
+hubTest("a password in HF_ENDPOINT goes to the hub alone and into no message", async ({ hub }) => {
+  const { host } = new URL(hub.endpoint);
+  Deno.env.set("HF_ENDPOINT", `http://user:s3cret@${host}`);
+  const { folder } = await resolveModel(id);
+  assert(await Deno.stat(join(folder, "config.json")));
+  const sent = hub.seen.filter(({ server }) => server === "hub");
+  assertEquals(
+    new Set(sent.map(({ authorization }) => authorization)),
+    new Set([`Basic ${btoa("user:s3cret")}`]),
+  );
+  assert(hub.seen.every(({ server, authorization }) => server === "hub" || authorization === null));
+  const messages: string[] = [];
+  const refuse = async (endpoint: string, model: string) => {
+    Deno.env.set("HF_ENDPOINT", endpoint);
+    const error = await assertRejects(() => resolveModel(model), InputError);
+    assert(!/s3cret|user:/.test(`${error.message}${error.stack}`), error.message);
+    messages.push(error.message);
+  };
+  await refuse(`http://user:s3cret@${host}`, "nobody/nothing");
+  await refuse(`http://user:s3cret%zz@${host}`, "nobody/nothing");
+  for (
+    const malformed of [
+      ...[
+        `http://user:s3cret@`,
+        `user:s3cret@${host}`,
+        `http://user:s3c/s3cret@${host}`,
+        "//user:s3cret@hub",
+      ],
+      ...[`http://${host}?token=s3cret`, `http://${host}#s3cret`, `ftp://user:s3cret@${host}`],
+      `http://user:7/s3cret@${host}`,
+    ]
+  ) {
+    await refuse(malformed, id);
+    assert(messages.at(-1)!.includes("HF_ENDPOINT"));
+  }
+  await hub.stop();
+  await refuse(`http://user:s3cret@${host}`, "nobody/nothing");
+  assert(messages.at(-1)!.includes(host), messages.at(-1));
+});
+
 hubTest("a cache that cannot be written is refused", async ({ home }) => {
   await Deno.writeTextFile(join(home, "file"), "in the way");
   Deno.env.set("HF_HUB_CACHE", join(home, "file", "hub"));

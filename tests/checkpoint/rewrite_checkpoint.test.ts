@@ -1,5 +1,5 @@
 /** Copies of model folders: what comes along, what stays out, where they may go, and how much memory they take. */
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../engine/errors.ts";
 import {
@@ -37,15 +37,17 @@ Deno.test("without replacements the copy is the same folder, byte for byte", asy
 Deno.test("linked files, as in the Hugging Face cache, become files", async () => {
   await using folder = await temporaryFolder();
   const { dir } = await golden("gemma2-bf16-sharded");
-  const [blobs, snapshot, target] = ["blobs", "snapshot", "copy"].map((name) => join(folder.path, name));
-  await Deno.mkdir(blobs!);
-  await Deno.mkdir(snapshot!);
+  const [blobs, snapshot, target] = ["models--a--b/blobs", "models--a--b/snapshots/1", "copy"].map((name) =>
+    join(folder.path, name)
+  );
+  await Deno.mkdir(blobs!, { recursive: true });
+  await Deno.mkdir(snapshot!, { recursive: true });
   let number = 0;
   for await (const { name } of Deno.readDir(dir)) {
     const blob = `${number++}`;
     await Deno.copyFile(join(dir, name), join(blobs!, blob));
     await Deno.chmod(join(blobs!, blob), 0o444);
-    await Deno.symlink(join("..", "blobs", blob), join(snapshot!, name));
+    await Deno.symlink(join("..", "..", "blobs", blob), join(snapshot!, name));
   }
   await copy(snapshot!, target!);
   await assertSameFolder(target!, dir);
@@ -53,6 +55,38 @@ Deno.test("linked files, as in the Hugging Face cache, become files", async () =
   await Deno.remove(join(blobs!, "0"));
   await Deno.remove(target!, { recursive: true });
   await assertRejects(() => copy(snapshot!, target!), InputError);
+});
+
+Deno.test("a link out of the model folder is refused, and nothing of what it leads to is copied", async () => {
+  await using folder = await temporaryFolder();
+  const secret = join(folder.path, "secret");
+  await Deno.writeTextFile(secret, "secret");
+  const { dir } = await golden("llama-tiny");
+  for (
+    const [name, link] of [["notes", secret], ["notes", "../secret"], ["docs/notes", "../../secret"]] as const
+  ) {
+    await using source = await copyOf(dir);
+    await Deno.mkdir(join(source.path, "docs"));
+    await Deno.symlink(
+      link === secret ? link : relative(join(source.path, name, ".."), secret),
+      join(source.path, name),
+    );
+    const target = join(folder.path, "copy");
+    await assertRejects(
+      () => copy(source.path, target),
+      InputError,
+      `${name}" is a link out of the model folder`,
+    );
+    assertEquals(await filesUnder(target), []);
+    await Deno.remove(join(source.path, name));
+    await Deno.symlink("config.json", join(source.path, "same")); // its own file
+    await copy(source.path, target);
+    assertEquals(
+      await Deno.readFile(join(target, "same")),
+      await Deno.readFile(join(dir, "config.json")),
+    );
+    await Deno.remove(target, { recursive: true });
+  }
 });
 
 Deno.test("subfolders come along; hidden ones and the weights in other forms do not", async () => {

@@ -42,6 +42,33 @@ Deno.test("the embedded model is asked as it was trained, unless told otherwise"
   assertEquals((await promptSettings(embeddedModel, { shots: "default" })).stop, ["\n\nQ:"]);
 });
 
+Deno.test("shots that prompt.json names outside of the model folder are refused", async () => {
+  await using folder = await temporaryFolder();
+  const model = join(folder.path, "model");
+  await Deno.mkdir(join(model, "docs"), { recursive: true });
+  const secret = join(folder.path, "secret.txt");
+  await Deno.writeTextFile(secret, "secret");
+  await Deno.symlink("../secret.txt", join(model, "link.txt"));
+  await Deno.symlink("..", join(model, "up"));
+  for (
+    const shots of [
+      ...["../secret.txt", "docs/../../secret.txt", secret, "link.txt", "up/secret.txt", "..", "."],
+      "/etc/passwd",
+    ]
+  ) {
+    await Deno.writeTextFile(join(model, "prompt.json"), JSON.stringify({ shots }));
+    const error = await assertRejects(
+      () => promptSettings(model),
+      InputError,
+      `"${shots}", which lies outside`,
+    );
+    assert(!String(error).includes("root:"));
+  }
+  await Deno.writeTextFile(join(model, "docs", "mine.txt"), "Add up.");
+  await Deno.writeTextFile(join(model, "prompt.json"), JSON.stringify({ shots: "docs/mine.txt" }));
+  assertEquals((await promptSettings(model)).shots, "Add up.\n\n");
+});
+
 Deno.test("prompt.json names its shots beside itself, and what it gets wrong is one sentence", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "prompt.json");
