@@ -152,6 +152,7 @@ export type {
   EvaluationSettings,
 } from "./engine/run/settings/evaluation.ts";
 export type { MaskSettings, TraceSettings, UpdateSettings } from "./engine/run/settings/method.ts";
+export type { PresetName } from "./engine/run/settings/preset.ts";
 export type { RoundSettings } from "./engine/run/settings/rounds.ts";
 export type { MemorySettings, ModelSettings } from "./engine/run/settings/model.ts";
 export type { PromptChoices, PromptSettings, ShotsChoice } from "./engine/run/settings/prompt.ts";

@@ -129,7 +129,7 @@ function goOn(
  * using gpu = await Gpu.open();
  * const settings = await runSettings({
  *   traces: { limit: 16 },
- *   mask: { epochs: 1 },
+ *   rounds: { validation: 24 },
  *   update: { steps: 1 },
  *   evaluation: { controls: [], abilities: {} },
  * });
@@ -167,7 +167,7 @@ export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOp
  * import { Gpu, runIdentify, runSettings } from "../../mod.ts";
  *
  * using gpu = await Gpu.open();
- * const settings = await runSettings({ traces: { limit: 16 }, mask: { epochs: 1 } });
+ * const settings = await runSettings({ preset: "paper", traces: { limit: 16 }, mask: { epochs: 1 } });
  * const { examples, selection } = await runIdentify(gpu, settings, { out: `${await Deno.makeTempDir()}/run` });
  * console.log(examples.length, selection.length);
  * ```

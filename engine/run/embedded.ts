@@ -10,7 +10,7 @@ export const embeddedModel = (): string => fixture("gemma2-mini", "model");
 export const embeddedTask = (): string => fixture("tasks/math.jsonl", "data");
 
 /** The template files that the embedded task's problems are instances of. Throws InputError where the package came without them. */
-export const embeddedTemplates = (): string => fixture("tasks/math-templates", "round-templates");
+export const embeddedTemplates = (): string => fixture("tasks/math-templates", "templates");
 
 /** A path in fixtures; relative where that is shorter, so that results name no machine. */
 function fixture(name: string, setting: string): string {

@@ -49,29 +49,35 @@ export async function roundExamples(
   return examples;
 }
 
-/** The problems of a round: sampled from templates, none of which the data file has, or drawn from the training problems. */
+/** The problems of a round: fresh ones, or training problems where no templates make any. */
 export async function roundProblems(
   { settings, split }: Pick<RunContext, "settings" | "split">,
   round: number,
 ): Promise<Problem[]> {
-  const { templates: folder, problems: count } = settings.rounds;
-  const name = `${settings.seed}/round ${round}`;
-  const random = seededRandom(`${name} problems`);
-  if (folder === undefined) return shuffled(split.train, random).slice(0, count);
+  const { templates, problems } = settings.rounds;
+  if (templates !== undefined) return await freshProblems(settings, split, `round ${round}`, problems);
+  return shuffled(split.train, seededRandom(`${settings.seed}/round ${round} problems`)).slice(0, problems);
+}
+
+/** Problems sampled from the settings' templates, none of which the data file has. Equal names and seeds give equal problems. */
+export async function freshProblems(
+  { seed, rounds: { templates } }: Pick<RunContext["settings"], "seed" | "rounds">,
+  split: RunContext["split"],
+  name: string,
+  count: number,
+): Promise<Problem[]> {
   const known = new Set(Object.values(split).flat().map(({ question }: Problem) => question.trim()));
-  const perTemplate = async (instances: number) =>
-    (await sampleFolder(folder, { instances, seed: name })).filter(({ question }) =>
-      !known.has(question.trim())
-    );
-  const templates = new Set((await sampleFolder(folder, { instances: 1, seed: name })).map(templateOf)).size;
+  const sample = (instances: number) => sampleFolder(templates!, { instances, seed: `${seed}/${name}` });
+  const kinds = new Set((await sample(1)).map(templateOf)).size;
   // Half as many again, since some are problems of the data file.
-  const sampled = await perTemplate(Math.ceil(1.5 * count / templates));
-  return shuffled(sampled, random).slice(0, count).map((row, id) => ({
+  const sampled = (await sample(Math.ceil(1.5 * count / kinds)))
+    .filter(({ question }) => !known.has(question.trim()));
+  return shuffled(sampled, seededRandom(`${seed}/${name} problems`)).slice(0, count).map((row, id) => ({
     id,
     question: row.question,
     answer: row.answer,
     templateId: templateOf(row),
-    instanceId: `round ${round}, ${row.instance}`,
+    instanceId: `${name}, ${row.instance}`,
   }));
 }
 

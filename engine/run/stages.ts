@@ -18,7 +18,7 @@ import type { CompletionJournal } from "../model/generate.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { controlSelection, controlsOf } from "./controls.ts";
 import { within } from "./journal.ts";
-import { roundExamples, roundProblems } from "./rounds.ts";
+import { freshProblems, roundExamples } from "./rounds.ts";
 import { openJournal, type RunContext, timed } from "./run_context.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import {
@@ -57,9 +57,11 @@ export async function loadData(
   }
   const { limit } = settings.traces;
   const used = { ...split, train: limit ? split.train.slice(0, limit) : split.train };
+  const { count, templates, validation } = settings.rounds;
   // Templates that cannot be sampled are found before anything is computed.
-  if (settings.rounds.count > 1) await roundProblems({ settings, split: used }, 2);
-  return { split: used, abilities };
+  if (count > 1 && templates !== undefined) await freshProblems(settings, used, "round 2", 1);
+  const fresh = validation > 0 && await freshProblems(settings, used, "validation", validation);
+  return { split: fresh ? { ...used, validation: fresh } : used, abilities };
 }
 
 /** Stages 1 and 2 on the unchanged model: what prompts begin with is computed once for both. */

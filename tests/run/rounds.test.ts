@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../engine/errors.ts";
 import { runAmplify } from "../../engine/run/amplify_run.ts";
-import { embeddedTemplates } from "../../engine/run/embedded.ts";
+import { embeddedTask, embeddedTemplates } from "../../engine/run/embedded.ts";
 import { roundProblems } from "../../engine/run/rounds.ts";
 import { runSettings } from "../../engine/run/settings/run.ts";
 import { loadData } from "../../engine/run/stages.ts";
@@ -31,8 +31,25 @@ Deno.test("a round's problems are fresh, many-sided, the same for every arm, and
   assertNotEquals(otherSeed, second);
 });
 
+Deno.test("validation problems are fresh too, and no round trains on them", async () => {
+  const fresh = await runSettings({ rounds: { count: 2, validation: 480, problems: 600 } });
+  const { split } = await loadData(fresh);
+  assertEquals(split.validation.length, 480);
+  const { split: own } = await loadData({ ...fresh, rounds: { ...fresh.rounds, validation: 0 } });
+  assertEquals(own.validation.length, 96);
+  assertEquals([split.train, split.test], [own.train, own.test]);
+  const held = new Set(split.validation.map(({ question }) => question));
+  for (const { question } of [...own.train, ...own.validation, ...own.test]) assert(!held.has(question));
+  for (const { question } of await roundProblems({ settings: fresh, split }, 2)) assert(!held.has(question));
+  await assertRejects(
+    () => runSettings({ data: { file: embeddedTask() }, rounds: { validation: 10 } }),
+    InputError,
+    "need template files",
+  );
+});
+
 Deno.test("without templates a round has training problems, other ones each time", async () => {
-  const own = { ...settings, rounds: { ...settings.rounds, templates: undefined } };
+  const own = { ...settings, rounds: { ...settings.rounds, templates: undefined, validation: 0 } };
   const { split } = await loadData(own);
   const [second, third] = [
     await roundProblems({ settings: own, split }, 2),
@@ -46,10 +63,15 @@ Deno.test("without templates a round has training problems, other ones each time
 Deno.test("steps follow from rounds, and others are refused", async () => {
   const { update } = await runSettings({ rounds: { count: 5, stepsPerRound: 3 } });
   assertEquals([update.steps, update.patience], [15, 0]);
-  const single = (await runSettings()).update;
-  assertEquals([single.steps, single.patience], [8, 2]);
+  const paper = await runSettings({ preset: "paper" });
+  assertEquals([paper.update.steps, paper.update.patience, paper.rounds.count], [8, 2, 1]);
+  // Steps without rounds decide how many rounds they take; data that no templates belong to has one round.
+  const few = await runSettings({ update: { steps: 3 }, rounds: { stepsPerRound: 2 } });
+  assertEquals([few.update.steps, few.rounds.count], [3, 2]);
+  const own = await runSettings({ data: { file: embeddedTask() } });
+  assertEquals([own.update.steps, own.rounds.count, own.rounds.templates], [8, 1, undefined]);
   await assertRejects(
-    () => runSettings({ rounds: { count: 5 }, update: { steps: 8 } }),
+    () => runSettings({ rounds: { count: 5, stepsPerRound: 2 }, update: { steps: 8 } }),
     InputError,
     "5 rounds of 2 steps are 10 steps, not 8",
   );
@@ -58,14 +80,16 @@ Deno.test("steps follow from rounds, and others are refused", async () => {
 Deno.test("template files that cannot be sampled are found before anything is computed", async () => {
   await using folder = await temporaryFolder();
   const rounds = { count: 2, templates: folder.path };
-  const broken = await runSettings({ rounds });
-  await assertRejects(() => loadData(broken), InputError, "holds no template files");
+  for (const validation of [0, 10]) {
+    const broken = await runSettings({ rounds: { ...rounds, validation } });
+    await assertRejects(() => loadData(broken), InputError, "holds no template files");
+  }
 });
 
 gpuTest("a run of rounds traces fresh problems for the circuit and for its control", async ({ gpu }) => {
   await using work = await temporaryFolder();
   await writeSmallTask(work.path, 6);
-  const rounds = { count: 2, stepsPerRound: 1, problems: 24, templates: embeddedTemplates() };
+  const rounds = { count: 2, stepsPerRound: 1, problems: 24, templates: embeddedTemplates(), validation: 36 };
   const run = shortRun(work.path, { rounds, update: { steps: 2, validateEvery: 2 } });
   const summary = await runAmplify(gpu, run, { out: join(work.path, "run") });
   const events = (await jsonLines<Record<string, unknown>>(join(work.path, "run", "events.jsonl")))

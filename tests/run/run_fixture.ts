@@ -14,7 +14,7 @@ export async function writeSmallTask(folder: string, perTemplate: number): Promi
   await write("fact.jsonl", facts.slice(0, 6));
 }
 
-const defaults = await runSettings({ model: { source: embeddedModel } });
+const defaults = await runSettings({ preset: "paper", model: { source: embeddedModel } });
 
 /** A short run of the task in `folder`. */
 export function shortRun(folder: string, { update, evaluation, ...changes }: Changes = {}): RunSettings {

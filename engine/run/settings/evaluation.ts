@@ -1,4 +1,5 @@
 /** What is measured: the task, other abilities, and controls to compare with. */
+import { byPreset } from "./preset.ts";
 import { type Definitions, setting } from "./setting.ts";
 import { integer, listOf, mapOf, oneOf, text } from "./value_types.ts";
 
@@ -75,7 +76,7 @@ export const evaluationDefinitions = {
       expand: (text) => text === "all" ? controlNames : [text],
       is: `a list of ${controlNames.join(", ")}, or all or none`,
     }),
-    default: ["random"],
+    otherwise: byPreset("controls", (names) => names.join(", ")),
     help: `${controlNames.join(", ")}, several with commas, all, or none`,
     example: "random,unmasked",
   }),

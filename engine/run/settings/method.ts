@@ -3,6 +3,7 @@ import type { AmplifyOptions } from "../../circuit/amplify.ts";
 import { maskDefaults, type MaskOptions } from "../../circuit/mask_training.ts";
 import type { PivotMethod } from "../../circuit/pivots.ts";
 import { traceDefaults, type TraceOptions } from "../../circuit/traces.ts";
+import { byPreset } from "./preset.ts";
 import { type Definitions, setting } from "./setting.ts";
 import { fraction, integer, nonNegative, oneOf, positive, toggle } from "./value_types.ts";
 
@@ -46,7 +47,7 @@ export const traceDefinitions = {
   samples: setting({
     name: "samples",
     type: integer(1, 10_000),
-    default: traceDefaults.samples,
+    otherwise: byPreset("samples"),
     help: "samples per problem in search of a contrasting trace",
     example: "4",
   }),
@@ -131,14 +132,14 @@ export const updateDefinitions = {
   rate: setting({
     name: "rate",
     type: positive(),
-    otherwise: "by optimizer and objective",
+    otherwise: "0.1 for normalized steps, else by optimizer and objective",
     help: "step size",
     example: "0.01",
   }),
   normalize: setting({
     name: "normalize",
     type: toggle,
-    default: false,
+    otherwise: `${byPreset("normalize")}; never for adamw`,
     help: "make every sgd step of norm RATE, the same for all controls",
     example: "",
   }),
@@ -152,14 +153,14 @@ export const updateDefinitions = {
   steps: setting({
     name: "steps",
     type: integer(1),
-    otherwise: "8, or rounds times steps per round",
+    otherwise: "rounds times steps per round, or 8 in a single round",
     help: "update steps",
     example: "20",
   }),
   validateEvery: setting({
     name: "validate-every",
     type: integer(1),
-    default: 2,
+    otherwise: byPreset("validateEvery"),
     help: "steps between validations",
     example: "1",
   }),

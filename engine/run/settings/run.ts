@@ -24,9 +24,10 @@ import {
 } from "./method.ts";
 import { modelDefinitions, type ModelSettings } from "./model.ts";
 import { type PromptChoices, promptDefinitions, type PromptSettings } from "./prompt.ts";
-import { defaultBudget, selectionDefinitions, type SelectionSettings } from "./selection.ts";
+import { type Preset, type PresetName, presets, presetSetting } from "./preset.ts";
+import { selectionDefinitions, type SelectionSettings } from "./selection.ts";
 import { roundDefinitions, type RoundSettings } from "./rounds.ts";
-import { checkSettings, setting, type Some, toFileValues } from "./setting.ts";
+import { checkSettings, setting, type Some, toFileValues, type Values } from "./setting.ts";
 import { seed, toggle } from "./value_types.ts";
 
 /** The seed of a run. */
@@ -52,6 +53,7 @@ export const runDefinitions = {
   model: modelDefinitions,
   data: dataDefinitions,
   seed: seedSetting,
+  preset: presetSetting,
   prompt: promptDefinitions,
   traces: traceDefinitions,
   selection: selectionDefinitions,
@@ -96,6 +98,8 @@ export interface RunChoices {
   readonly data?: Some<DataSettings>;
   /** Default 0. */
   readonly seed?: number | undefined;
+  /** Recipe for what is not given. Default: `default`, or `paper` with `referenceCompat`. */
+  readonly preset?: PresetName | undefined;
   /** Default: the model's own. */
   readonly prompt?: PromptChoices;
   /** Traces and pivotal tokens. */
@@ -134,10 +138,9 @@ export const defaultRates: Readonly<Record<OptimizerName, Readonly<Record<Object
  * ```
  */
 export async function runSettings(given: RunChoices = {}): Promise<RunSettings> {
-  const { model, data, prompt, selection, update, rounds, evaluation, ...rest } = checkSettings(
-    runDefinitions,
-    given,
-  );
+  const { model, data, preset: name, prompt, traces, selection, update, rounds, evaluation, ...rest } =
+    checkSettings(runDefinitions, given);
+  const preset = presets[name ?? (rest.referenceCompat ? "paper" : "default")];
   if (update.normalize && update.optimizer !== "sgd") {
     throw new InputError(
       "Only steps of sgd can be normalized; AdamW sets its own.",
@@ -145,37 +148,77 @@ export async function runSettings(given: RunChoices = {}): Promise<RunSettings> 
       "optimizer",
     );
   }
-  const several = rounds.count > 1;
-  const roundSteps = rounds.count * rounds.stepsPerRound;
-  if (several && update.steps !== undefined && update.steps !== roundSteps) {
-    throw new InputError(
-      `${rounds.count} rounds of ${rounds.stepsPerRound} steps are ${roundSteps} steps, not ${update.steps}; leave the steps out.`,
-      "steps",
-      "steps-per-round",
-    );
-  }
   const source = model.source ?? embeddedModel();
   const file = data.file ?? embeddedTask();
+  const method = selection.method ?? preset.select;
+  const normalize = update.normalize ?? (preset.normalize && update.optimizer === "sgd");
   return {
     ...rest,
     model: { ...model, source },
     data: { file },
     prompt: await promptSettings(source, prompt),
-    selection: {
-      ...selection,
-      budget: selection.budget ?? (selection.method === "dcm" ? undefined : defaultBudget),
+    traces: { ...traces, samples: traces.samples ?? preset.samples },
+    selection: { method, budget: selection.budget ?? (method === "dcm" ? undefined : preset.budget) },
+    ...scheduleOf({ update, rounds, preset, embedded: data.file === undefined }, {
+      normalize,
+      rate: update.rate ?? (normalize ? preset.stepNorm : defaultRates[update.optimizer][update.objective]),
+    }),
+    evaluation: {
+      ...evaluation,
+      controls: evaluation.controls ?? preset.controls,
+      abilities: evaluation.abilities ?? await abilitiesBeside(file),
     },
+  };
+}
+
+/** How many rounds and steps there are. Steps given without rounds decide how many rounds they take. */
+function scheduleOf(
+  { update, rounds, preset, embedded }: {
+    readonly update: Values<typeof updateDefinitions>;
+    readonly rounds: Values<typeof roundDefinitions>;
+    readonly preset: Preset;
+    readonly embedded: boolean;
+  },
+  step: { readonly normalize: boolean; readonly rate: number },
+): Pick<RunSettings, "update" | "rounds"> {
+  const templates = rounds.templates ?? (embedded && preset.templates ? embeddedTemplates() : undefined);
+  const validation = rounds.validation ?? (templates === undefined ? 0 : preset.validation);
+  if (validation > 0 && templates === undefined) {
+    throw new InputError(
+      "Fresh problems to validate on need template files to be sampled from.",
+      "validation-problems",
+      "templates",
+    );
+  }
+  const stepsPerRound = rounds.stepsPerRound ?? preset.stepsPerRound;
+  const usual = update.steps === undefined ? preset.rounds : Math.ceil(update.steps / stepsPerRound);
+  const count = rounds.count ?? (preset.rounds > 1 && templates !== undefined ? usual : 1);
+  const several = count > 1;
+  const steps = update.steps ?? (several ? count * stepsPerRound : 8);
+  if (several && Math.ceil(steps / stepsPerRound) !== count) {
+    throw new InputError(
+      `${count} rounds of ${stepsPerRound} steps are ${
+        count * stepsPerRound
+      } steps, not ${steps}; leave the steps out.`,
+      "steps",
+      "steps-per-round",
+    );
+  }
+  return {
     update: {
       ...update,
-      steps: update.steps ?? (several ? roundSteps : 8),
+      ...step,
+      steps,
+      validateEvery: update.validateEvery ?? preset.validateEvery,
       patience: update.patience ?? (several ? 0 : 2),
-      rate: update.rate ?? (update.normalize ? 0.15 : defaultRates[update.optimizer][update.objective]),
     },
     rounds: {
-      ...rounds,
-      templates: rounds.templates ?? (several && data.file === undefined ? embeddedTemplates() : undefined),
+      count,
+      stepsPerRound,
+      problems: rounds.problems ?? preset.roundProblems,
+      templates,
+      validation,
     },
-    evaluation: { ...evaluation, abilities: evaluation.abilities ?? await abilitiesBeside(file) },
   };
 }
 

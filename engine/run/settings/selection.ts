@@ -2,6 +2,7 @@
 import { z } from "npm:zod@4.6.7";
 import { parseBudget } from "../../circuit/selection/budget.ts";
 import { type SelectionMethod, selectionMethods } from "../../circuit/selection/select.ts";
+import { byPreset } from "./preset.ts";
 import { type Definitions, setting } from "./setting.ts";
 import { ofSchema, oneOf } from "./value_types.ts";
 
@@ -9,12 +10,9 @@ import { ofSchema, oneOf } from "./value_types.ts";
 export interface SelectionSettings {
   /** By what. */
   readonly method: SelectionMethod;
-  /** As parseBudget reads it; without one a mask decides itself, and other methods take `defaultBudget`. */
+  /** As parseBudget reads it; without one a mask decides itself. */
   readonly budget: string | undefined;
 }
-
-/** What methods that only rank components select unless told otherwise. */
-export const defaultBudget = "1%p";
 
 const budgetText = z.union([z.string(), z.number()]).transform(String).refine((text) => {
   try {
@@ -30,14 +28,14 @@ export const selectionDefinitions = {
   method: setting({
     name: "select",
     type: oneOf<SelectionMethod>(selectionMethods, "METHOD"),
-    default: "dcm",
+    otherwise: byPreset("select"),
     help: selectionMethods.join(", "),
     example: "gradient",
   }),
   budget: setting({
     name: "budget",
     type: ofSchema(budgetText, "SIZE", "40 or 1.6% (components), 20000p or 1%p (parameters)"),
-    otherwise: `what the mask keeps; ${defaultBudget} for methods that rank`,
+    otherwise: `what the mask keeps; ${byPreset("budget")} for methods that rank`,
     help: "most to select: 40 or 1.6% components, 20000p or 1%p parameters",
     example: "1%p",
   }),
