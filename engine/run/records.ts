@@ -107,12 +107,22 @@ export interface SelectionRecord {
   readonly controls: Readonly<Record<string, ArmSelection>>;
 }
 
+/** One try of an update. */
+export interface TryRecord {
+  readonly rate: number;
+  readonly best_step: number;
+  /** On the validation split, at the best step; null where the update diverged. */
+  readonly accuracy: number | null;
+}
+
 /** update.json: the course of an update. */
 export interface UpdateRecord {
   readonly best_step: number;
   /** Number of values that were allowed to move. */
   readonly trainable: number;
   readonly history: readonly { readonly step: number; readonly accuracy: number; readonly loss: number }[];
+  /** Every rate that was tried; `history` is that of the best one. */
+  readonly tries: readonly TryRecord[];
 }
 
 /** See UpdateRecord. */
@@ -120,6 +130,7 @@ export const updateSchema: z.ZodType<UpdateRecord> = z.looseObject({
   best_step: count,
   trainable: count,
   history: z.array(z.looseObject({ step: count, accuracy: fraction, loss: z.number() })),
+  tries: z.array(z.looseObject({ rate: z.number(), best_step: count, accuracy: fraction.nullable() })),
 });
 
 /** Outcomes of one model on the test split and the other abilities; evaluations.json holds them by name. */

@@ -1,6 +1,8 @@
 /** The stages of a run, each reading what earlier ones left in the run folder and leaving its own results there. */
 import { type Amplified, amplify } from "../circuit/amplify.ts";
 import { countSelected, type Selection } from "../circuit/components.ts";
+import type { CompletionJournal } from "../model/generate.ts";
+import { updateArm } from "./arm_update.ts";
 import { Fusion } from "../patch/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { applyPatch, extractPatch, type Patch, readPatch, writePatch } from "../patch/patch.ts";
@@ -14,7 +16,6 @@ import { type Split, splitNotices, splitProblems } from "../evaluation/split.ts"
 import { promptPrefix } from "../evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { CompletionJournal } from "../model/generate.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { controlSelection, controlsOf } from "./controls.ts";
 import { within } from "./journal.ts";
@@ -131,42 +132,6 @@ function traceRows({ problem, greedy, contrast }: ProblemTraces) {
   return rows;
 }
 
-async function update(
-  context: RunContext,
-  name: string,
-  selection: Selection,
-  examples: readonly LocalizationExample[],
-  journal: CompletionJournal,
-  baseAccuracy?: number,
-): Promise<Amplified> {
-  const { model, settings, split, progress } = context;
-  const { count, stepsPerRound } = settings.rounds;
-  const validation: Task = { name: "validation", problems: split.validation, scoring: "number" };
-  return await amplify(
-    model,
-    selection,
-    examples,
-    {
-      ...settings.update,
-      mustChange: settings.referenceCompat,
-      ...(count > 1 && {
-        rounds: { stepsPerRound, examples: (round: number) => roundExamples(context, name, round, journal) },
-      }),
-    },
-    async (step) => {
-      if (step === 0 && baseAccuracy !== undefined) return baseAccuracy;
-      const { steps } = settings.update;
-      // After the last step its own line has ended.
-      const last = (done: number, total: number) => progress(`${name}: last validation`, done, total);
-      if (step < steps) progress(name, step, steps, "validation");
-      const report = step < steps ? undefined : last;
-      const options = { ...promptOptions(settings), journal: within(journal, `step ${step}`) };
-      return (await evaluateTask(model, validation, options, report)).accuracy;
-    },
-    (step, steps, loss) => progress(name, step, steps, `loss ${loss.toFixed(4)}`),
-  );
-}
-
 /**
  * Stage 3: the update. Leaves update.json and, when a step beat step 0, patch.safetensors and patch.json.
  * The model carries the amplified rows afterwards.
@@ -185,20 +150,25 @@ export async function updateCircuit(
   }
   return await timed(context, "update", async () => {
     using journal = await openJournal(context, "update");
-    const result = await update(context, "update", selection, examples, journal);
+    const result = await updateArm(context, { name: "update", selection, examples, journal });
     if (result.values) {
       const patch = await extractPatch(model);
       const card = {
         model: settings.model.source,
         objective: settings.update.objective,
         optimizer: settings.update.optimizer,
-        rate: settings.update.rate,
+        rate: result.rate,
         step: result.bestStep,
         components: countSelected(model.config, selection),
       };
       await folder.putAll(["patch.safetensors", "patch.json"], (path) => writePatch(path, patch, card));
     }
-    const record = { best_step: result.bestStep, trainable: result.trainable, history: result.history };
+    const record = {
+      best_step: result.bestStep,
+      trainable: result.trainable,
+      history: result.history,
+      tries: result.tries,
+    } satisfies UpdateRecord;
     await folder.writeJson("update.json", record);
     await journal.remove();
     return record;
@@ -337,7 +307,8 @@ export async function evaluateAll(
       // All updates start from the same unchanged model, which is validated once.
       const base = updated.history[0]?.accuracy;
       const name = `control ${control.name}`;
-      return (await update(context, name, chosen, examples, within(journal, name), base)).bestStep;
+      const arm = { name, selection: chosen, examples, journal: within(journal, name), baseAccuracy: base };
+      return (await updateArm(context, arm)).bestStep;
     });
   }
   await restore();

@@ -33,7 +33,7 @@ export function summarize(
     ci95: bootstrapGain(base.correct, correct, groups, { seed: settings.seed }),
     update_norm,
     negative_flips: flips(base.correct, correct).negative,
-    tries: 1,
+    tries: settings.update.tries,
   });
   const { sentences } = verdict({
     base: base.correct,

@@ -47,6 +47,7 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "objective": ["accuracy", "one of logit-difference, preference"],
   "optimizer": ["adam", "one of sgd, adamw"],
   "rate": number("1e999", "a number > 0"),
+  "tries": number("0", "an integer from 1 to 9"),
   "weight-decay": number("-1", "a number ≥ 0"),
   "steps": number("0", "an integer ≥ 1"),
   "grid": ["budget", "NAME=VALUES"],

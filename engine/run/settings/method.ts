@@ -23,10 +23,14 @@ export type MaskSettings = Pick<
 >;
 
 /** The update of the selected rows. */
-export type UpdateSettings = Pick<
-  AmplifyOptions,
-  "objective" | "optimizer" | "rate" | "normalize" | "weightDecay" | "steps" | "validateEvery" | "patience"
->;
+export interface UpdateSettings extends
+  Pick<
+    AmplifyOptions,
+    "objective" | "optimizer" | "rate" | "normalize" | "weightDecay" | "steps" | "validateEvery" | "patience"
+  > {
+  /** Rates that every arm tries, to keep the one that validates best. */
+  readonly tries: number;
+}
 
 /** See TraceSettings. */
 export const traceDefinitions = {
@@ -135,6 +139,13 @@ export const updateDefinitions = {
     otherwise: "0.1 for normalized steps, else by optimizer and objective",
     help: "step size",
     example: "0.01",
+  }),
+  tries: setting({
+    name: "tries",
+    type: integer(1, 9),
+    default: 1,
+    help: "rates that every arm tries (RATE, then twice and half of it, …), the best by validation kept",
+    example: "3",
   }),
   normalize: setting({
     name: "normalize",

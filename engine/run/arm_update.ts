@@ -1,0 +1,102 @@
+/** The update of one arm, the circuit's or a control's: the same number of tries for each, the best of them kept. */
+import { type Amplified, amplify } from "../circuit/amplify.ts";
+import { selectedRows, type Selection } from "../circuit/components.ts";
+import type { LocalizationExample } from "../circuit/localization.ts";
+import { overlayRows } from "../circuit/overlay.ts";
+import { InputError } from "../errors.ts";
+import { evaluateTask, type Task } from "../evaluation/tasks.ts";
+import type { CompletionJournal } from "../model/generate.ts";
+import { within } from "./journal.ts";
+import { promptOptions } from "./prompt_settings.ts";
+import type { TryRecord } from "./records.ts";
+import { roundExamples } from "./rounds.ts";
+import type { RunContext } from "./run_context.ts";
+
+/** One arm of a run. */
+export interface Arm {
+  /** For progress, events and journals. */
+  readonly name: string;
+  readonly selection: Selection;
+  readonly examples: readonly LocalizationExample[];
+  readonly journal: CompletionJournal;
+  /** Validation accuracy of the unchanged model, where it is known. */
+  readonly baseAccuracy?: number | undefined;
+}
+
+/** The best try, and what all of them gave. */
+export interface UpdatedArm extends Amplified {
+  readonly rate: number;
+  readonly tries: readonly TryRecord[];
+}
+
+/** The rates that an arm tries: its own, then twice and half of it, four times and a quarter, and so on. */
+export function triedRates(rate: number, tries: number): number[] {
+  return Array.from({ length: tries }, (_, i) => rate * 2 ** (i % 2 ? (i + 1) / 2 : -i / 2));
+}
+
+/**
+ * Updates the rows of a selection at each rate and keeps the try that validated best, the first of equal ones; the model has its rows
+ * afterwards. A rate at which the update diverges is a try that failed.
+ * @throws {InputError} where every try failed.
+ */
+export async function updateArm(context: RunContext, arm: Arm): Promise<UpdatedArm> {
+  const { model, settings: { update: { rate, tries: count } } } = context;
+  const tries: TryRecord[] = [];
+  let best: { rate: number; accuracy: number; result: Amplified } | undefined;
+  let base = arm.baseAccuracy;
+  for (const [i, tried] of triedRates(rate, count).entries()) {
+    const name = count === 1 ? arm.name : `${arm.name}, rate ${Number(tried.toPrecision(6))}`;
+    try {
+      const result = await updateOnce(context, { ...arm, name, baseAccuracy: base }, tried);
+      base ??= result.history[0]!.accuracy;
+      const { accuracy } = result.history.find(({ step }) => step === result.bestStep)!;
+      tries.push({ rate: tried, best_step: result.bestStep, accuracy });
+      if (!best || accuracy > best.accuracy) best = { rate: tried, accuracy, result };
+    } catch (error) {
+      if (!(error instanceof InputError) || count === 1 || (i === count - 1 && !best)) throw error;
+      tries.push({ rate: tried, best_step: 0, accuracy: null });
+    }
+  }
+  const { result } = best!;
+  if (count > 1) {
+    model.revert();
+    if (result.values) {
+      for (const { weight, rows } of selectedRows(model, arm.selection)) {
+        overlayRows(model, weight, rows, result.values.get(weight)!);
+      }
+    }
+  }
+  return { ...result, rate: best!.rate, tries };
+}
+
+async function updateOnce(context: RunContext, arm: Arm, rate: number): Promise<Amplified> {
+  const { model, settings, split, progress } = context;
+  const { name, selection, examples, journal, baseAccuracy } = arm;
+  const { count, stepsPerRound } = settings.rounds;
+  const { steps } = settings.update;
+  const validation: Task = { name: "validation", problems: split.validation, scoring: "number" };
+  const own = settings.update.tries === 1 ? journal : within(journal, `rate ${rate}`);
+  return await amplify(
+    model,
+    selection,
+    examples,
+    {
+      ...settings.update,
+      rate,
+      mustChange: settings.referenceCompat,
+      ...(count > 1 && {
+        rounds: { stepsPerRound, examples: (round: number) => roundExamples(context, name, round, own) },
+      }),
+    },
+    async (step) => {
+      if (step === 0 && baseAccuracy !== undefined) return baseAccuracy;
+      // After the last step its own line has ended.
+      const last = (done: number, total: number) => progress(`${name}: last validation`, done, total);
+      if (step < steps) progress(name, step, steps, "validation");
+      const report = step < steps ? undefined : last;
+      const options = { ...promptOptions(settings), journal: within(own, `step ${step}`) };
+      return (await evaluateTask(model, validation, options, report)).accuracy;
+    },
+    (step, steps, loss) => progress(name, step, steps, `loss ${loss.toFixed(4)}`),
+  );
+}
