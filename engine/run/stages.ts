@@ -1,5 +1,4 @@
 /** The stages of a run, each reading what earlier ones left in the run folder and leaving its own results there. */
-import { type Amplified, amplify } from "../circuit/amplify.ts";
 import { countSelected, type Selection } from "../circuit/components.ts";
 import type { CompletionJournal } from "../model/generate.ts";
 import { updateArm } from "./arm_update.ts";
@@ -19,7 +18,7 @@ import { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { controlSelection, controlsOf } from "./controls.ts";
 import { within } from "./journal.ts";
-import { freshProblems, roundExamples } from "./rounds.ts";
+import { freshProblems } from "./rounds.ts";
 import { openJournal, type RunContext, timed } from "./run_context.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import {
