@@ -29,7 +29,7 @@ export async function onceMoreIfLost<T>(
   } catch (error) {
     if (!await gpu.lost()) throw error;
     throw new DeviceLostError(
-      `The GPU device was lost twice; look after its driver, then start the same command again.`,
+      `The GPU device was lost twice; check its driver, then start the same command again.`,
       { cause: error },
     );
   }

@@ -145,9 +145,14 @@ export class RunFolder implements Disposable {
   async putAll(names: readonly ListedName[], write: (folder: string) => Promise<void>) {
     await this.lock.require();
     const folder = join(this.path, unfinished);
+    const inPlace = (error: unknown) => {
+      if (!(error instanceof InputError)) throw error;
+      // Nobody has to know where files are before they are in their places.
+      throw new InputError(error.message.replaceAll(folder, this.path), ...error.settings);
+    };
     await writing(join(this.path, names.at(-1)!), async () => {
       await using _ = await temporaryFolder(folder);
-      await write(folder);
+      await write(folder).catch(inPlace);
       for (const name of names) {
         await this.manifest.list(name, await sha256OfFile(join(folder, name)));
         await Deno.rename(join(folder, name), join(this.path, name));

@@ -7,31 +7,33 @@ export const lossPoints = ["submit", "map", "mapping", "allocate"] as const;
 /** See lossPoints. */
 export type LossPoint = (typeof lossPoints)[number];
 
-/** Counts what a device is asked for, and loses it at the `at`th such call, from 1 on; 0 never. The device in use only. */
-export function loseDevice({ device }: Pick<Gpu, "device">, point: LossPoint, at = 0): { calls: number } {
-  const seen = { calls: 0 };
-  const due = () => ++seen.calls === at;
+/** Counts what the device in use is asked for, and loses it at the `at`th call of this kind, from 1 on; 0 never. */
+export function loseDevice(
+  { device }: Pick<Gpu, "device">,
+  lostAt: LossPoint = "submit",
+  at = 0,
+): Record<LossPoint, number> {
+  const calls: Record<LossPoint, number> = { submit: 0, map: 0, mapping: 0, allocate: 0 };
+  const pass = (point: LossPoint) => {
+    if (++calls[point] === at && point === lostAt) device.destroy();
+  };
   const { queue } = device;
   const submit = queue.submit.bind(queue), createBuffer = device.createBuffer.bind(device);
-  if (point === "submit") {
-    queue.submit = (buffers) => {
-      if (due()) device.destroy();
-      return submit(buffers);
-    };
-    return seen;
-  }
+  queue.submit = (buffers) => {
+    pass("submit");
+    return submit(buffers);
+  };
   device.createBuffer = (descriptor) => {
-    if (point === "allocate" && due()) device.destroy();
+    pass("allocate");
     const buffer = createBuffer(descriptor);
     const mapAsync = buffer.mapAsync.bind(buffer);
     buffer.mapAsync = (...range) => {
-      const now = point !== "allocate" && due();
-      if (now && point === "map") device.destroy();
+      pass("map");
       const mapped = mapAsync(...range);
-      if (now && point === "mapping") device.destroy();
+      pass("mapping");
       return mapped;
     };
     return buffer;
   };
-  return seen;
+  return calls;
 }

@@ -19,7 +19,7 @@ Deno.test("an amplify whose device is lost says so, goes on on a fresh one, and 
     const notices: string[] = [];
     const notice = (sentence: string) => notices.push(sentence);
     await runAmplify(gpu, tinyRun(work.path), { out: out(name), tune: false, notice });
-    return { calls: seen.calls, lost: notices.filter((sentence) => sentence.includes("device was lost")) };
+    return { calls: seen.submit, lost: notices.filter((sentence) => sentence.includes("device was lost")) };
   };
   const contents = async (name: string) =>
     await Promise.all(
