@@ -54,14 +54,14 @@ export function tally(results: readonly Result[]): string {
   return `${results.length} tried, ${results.length - wrong} recovered or refused, ${wrong} wrong`;
 }
 
-if (import.meta.main) {
+async function main(): Promise<number> {
   const { values } = parseArgs({
     options: { faults: { type: "string", default: "20" }, seed: { type: "string", default: "0" } },
   });
   const [faults, seed] = [values.faults, values.seed].map(Number) as [number, number];
   if (!(Number.isSafeInteger(faults) && faults >= 1 && Number.isSafeInteger(seed) && seed >= 0)) {
     console.error("error: Give --faults N, from 1 on, and --seed S, from 0 on.");
-    Deno.exit(2);
+    return 2;
   }
   const seeds = Array.from({ length: faults }, (_, i) => seed + i);
   await using chaos = await Chaos.open();
@@ -71,5 +71,7 @@ if (import.meta.main) {
   const wrong = results.filter(({ ending }) => ending === undefined);
   for (const { seed, kind } of wrong) console.log(`wrong: --faults 1 --seed ${seed} (${kind})`);
   console.log(tally(results));
-  Deno.exitCode = wrong.length > 0 ? 1 : 0;
+  return wrong.length > 0 ? 1 : 0;
 }
+
+if (import.meta.main) Deno.exit(await main());
