@@ -80,6 +80,7 @@ export type { LearnedMask, MaskEnding, MaskOptions } from "./engine/circuit/mask
 export { amplify } from "./engine/circuit/amplify.ts";
 export type { Amplified, AmplifyOptions, UpdateRounds, ValidationPoint } from "./engine/circuit/amplify.ts";
 export { SparseUpdate } from "./engine/circuit/update.ts";
+export type { LoraOptions } from "./engine/circuit/lora.ts";
 export type { OptimizerName, RowValues, UpdateOptions } from "./engine/circuit/update.ts";
 export type { PairResults } from "./engine/circuit/pair_passes.ts";
 export type { OverlayChunk, RowChunk, RowOverlay, Storage, Weight } from "./engine/ops/weight.ts";

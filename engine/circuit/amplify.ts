@@ -1,6 +1,6 @@
 /** The update loop: steps, validation with step 0 competing, and the best step kept. */
 import type { Model } from "../model/model.ts";
-import type { Selection } from "./components.ts";
+import type { SelectedRows, Selection } from "./components.ts";
 import type { TokenPair } from "./localization.ts";
 import { type RowValues, SparseUpdate, type UpdateOptions } from "./update.ts";
 
@@ -69,7 +69,7 @@ export interface Amplified {
  */
 export async function amplify(
   model: Model,
-  selection: Selection,
+  selection: Selection | readonly SelectedRows[],
   examples: readonly TokenPair[],
   options: AmplifyOptions,
   validate: (step: number) => Promise<number>,

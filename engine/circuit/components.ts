@@ -154,11 +154,30 @@ export interface SelectedRows {
   /** Number of the layer, from 0. */
   readonly layer: number;
   /** The packed matrix that the rows lie in. */
-  readonly matrix: "qkv" | "gateUp";
+  readonly matrix: "qkv" | "output" | "gateUp" | "down";
   /** That matrix on the GPU. */
   readonly weight: Weight;
   /** Ascending row numbers in the fused matrix. */
   readonly rows: Uint32Array;
+}
+
+/** Every row of every layer's projections: what full fine-tuning and LoRA move. */
+export function allRows(model: Model): SelectedRows[] {
+  return model.weights.layers.flatMap((weights, layer) =>
+    (["qkv", "output", "gateUp", "down"] as const).map((matrix) => ({
+      layer,
+      matrix,
+      weight: weights[matrix],
+      rows: Uint32Array.from({ length: weights[matrix].rows }, (_, row) => row),
+    }))
+  );
+}
+
+/** The rows of a selection, or the rows themselves where they are given. */
+export function rowsOf(model: Model, what: Selection | readonly SelectedRows[]): readonly SelectedRows[] {
+  const isSelection = (what: Selection | readonly SelectedRows[]): what is Selection =>
+    typeof what[0] !== "object";
+  return isSelection(what) ? selectedRows(model, what) : what;
 }
 
 /** The rows an update may move: head rows of q_proj, k_proj and v_proj, single rows of up_proj (method section 3). */

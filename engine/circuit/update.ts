@@ -11,8 +11,9 @@ import { squaredNorm } from "../ops/gradient_norm.ts";
 import type { Objective } from "../ops/loss.ts";
 import { adamW, gradientStep, writeAdamStep } from "../ops/optimizer.ts";
 import { readRows, type RowChunk, type Weight, writeRows } from "../ops/weight.ts";
-import { type SelectedRows, selectedRows, type Selection } from "./components.ts";
+import { rowsOf, type SelectedRows, type Selection } from "./components.ts";
 import { checkPairs, type TokenPair } from "./localization.ts";
+import { LoraFactors, type LoraOptions } from "./lora.ts";
 import { overlayRows } from "./overlay.ts";
 import { PairPasses, type PairResults } from "./pair_passes.ts";
 
@@ -33,6 +34,8 @@ export interface UpdateOptions {
   readonly weightDecay: number;
   /** Tokens per forward and backward pass; see PairPassOptions. */
   readonly tokensPerPass?: number;
+  /** Move low-rank factors of every row given instead of the rows themselves; `adamw` only. */
+  readonly lora?: LoraOptions | undefined;
   /** Whether what all examples begin with is computed once a step; default: where that saves a quarter of the tokens. */
   readonly sharePrefix?: boolean;
 }
@@ -46,6 +49,7 @@ export class SparseUpdate implements Disposable {
   readonly rows: readonly SelectedRows[];
   private readonly gradients = new Map<Weight, readonly RowChunk[]>();
   private readonly moments: Tensor[] = [];
+  private readonly factors: LoraFactors[] = [];
   private readonly constants: Tensor;
   private passes!: PairPasses;
   private readonly clearing: Plan;
@@ -59,7 +63,7 @@ export class SparseUpdate implements Disposable {
    */
   constructor(
     private readonly model: Model,
-    selection: Selection,
+    selection: Selection | readonly SelectedRows[],
     examples: readonly TokenPair[],
     private readonly options: UpdateOptions,
   ) {
@@ -75,7 +79,10 @@ export class SparseUpdate implements Disposable {
     }
     const { gpu } = model;
     checkPairs(model, examples);
-    this.rows = selectedRows(model, selection);
+    if (options.lora && options.optimizer !== "adamw") {
+      throw new InputError("LoRA is updated by adamw.", "optimizer");
+    }
+    this.rows = rowsOf(model, selection);
     if (this.rows.length === 0) {
       throw new InputError("No component is selected, so there is nothing to update.");
     }
@@ -94,6 +101,7 @@ export class SparseUpdate implements Disposable {
         weight.overlay!.chunks.map(({ tensor: values, firstRow, rows }) => {
           const gradient = gpu.tensor([rows, columns], `${name} gradient`, { part: "gradients" });
           fill(this.clearing, gradient, 0);
+          if (options.lora) return { tensor: gradient, firstRow, rows };
           if (options.optimizer === "adamw") {
             const moments = gpu.tensor([rows, columns, 2], `${name} moments`, { part: "moments" });
             this.moments.push(moments);
@@ -105,6 +113,11 @@ export class SparseUpdate implements Disposable {
           return { tensor: gradient, firstRow, rows };
         }),
       );
+      if (options.lora) {
+        const lora = new LoraFactors(gpu, weight, this.gradients.get(weight)!, options.lora);
+        this.factors.push(lora);
+        lora.recordStep(this.stepping, this.constants);
+      }
     }
     zeroing.run();
     this.record(examples);
@@ -116,7 +129,9 @@ export class SparseUpdate implements Disposable {
   private record(examples: readonly TokenPair[]) {
     const { model, options } = this;
     const layer = Math.min(...this.rows.map(({ layer }) => layer));
-    const attention = this.rows.some((rows) => rows.layer === layer && rows.matrix === "qkv");
+    const attention = this.rows.some(({ layer: l, matrix }) =>
+      l === layer && (matrix === "qkv" || matrix === "output")
+    );
     this.passes = new PairPasses(model, examples, options.objective, { weights: this.gradients }, {
       lowest: { layer, depth: attention ? "attention" : "mlp" },
       ...(options.tokensPerPass !== undefined && { tokensPerPass: options.tokensPerPass }),
@@ -148,6 +163,7 @@ export class SparseUpdate implements Disposable {
 
   /** Number of f32 values that may move. */
   get size(): number {
+    if (this.factors.length > 0) return this.factors.reduce((sum, { size }) => sum + size, 0);
     return this.rows.reduce((sum, { rows, weight }) => sum + rows.length * weight.columns, 0);
   }
 
@@ -193,6 +209,7 @@ export class SparseUpdate implements Disposable {
     }
     const gradients = [...this.gradients.values()].flat().map(({ tensor }) => tensor);
     for (const tensor of [...gradients, ...this.moments, this.constants]) this.model.gpu.free(tensor);
+    this.factors.forEach((factors) => factors[Symbol.dispose]());
   }
 
   /** Reads rows of matrices. */

@@ -218,9 +218,16 @@ class BranchBackward {
       this.throughNorm(norm, output, dBranchOut, dOutput);
     }
     this.addBiasGradient(bias, dOutput);
-    linearBackward(plan, dOutput, weight, dInput);
     const gradient = this.sinks.weights?.get(weight);
-    if (gradient) weightGradient(plan, dOutput, input, gradient, true);
+    if (gradient && !weight.overlay) weightGradient(plan, dOutput, input, gradient, true);
+    if (weight.overlay && dOutput === dBranchOut) {
+      dOutput = plan.temp(dBranchOut.shape, "d branch output"); // its overlaid columns are about to be zeroed
+      fill(plan, dOutput, 0);
+      add(plan, dBranchOut, dOutput);
+    }
+    const selected = linearBackward(plan, dOutput, weight, dInput);
+    if (gradient && selected) weightGradient(plan, selected, input, gradient, true);
+    plan.recycle(selected);
     if (dOutput !== dBranchOut) plan.recycle(dOutput);
   }
 

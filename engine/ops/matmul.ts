@@ -1,6 +1,7 @@
 /** Matrix products in the three layouts training needs. N tokens (rows), I inputs, O outputs, R overlaid rows. */
 import { type Bindings, folded, type Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { add } from "./elementwise.ts";
 import { kernel } from "./kernels.ts";
 import { type Layout, loadsWide, matmulTile, rowsToMatch } from "./variants.ts";
 import { chunksOf, type Gradient, type RowOverlay, type Storage, type Weight } from "./weight.ts";
@@ -13,6 +14,7 @@ interface Right {
 /** y[N, O] = x[N, I] · weight[O, I]ᵀ (+ residual[N, O]), overlaid rows included. */
 export function linear(plan: Plan, x: Tensor, weight: Weight, y: Tensor, residual?: Tensor) {
   const n = x.shape[0]!;
+  const { overlay } = weight;
   for (const { tensor, firstRow, rows } of weight.chunks) {
     matmulNT(plan, x, { tensor, storage: weight.storage }, y, {
       m: n,
@@ -20,12 +22,10 @@ export function linear(plan: Plan, x: Tensor, weight: Weight, y: Tensor, residua
       k: weight.columns,
       yStride: weight.rows,
       yOffset: firstRow,
-      ...(residual && { residual }),
+      ...(residual && !overlay && { residual }), // overlaid columns are yet to be put in their places
     });
   }
-  const { overlay } = weight;
   if (!overlay) return;
-  if (residual) throw new Error(`${weight.name}: an overlay beside a residual is not supported.`);
   for (const { tensor, index, rows } of overlay.chunks) {
     matmulNT(plan, x, { tensor, storage: "f32" }, y, {
       m: n,
@@ -36,6 +36,7 @@ export function linear(plan: Plan, x: Tensor, weight: Weight, y: Tensor, residua
       columns: index,
     });
   }
+  if (residual) add(plan, residual, y);
 }
 
 /**

@@ -73,10 +73,12 @@ export const addDelta: RowChange = ({ delta }, base) =>
 
 /** The matrices of a model that can carry a patch, with their parts' names in the checkpoint. */
 function patchable(model: Model): { weight: Weight; parts: ReturnType<typeof partsOf> }[] {
-  return model.weights.layers.flatMap((layer, l) => [
-    { weight: layer.qkv, parts: partsOf(model.config, l, "qkv") },
-    { weight: layer.gateUp, parts: partsOf(model.config, l, "gateUp") },
-  ]);
+  return model.weights.layers.flatMap((layer, l) =>
+    (["qkv", "output", "gateUp", "down"] as const).map((matrix) => ({
+      weight: layer[matrix],
+      parts: partsOf(model.config, l, matrix),
+    }))
+  );
 }
 
 /**

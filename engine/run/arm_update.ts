@@ -1,15 +1,17 @@
 /** The update of one arm, the circuit's or a control's: the same number of tries for each, the best of them kept. */
 import { type Amplified, amplify } from "../circuit/amplify.ts";
-import { selectedRows, type Selection } from "../circuit/components.ts";
+import { allRows, type SelectedRows, selectedRows, type Selection } from "../circuit/components.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { overlayRows } from "../circuit/overlay.ts";
 import { InputError } from "../errors.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import type { CompletionJournal } from "../model/generate.ts";
 import { within } from "./journal.ts";
+import { loraControl } from "./controls.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import type { TryRecord } from "./records.ts";
 import { roundExamples } from "./rounds.ts";
+import type { ControlName } from "./settings/evaluation.ts";
 import type { RunContext } from "./run_context.ts";
 
 /** One arm of a run. */
@@ -17,6 +19,8 @@ export interface Arm {
   /** For progress, events and journals. */
   readonly name: string;
   readonly selection: Selection;
+  /** Which control it is; none for the circuit. */
+  readonly control?: ControlName | undefined;
   readonly examples: readonly LocalizationExample[];
   readonly journal: CompletionJournal;
   /** Validation accuracy of the unchanged model, where it is known. */
@@ -40,7 +44,8 @@ export function triedRates(rate: number, tries: number): number[] {
  * @throws {InputError} where every try failed.
  */
 export async function updateArm(context: RunContext, arm: Arm): Promise<UpdatedArm> {
-  const { model, settings: { update: { rate, tries: count } } } = context;
+  const { model, settings: { update: { rate: own, tries: count } } } = context;
+  const rate = arm.control === "lora" ? loraControl.rate : own;
   const tries: TryRecord[] = [];
   let best: { rate: number; accuracy: number; result: Amplified } | undefined;
   let base = arm.baseAccuracy;
@@ -61,7 +66,7 @@ export async function updateArm(context: RunContext, arm: Arm): Promise<UpdatedA
   if (count > 1) {
     model.revert();
     if (result.values) {
-      for (const { weight, rows } of selectedRows(model, arm.selection)) {
+      for (const { weight, rows } of movedRows(context, arm)) {
         overlayRows(model, weight, rows, result.values.get(weight)!);
       }
     }
@@ -69,19 +74,29 @@ export async function updateArm(context: RunContext, arm: Arm): Promise<UpdatedA
   return { ...result, rate: best!.rate, tries };
 }
 
+/** The rows that an arm moves. */
+function movedRows({ model }: RunContext, { control, selection }: Arm): readonly SelectedRows[] {
+  return control === "full" || control === "lora" ? allRows(model) : selectedRows(model, selection);
+}
+
 async function updateOnce(context: RunContext, arm: Arm, rate: number): Promise<Amplified> {
   const { model, settings, split, progress } = context;
-  const { name, selection, examples, journal, baseAccuracy } = arm;
+  const { name, examples, journal, baseAccuracy } = arm;
   const { count, stepsPerRound } = settings.rounds;
   const { steps } = settings.update;
   const validation: Task = { name: "validation", problems: split.validation, scoring: "number" };
   const own = settings.update.tries === 1 ? journal : within(journal, `rate ${rate}`);
   return await amplify(
     model,
-    selection,
+    movedRows(context, arm),
     examples,
     {
       ...settings.update,
+      ...(arm.control === "lora" && {
+        lora: { rank: loraControl.rank, seed: settings.seed },
+        optimizer: "adamw" as const,
+        normalize: false,
+      }),
       rate,
       mustChange: settings.referenceCompat,
       ...(count > 1 && {

@@ -1,5 +1,5 @@
 /** What the circuit is compared with: the selections of controls. */
-import { randomLike, type Selection } from "../circuit/components.ts";
+import { allRows, randomLike, type Selection } from "../circuit/components.ts";
 import { fillBudget, randomOfEqualParameters, selectedParameters } from "../circuit/selection/budget.ts";
 import { gradientScores } from "../circuit/selection/gradient.ts";
 import type { Model } from "../model/model.ts";
@@ -28,6 +28,23 @@ export function controlsOf({ controls, draws }: Pick<EvaluationSettings, "contro
   );
 }
 
+/** How the control `lora` learns: the rank of its factors, and AdamW's rate. */
+export const loraControl = { rank: 16, rate: 1e-3 } as const;
+
+/** How many parameters a control may move, or the circuit where none is given. */
+export function movedParameters(
+  model: Model,
+  control: ControlName | undefined,
+  selection: Selection,
+): number {
+  if (control !== "full" && control !== "lora") return selectedParameters(model.config, selection);
+  return allRows(model).reduce(
+    (sum, { weight: { rows, columns } }) =>
+      sum + (control === "full" ? rows * columns : loraControl.rank * (rows + columns)),
+    0,
+  );
+}
+
 /** The selection of a control beside the circuit; `energies` is the squared task gradient by component. */
 export function controlSelection(
   model: Model,
@@ -53,6 +70,8 @@ export function controlSelection(
       return fillBudget(config, gradientScores(config, energies), budget, model.parameters);
     }
     case "unmasked":
+    case "full":
+    case "lora":
       return circuit.map(() => true);
   }
 }

@@ -2,7 +2,7 @@
 import { countSelected, kindCounts, selectComponents, type Selection } from "../circuit/components.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { type LearnedMask, learnMask, referencePatience } from "../circuit/mask_training.ts";
-import { fillBudget, parseBudget, selectedParameters } from "../circuit/selection/budget.ts";
+import { fillBudget, parseBudget } from "../circuit/selection/budget.ts";
 import { capture, captureDistribution, overlap } from "../circuit/selection/capture.ts";
 import { dcmGradientScores } from "../circuit/selection/dcm_gradient.ts";
 import { taskEnergies } from "../circuit/selection/energies.ts";
@@ -12,7 +12,8 @@ import { InputError } from "../errors.ts";
 import { encodePrompt } from "../evaluation/prompt.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { seededRandom } from "../random.ts";
-import { controlSelection, controlsOf } from "./controls.ts";
+import { controlSelection, controlsOf, movedParameters } from "./controls.ts";
+import type { ControlName } from "./settings/evaluation.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import { type ArmSelection, type MaskRecord, maskSchema, type SelectionRecord } from "./records.ts";
 import { type RunContext, timed } from "./run_context.ts";
@@ -190,8 +191,8 @@ function describeCircuit(
   energies: Float32Array,
 ): SelectionRecord {
   const { config } = model;
-  const arm = (chosen: Selection): ArmSelection => {
-    const parameters = selectedParameters(config, chosen);
+  const arm = (chosen: Selection, control?: ControlName): ArmSelection => {
+    const parameters = movedParameters(model, control, chosen);
     return {
       components: countSelected(config, chosen).selected,
       parameters,
@@ -217,7 +218,7 @@ function describeCircuit(
     controls: Object.fromEntries(
       (empty ? [] : controlsOf(settings.evaluation)).map((control) => [
         control.name,
-        arm(controlSelection(model, control, selection, energies, settings.seed)),
+        arm(controlSelection(model, control, selection, energies, settings.seed), control.control),
       ]),
     ),
   };

@@ -306,7 +306,14 @@ export async function evaluateAll(
       // All updates start from the same unchanged model, which is validated once.
       const base = updated.history[0]?.accuracy;
       const name = `control ${control.name}`;
-      const arm = { name, selection: chosen, examples, journal: within(journal, name), baseAccuracy: base };
+      const arm = {
+        name,
+        selection: chosen,
+        control: control.control,
+        examples,
+        journal: within(journal, name),
+        baseAccuracy: base,
+      };
       return (await updateArm(context, arm)).bestStep;
     });
   }

@@ -47,12 +47,12 @@ export function pickRows(
   rows: readonly SelectedRows[],
   tensors: ReadonlyMap<string, ArrayLike<number>>,
 ): number[] {
-  const columns = twins.model.config.hiddenSize;
-  return rows.flatMap((selected) =>
-    rowsInCheckpoint(twins, selected).flatMap(({ name, row }) =>
+  return rows.flatMap((selected) => {
+    const { columns } = selected.weight;
+    return rowsInCheckpoint(twins, selected).flatMap(({ name, row }) =>
       Array.from({ length: columns }, (_, i) => tensors.get(name)![row * columns + i]!)
-    )
-  );
+    );
+  });
 }
 
 /** Row values of an update in one list. */

@@ -59,7 +59,7 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "validate-every": number("0", "an integer ≥ 1"),
   "patience": number("-1", "an integer ≥ 0"),
   "ability": ["fact", "NAME=FILE"],
-  "controls": ["random,lora", `a list of ${controlNames.join(", ")}, or all or none`],
+  "controls": ["random,dora", `a list of ${controlNames.join(", ")}, or all or none`],
   "draws": number("0", "an integer from 1 to 10000"),
   "select": ["magnitude", `one of ${selectionMethods.join(", ")}`],
   "budget": ["101%", "40 or 1.6% (components), 20000p or 1%p (parameters)"],

@@ -1,11 +1,11 @@
 /** Tries: every arm has as many, and the one that validates best is kept. */
 import { join } from "node:path";
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../engine/errors.ts";
 import { triedRates } from "../../engine/run/arm_update.ts";
 import { runAmplify } from "../../engine/run/amplify_run.ts";
 import { readPatch } from "../../engine/patch/patch.ts";
-import { temporaryFolder } from "../model/model_fixture.ts";
+import { embeddedModel, temporaryFolder } from "../model/model_fixture.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 import { shortRun, writeSmallTask } from "./run_fixture.ts";
 
@@ -52,3 +52,33 @@ gpuTest("a run whose every try diverges ends with one sentence", async ({ gpu })
   await assertRejects(() => runAmplify(gpu, run(huge, 1), { out }), InputError, "diverged");
   await assertRejects(() => runAmplify(gpu, run(huge, 2), { out: `${out}2` }), InputError, "diverged");
 });
+
+gpuTest(
+  "full fine-tuning and LoRA are arms like others: their own parameters, an update, a result",
+  async ({ gpu }) => {
+    await using work = await temporaryFolder();
+    await writeSmallTask(work.path, 6);
+    const out = join(work.path, "run");
+    const run = shortRun(work.path, {
+      referenceCompat: true, // a step is kept, whatever it scores
+      update: { rate: 0.01 },
+      evaluation: { controls: ["full", "lora"], abilities: {} },
+    });
+    const { controls, circuit } = await runAmplify(gpu, run, { out });
+    const { hidden_size: D, intermediate_size: F, num_hidden_layers: L, ...config } = JSON.parse(
+      await Deno.readTextFile(join(embeddedModel, "config.json")),
+    );
+    const [H, K, C] = [config.num_attention_heads, config.num_key_value_heads, config.head_dim];
+    const matrices = [[(H + 2 * K) * C, D], [D, H * C], [2 * F, D], [D, F]] as const;
+    const size = (of: (rows: number, columns: number) => number) =>
+      L * matrices.reduce((sum, [rows, columns]) => sum + of(rows, columns), 0);
+    assertEquals(controls.full!.parameters, size((rows, columns) => rows * columns));
+    assertEquals(controls.lora!.parameters, size((rows, columns) => 16 * (rows + columns)));
+    for (const { update_norm, best_step } of [controls.full!, controls.lora!]) {
+      assert(best_step > 0 && update_norm > 0);
+    }
+    assert(controls.full!.update_norm !== circuit.update_norm);
+    // The model carries the circuit's update afterwards, and a second look finds nothing to do.
+    assertEquals((await runAmplify(gpu, run, { out })).controls, controls);
+  },
+);

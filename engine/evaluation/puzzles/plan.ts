@@ -18,7 +18,7 @@ export interface ReadPlan {
  *
  * @example A plan behind thinking
  * ```ts
- * import { readPlan } from "../../engine/evaluation/puzzles/plan.ts";
+ * import { readPlan } from "../../../engine/evaluation/puzzles/plan.ts";
  *
  * console.log(readPlan("<think>Hm.</think> Plan: [[1, A, C], [2, A, B]]")?.moves); // two moves
  * ```

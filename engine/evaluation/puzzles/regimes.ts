@@ -37,7 +37,7 @@ const collapse = 0.1, level = 0.05;
  *
  * @example One size at which the second model is better
  * ```ts
- * import { regimes } from "../../engine/evaluation/puzzles/regimes.ts";
+ * import { regimes } from "../../../engine/evaluation/puzzles/regimes.ts";
  *
  * const pairs = Array.from({ length: 8 }, () => ({ size: 3, before: false, after: true }));
  * console.log(regimes(pairs)[0]!.regime); // medium

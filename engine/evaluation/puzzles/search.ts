@@ -15,8 +15,8 @@ interface Reached<State> {
  *
  * @example The shortest way to move two disks
  * ```ts
- * import { hanoi } from "../../engine/evaluation/puzzles/hanoi.ts";
- * import { shortestPlan } from "../../engine/evaluation/puzzles/search.ts";
+ * import { hanoi } from "../../../engine/evaluation/puzzles/hanoi.ts";
+ * import { shortestPlan } from "../../../engine/evaluation/puzzles/search.ts";
  *
  * console.log(shortestPlan(hanoi, { size: 2, pegs: ["A", "B", "C"] })); // three moves
  * ```

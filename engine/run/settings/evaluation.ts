@@ -21,7 +21,8 @@ export interface AbilitySettings {
 /**
  * What an amplified model is compared with, each updated alike. `random`: as many of each kind in each layer. `random-parameters`: any
  * of as many parameters. `complement`: like `random`, but outside the circuit. `inverted`: all that is not the circuit. `gradient`: the
- * densest in gradient of as many parameters. `unmasked`: every row that an update may move.
+ * densest in gradient of as many parameters. `unmasked`: every row that an update may move. `full`: every row of every projection.
+ * `lora`: low-rank factors of every projection, by AdamW.
  */
 export const controlNames = [
   "random",
@@ -30,6 +31,8 @@ export const controlNames = [
   "inverted",
   "gradient",
   "unmasked",
+  "full",
+  "lora",
 ] as const;
 
 /** See controlNames. */
