@@ -58,6 +58,8 @@ export interface CliCommand {
   readonly arguments?: string | undefined;
   /** Whether an interrupted command goes on where it was when it is called again. */
   readonly resumes: boolean;
+  /** Whether SIGTERM, by which schedulers warn, ends it with the exit code that asks to be started again. */
+  readonly retries: boolean;
   /** The values that `argv` and its configuration file give, and the words besides; `usage` is how the user called it. */
   readonly parse: (argv: readonly string[], usage: string) => Promise<ParsedCommand>;
 }
@@ -81,6 +83,7 @@ export function defineCommand<const Tree extends SettingTree>(spec: {
   readonly settings: Tree;
   readonly arguments?: string;
   readonly resumes?: boolean;
+  readonly retries?: boolean;
   readonly run: (
     values: Values<Tree> & Values<typeof ofRun>,
     args: readonly string[],
@@ -96,6 +99,7 @@ export function defineCommand<const Tree extends SettingTree>(spec: {
     fileSettings: fileTree,
     arguments: spec.arguments,
     resumes: spec.resumes ?? false,
+    retries: spec.retries ?? false,
     async parse(argv, usage) {
       const { source, args } = readOptions({ ...spec, settings: tree, usage }, argv);
       const { config: file } = readSettings({ config }, [source]);
@@ -130,9 +134,15 @@ export async function runCommand(
     printAside(command.resumes ? "\nInterrupted; the same command resumes." : "\nInterrupted.");
     Deno.exit(exitCodes.interrupted.code);
   });
+  if (command.retries && Deno.build.os !== "windows") {
+    Deno.addSignalListener("SIGTERM", () => {
+      printAside("\nStopped; the same command goes on.");
+      Deno.exit(exitCodes.retry.code);
+    });
+  }
   let [json, trace] = [argv.includes("--json"), argv.includes("--trace")];
   const fail = (error: unknown): never => {
-    const code = exitCodeOf(error);
+    const code = exitCodeOf(error, command.retries);
     if (!(error instanceof CommanderError)) {
       const options = new Map(
         settingsOf(command.settings).map(({ setting }) => [setting.name, optionName(setting)]),

@@ -4,6 +4,9 @@ import type { CliCommand } from "./command.ts";
 const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
   amplify: async () => (await import("./amplify.ts")).amplify,
   sweep: async () => (await import("./sweep.ts")).sweep,
+  plan: async () => (await import("./plan.ts")).plan,
+  work: async () => (await import("./work.ts")).work,
+  merge: async () => (await import("./merge.ts")).merge,
   identify: async () => (await import("./identify.ts")).identify,
   evaluate: async () => (await import("./evaluate.ts")).evaluate,
   generate: async () => (await import("./generate.ts")).generate,

@@ -1,6 +1,6 @@
 /** The exit codes of every command, and which error ends with which. */
 import { CommanderError } from "npm:commander@15.1.0";
-import { DeviceError, InputError, NoAdapterError } from "../engine/errors.ts";
+import { DeviceError, DeviceLostError, InputError, NoAdapterError } from "../engine/errors.ts";
 
 /** What an exit code says. */
 export const exitCodes = {
@@ -8,11 +8,19 @@ export const exitCodes = {
   failed: { code: 1, meaning: "a check failed, the GPU did, or a defect of ours" },
   wrongInput: { code: 2, meaning: "wrong input: one sentence on stderr says what to do" },
   noAdapter: { code: 3, meaning: "no usable GPU adapter" },
-  interrupted: { code: 130, meaning: "interrupted; amplify, identify and pretrain resume when called again" },
+  retry: {
+    code: 75,
+    meaning: "work and merge: stopped by SIGTERM, or the GPU was lost; the same command goes on",
+  },
+  interrupted: {
+    code: 130,
+    meaning: "interrupted; amplify, identify, work, merge and pretrain resume when called again",
+  },
 } as const;
 
-/** The exit code of a command that ended with this error. */
-export function exitCodeOf(error: unknown): number {
+/** The exit code of a command that ended with this error; `retries` says that schedulers start it again where that may help. */
+export function exitCodeOf(error: unknown, retries = false): number {
+  if (retries && error instanceof DeviceLostError) return exitCodes.retry.code;
   if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done.code; // --help, --version
   if (error instanceof InputError || error instanceof CommanderError || isOfSystem(error)) {
     return exitCodes.wrongInput.code;

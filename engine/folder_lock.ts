@@ -106,7 +106,8 @@ async function writeOwner(file: Deno.FsFile) {
   await file.sync();
 }
 
-function hostName(): string {
+/** The name of this machine. */
+export function hostName(): string {
   try {
     return Deno.hostname();
   } catch {

@@ -165,6 +165,7 @@ class Walk {
     for (const k of this.departures) {
       const ids = journal?.get(this.key(k));
       if (ids) this.complete(k, ids);
+      if (this.completed.get(k)?.flips) break; // nobody asks what is behind
     }
   }
 

@@ -6,10 +6,11 @@ import type { LocalizationExample } from "../circuit/localization.ts";
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { ModelConfig } from "../model/architecture.ts";
-import { setTuning } from "../ops/variants.ts";
+import { setTuning, type Tuning } from "../ops/variants.ts";
 import { onceMoreIfLost } from "../gpu/fresh_device.ts";
 import { writeReport } from "../report/write_report.ts";
 import { changedInput, fingerprintInputs, type Inputs } from "./inputs.ts";
+import type { Completions } from "./journal.ts";
 import { loadModel } from "./load_model.ts";
 import { type RunConfig, type Summary, summarySchema } from "./records.ts";
 import type { RunContext } from "./run_context.ts";
@@ -37,6 +38,23 @@ export interface RunOptions extends StartOptions {
   readonly from?: string | undefined;
 }
 
+/** How a run is started whose parts may have been computed elsewhere. */
+export interface SharedRunOptions extends RunOptions {
+  readonly settled?: SettledStart | undefined;
+}
+
+/** What a run is begun with that others have begun with already, and what they found. */
+export interface SettledStart {
+  /** See RunConfig. */
+  readonly inputs: Inputs;
+  /** See RunConfig. */
+  readonly kernels: Tuning;
+  /** See RunConfig. */
+  readonly modelCommit: string | undefined;
+  /** Completions by stage and key: `identify/greedy 0`. */
+  readonly completions: Completions;
+}
+
 /** Where a run goes unless told otherwise: a name in runs/ that says what it is. */
 export function runFolderPath(kind: string, { model, seed }: RunSettings): string {
   return join("runs", `${kind}-${basename(model.source)}-seed${seed}`);
@@ -46,7 +64,7 @@ export function runFolderPath(kind: string, { model, seed }: RunSettings): strin
 export async function openRun(
   gpu: Gpu,
   settings: RunSettings,
-  options: RunOptions,
+  options: SharedRunOptions,
 ): Promise<RunContext & Disposable> {
   const { shots: _, ...prompt } = settings.prompt; // whatever shots there are, they are resolved already
   checkSettings(runDefinitions, { ...settings, prompt });
@@ -55,12 +73,22 @@ export async function openRun(
   const folder = stack.use(await RunFolder.open(options.out, runSettingsRecord(settings), options.fresh));
   // A resumed run goes on with the weights and kernels it began with, so that its numbers stay comparable.
   const { before } = folder;
-  const source = before?.model_commit ? atCommit(settings.model, before.model_commit) : settings.model;
+  const { settled } = options;
+  const commit = before?.model_commit ?? settled?.modelCommit;
+  const source = commit ? atCommit(settings.model, commit) : settings.model;
   const model = stack.use(await loadModel(gpu, source, options));
   const inputs = await fingerprintInputs(settings, model.directory);
+  const changed = settled && changedInput(settled.inputs, inputs, settings);
+  if (changed) {
+    throw new InputError(
+      `The ${changed} changed since the run in "${options.out}" was planned; plan again in another folder.`,
+      "run",
+    );
+  }
   if (before) goOn(before, inputs, { settings, gpu, options });
   noticeAdapter(gpu, options);
-  const kernels = before?.kernels ?? (options.tune === false ? {} : await tune(gpu));
+  const kernels = before?.kernels ?? settled?.kernels ?? (options.tune === false ? {} : await tune(gpu));
+  setTuning(gpu, kernels);
   await folder.begin({
     inputs,
     kernels,
@@ -84,6 +112,7 @@ export async function openRun(
     folder,
     split,
     abilities,
+    completions: settled?.completions,
     progress,
     notice,
     [Symbol.dispose]: () => open.dispose(),
@@ -106,7 +135,6 @@ function goOn(
       "fresh",
     );
   }
-  setTuning(gpu, before.kernels);
   const now = { adapter: gpu.adapterName, version: versions.circuit_amp };
   const then = { adapter: before.adapter, version: before.versions.circuit_amp };
   for (const key of ["adapter", "version"] as const) {
@@ -138,6 +166,15 @@ function goOn(
  * ```
  */
 export async function runAmplify(gpu: Gpu, settings: RunSettings, options: RunOptions): Promise<Summary> {
+  return await runShared(gpu, settings, options);
+}
+
+/** As runAmplify, with what others have found already. */
+export async function runShared(
+  gpu: Gpu,
+  settings: RunSettings,
+  options: SharedRunOptions,
+): Promise<Summary> {
   return await onOpenRun(gpu, settings, options, async (context) => {
     const { folder } = context;
     const finished = await folder.read("summary.json", summarySchema);
@@ -187,7 +224,7 @@ export async function runIdentify(
 async function onOpenRun<T>(
   gpu: Gpu,
   settings: RunSettings,
-  options: RunOptions,
+  options: SharedRunOptions,
   work: (context: RunContext) => Promise<T>,
 ): Promise<T> {
   let begun = false;
@@ -199,7 +236,7 @@ async function onOpenRun<T>(
 }
 
 /** The same model at one commit instead of where a branch is now. */
-function atCommit(model: ModelSettings, commit: string): ModelSettings {
+export function atCommit(model: ModelSettings, commit: string): ModelSettings {
   return { ...model, source: model.source.replace(/@.*$/, ""), revision: commit };
 }
 

@@ -1,6 +1,7 @@
 /** The completions of a stage as they come, a line each, so that what was generated once need not be generated again. */
 import { createHash } from "node:crypto";
 import { z } from "npm:zod@4.6.7";
+import { writing, writingProblem } from "../files.ts";
 import type { CompletionJournal } from "../model/generate.ts";
 
 /** Completions by key. */
@@ -27,10 +28,12 @@ export class Journal implements CompletionJournal, Disposable {
   /** Opens or begins the journal at `path`, for one process at a time; `known` is what is known besides. */
   static async open(path: string, known: Completions = new Map()): Promise<Journal> {
     const { items, bytes } = await readJournal(path);
-    const file = await Deno.open(path, { write: true, create: true });
-    await file.truncate(bytes);
-    await file.seek(0, Deno.SeekMode.End);
-    return new Journal(path, file, new Map([...known, ...items]));
+    return await writing(path, async () => {
+      const file = await Deno.open(path, { write: true, create: true });
+      await file.truncate(bytes);
+      await file.seek(0, Deno.SeekMode.End);
+      return new Journal(path, file, new Map([...known, ...items]));
+    });
   }
 
   /** The ids of a completion that was made before. */
@@ -38,11 +41,18 @@ export class Journal implements CompletionJournal, Disposable {
     return this.items.get(key);
   }
 
-  /** Appends a completion. Everything is written when this returns, so that no end of the process loses it. */
+  /**
+   * Appends a completion. Everything is written when this returns, so that no end of the process loses it.
+   * @throws {InputError} for what the file system refuses.
+   */
   put(key: string, ids: readonly number[]) {
     this.items.set(key, ids);
     const bytes = new TextEncoder().encode(journalLine(key, ids));
-    for (let at = 0; at < bytes.length;) at += this.file.writeSync(bytes.subarray(at));
+    try {
+      for (let at = 0; at < bytes.length;) at += this.file.writeSync(bytes.subarray(at));
+    } catch (error) {
+      throw writingProblem(this.path, error);
+    }
   }
 
   /** All completions. */
@@ -80,21 +90,24 @@ export function journalLine(item: string, ids: readonly number[]): string {
   return JSON.stringify({ item, ids, check: checkOf(item, ids) }) + "\n";
 }
 
-/** The whole lines of a journal up to the first that cannot be read, and how many bytes they take; none where there is no file. */
+/**
+ * The whole lines of a journal from byte `start` up to the first that cannot be read, and where they end; none where there is no file.
+ */
 export async function readJournal(
   path: string,
+  start = 0,
 ): Promise<{ items: Map<string, readonly number[]>; bytes: number }> {
   const items = new Map<string, readonly number[]>();
   let content: Uint8Array;
   try {
     content = await Deno.readFile(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return { items, bytes: 0 };
+    if (error instanceof Deno.errors.NotFound) return { items, bytes: start };
     throw error;
   }
   const decoder = new TextDecoder();
-  let bytes = 0;
-  for (let end = content.indexOf(10); end >= 0; end = content.indexOf(10, bytes)) {
+  let bytes = start;
+  for (let end = content.indexOf(10, bytes); end >= 0; end = content.indexOf(10, bytes)) {
     const line = readLine(decoder.decode(content.subarray(bytes, end)));
     if (!line) break;
     items.set(line.item, line.ids);

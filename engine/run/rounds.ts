@@ -1,15 +1,15 @@
 /** Rounds of an update: fresh problems, traced by the model as it is, and the pivotal tokens they give. */
 import type { LocalizationExample } from "../circuit/localization.ts";
-import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
-import { addContrast, greedyTraces } from "../circuit/traces.ts";
 import type { Problem } from "../evaluation/data.ts";
 import type { CompletionJournal } from "../model/generate.ts";
 import { within } from "./journal.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
 import { sampleFolder } from "../evaluation/templates/folder.ts";
 import { seededRandom, shuffled } from "../random.ts";
+import type { Progress } from "../progress.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import type { RunContext } from "./run_context.ts";
+import { traceProblems } from "./tracing.ts";
 
 /**
  * Pivotal tokens of a round's problems, the same problems for every arm, traced by the model as it is. `name` is the arm,
@@ -25,20 +25,12 @@ export async function roundExamples(
   const problems = await roundProblems(context, round);
   using sharedPrefix = promptPrefix(model, promptOptions(settings));
   const seed = Math.floor(seededRandom(`${settings.seed}/round ${round} samples`)() * 2 ** 32);
-  const options = {
-    ...promptOptions(settings),
-    ...settings.traces,
-    sharedPrefix,
-    seed,
-    journal: within(journal, `round ${round}`),
-  };
-  const report = (stage: string, done: number, total: number) =>
-    progress(`${name}: round ${round}, ${stage}`, done, total);
-  const greedy = await greedyTraces(model, problems, options, report);
-  const traces = await addContrast(model, greedy, options, report);
-  const { examples } = settings.traces.pivot === "branching"
-    ? await branchingPivots(model, traces, options, report)
-    : prefixPivots(model, traces);
+  const report: Progress = (stage, done, total) => progress(`${name}: round ${round}, ${stage}`, done, total);
+  const { traces, pivots: { examples } } = await traceProblems(
+    { model, settings, progress: report },
+    problems,
+    { sharedPrefix, seed, journal: within(journal, `round ${round}`) },
+  );
   await folder.event("round", {
     arm: name,
     round,

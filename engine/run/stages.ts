@@ -6,8 +6,7 @@ import { Fusion } from "../patch/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { applyPatch, extractPatch, type Patch, readPatch, writePatch } from "../patch/patch.ts";
 import { pivotProbabilities, pivotText } from "../circuit/pivot_tokens.ts";
-import { branchingPivots, prefixPivots } from "../circuit/pivots.ts";
-import { addContrast, greedyTraces, type ProblemTraces } from "../circuit/traces.ts";
+import type { ProblemTraces } from "../circuit/traces.ts";
 import { InputError } from "../errors.ts";
 import { loadProblems, requireNumericAnswers } from "../evaluation/data.ts";
 import { shotsNotices } from "../evaluation/shots.ts";
@@ -32,6 +31,7 @@ import { type Circuit, findCircuit } from "./selection_stage.ts";
 import type { ListedName } from "./manifest.ts";
 import type { RunFolder } from "./run_folder.ts";
 import type { RunSettings } from "./settings/run.ts";
+import { traceProblems } from "./tracing.ts";
 
 /** Loads and checks all data of a run: the split of the main task, and the other abilities. */
 export async function loadData(
@@ -76,19 +76,17 @@ export async function localize(
 
 /** Stage 1: traces and localization examples. Leaves traces.jsonl and localization.json. */
 async function identify(context: RunContext, sharedPrefix: SharedPrefix): Promise<LocalizationExample[]> {
-  const { model, settings, folder, split, progress } = context;
+  const { settings, folder, split } = context;
   const stored = await folder.read("localization.json", localizationSchema);
   if (stored) return stored;
   return await timed(context, "identify", async () => {
     using journal = await openJournal(context, "identify");
-    const { seed } = settings;
-    const options = { ...promptOptions(settings), ...settings.traces, sharedPrefix, seed, journal };
-    const greedy = await greedyTraces(model, split.train, options, progress);
-    const traces = await addContrast(model, greedy, options, progress);
-    await folder.writeLines("traces.jsonl", traces.flatMap(traceRows));
-    const pivots = settings.traces.pivot === "branching"
-      ? await branchingPivots(model, traces, options, progress)
-      : prefixPivots(model, traces);
+    const { traces, pivots } = await traceProblems(
+      context,
+      split.train,
+      { sharedPrefix, journal, seed: settings.seed },
+      (traces) => folder.writeLines("traces.jsonl", traces.flatMap(traceRows)),
+    );
     await folder.event("pivots", {
       method: settings.traces.pivot,
       problems: traces.length,

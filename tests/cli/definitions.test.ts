@@ -60,7 +60,7 @@ Deno.test("each error ends with its exit code, and a sentence of the engine gain
   assertEquals(exitCodeOf(new NoAdapterError("x")), exitCodes.noAdapter.code);
   assertEquals(exitCodeOf(new DeviceError("x")), exitCodes.failed.code);
   assertEquals(exitCodeOf(new TypeError("x")), exitCodes.failed.code);
-  assertEquals(Object.values(exitCodes).map(({ code }) => code), [0, 1, 2, 3, 130]);
+  assertEquals(Object.values(exitCodes).map(({ code }) => code), [0, 1, 2, 3, 75, 130]);
   const sentence = "The update diverged; use a smaller rate.";
   assertEquals(messageOf(new InputError(sentence), optionOf), sentence);
   assertEquals(

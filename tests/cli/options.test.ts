@@ -65,6 +65,8 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "budget": ["101%", "40 or 1.6% (components), 20000p or 1%p (parameters)"],
   "from": text,
   "out": text,
+  "shards": number("0", "an integer from 1 to 100000"),
+  "shard": ["8/8", "a shard's number from 0, or the number and how many there are, like 3/8"],
   "to": ["gguf", "one of patch, peft"],
   "templates": text,
   "instances": number("0", "an integer from 1 to 1000000"),

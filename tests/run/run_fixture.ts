@@ -57,8 +57,11 @@ export async function assertSameRun(folder: string, other: string): Promise<void
     (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name).sort();
   assertEquals(await files(folder), await files(other));
   for (const name of await files(other)) {
-    // These say when, or in what steps.
-    if (["events.jsonl", "manifest.json"].includes(name) || name.startsWith("events.out.tfevents")) continue;
+    // These say when, where, or in what steps.
+    if (
+      ["events.jsonl", "manifest.json", "report.html"].includes(name) ||
+      name.startsWith("events.out.tfevents")
+    ) continue;
     const [bytes, expected] = await Promise.all(
       [folder, other].map((path) => Deno.readFile(join(path, name))),
     );
