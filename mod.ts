@@ -16,7 +16,7 @@
  */
 
 // Errors a user can mend
-export { DeviceError, DeviceLostError, InputError, NoAdapterError } from "./engine/errors.ts";
+export { DeviceError, DeviceLostError, InputError, NoAdapterError, NonFiniteError } from "./engine/errors.ts";
 
 // The GPU; kernels of one's own are ./gpu
 export { Gpu } from "./engine/gpu/gpu.ts";

@@ -20,6 +20,12 @@ export class InputError extends Error {
   }
 }
 
+/** NaN or infinity where there should be a number: the message says where, and what may help. Nothing goes on from it. */
+export class NonFiniteError extends InputError {
+  /** For programs that tell errors by name. */
+  override name = "NonFiniteError";
+}
+
 /** No WebGPU adapter could be had; the message says how to get one. */
 export class NoAdapterError extends Error {
   /** For programs that tell errors by name. */

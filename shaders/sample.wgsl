@@ -3,7 +3,7 @@
 // temperature 0: the largest logit, lowest id among equals. Otherwise softmax(logits / temperature), restricted to the
 // top_k largest (0: all), then to the smallest set of largest with mass >= top_p (1: all); ties at the edge stay in.
 // The uniform number is Philox4x32-10 of counter (draw, stream, 0, 0) and key (seed, 0): the same whatever the batch.
-// logits [S, V], next [S].
+// logits [S, V], next [S]: 0xffffffff where a logit is NaN or infinitely large, or all are infinitely small.
 // iterations: 67 * width / $WG + 2 * $WG
 struct Params {
   slots: u32,
@@ -59,14 +59,17 @@ fn main(
   let temperature = bitcast<f32>(setting.x);
   var best = -1e38;
   var best_index = 0u;
+  var numbers = true;
   for (var v = lane; v < params.width; v += $WG) {
     let value = logits[start + v];
+    let bits = bitcast<u32>(value);
+    numbers = numbers && ((bits & 0x7fffffffu) < 0x7f800000u || bits == 0xff800000u);
     if (value > best) {
       best = value;
       best_index = v;
     }
   }
-  values[lane] = best;
+  values[lane] = select(3.4e38, best, numbers); // which wins
   indices[lane] = best_index;
   workgroupBarrier();
   for (var half = u32($WG) / 2u; half > 0u; half /= 2u) {
@@ -81,10 +84,11 @@ fn main(
   }
   let top = workgroupUniformLoad(&values[0]);
   let top_index = indices[0];
+  let is_number = top > -1e38 && top < 3.4e38;
   if (lane == 0u) {
-    next[slot] = top_index;
+    next[slot] = select(0xffffffffu, top_index, is_number);
   }
-  let sampled = temperature > 0.0;
+  let sampled = temperature > 0.0 && is_number;
   if (lane == 0u) {
     threshold = 0u;
   }

@@ -1,8 +1,9 @@
 /** The update loop: steps, validation with step 0 competing, and the best step kept. */
+import { NonFiniteError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import type { SelectedRows, Selection } from "./components.ts";
 import type { TokenPair } from "./localization.ts";
-import { type RowValues, SparseUpdate, type UpdateOptions } from "./update.ts";
+import { diverged, firstNonFinite, type RowValues, SparseUpdate, type UpdateOptions } from "./update.ts";
 
 /** Settings of the loop. */
 export interface AmplifyOptions extends UpdateOptions {
@@ -99,10 +100,16 @@ export async function amplify(
       if (step === 1) history.push({ step: 0, accuracy: start, loss });
       onProgress?.(step, options.steps, loss);
       if (step % options.validateEvery !== 0 && step !== options.steps) continue;
-      const accuracy = await validate(step);
+      const accuracy = await validate(step).catch((error) => {
+        if (!(error instanceof NonFiniteError)) throw error;
+        throw diverged(options.rate, step, "what the updated model computes");
+      });
       history.push({ step, accuracy, loss });
       if (accuracy > best.accuracy) {
-        best = { step, accuracy, values: await update.values() };
+        const values = await update.values();
+        const bad = firstNonFinite(values);
+        if (bad) throw diverged(options.rate, step, bad);
+        best = { step, accuracy, values };
         fruitless = 0;
       } else if (++fruitless === options.patience) break;
     }

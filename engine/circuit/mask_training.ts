@@ -1,5 +1,5 @@
 /** Component masks by desiderata (DCM): the schedule of method section 2. L layers, P components a layer. */
-import { InputError } from "../errors.ts";
+import { InputError, NonFiniteError } from "../errors.ts";
 import { seededRandom, shuffled } from "../random.ts";
 import { Plan } from "../gpu/plan.ts";
 import { StepInputs } from "../gpu/step_inputs.ts";
@@ -189,8 +189,14 @@ export async function learnMask(
     const done = (await gpu.readU32(training.state))[3]!;
     const history = await gpu.read(training.history, 0, done * 2);
     const mask = await gpu.read(pass.mask);
-    if (!mask.every(Number.isFinite)) {
-      throw new InputError(`Mask training diverged at rate ${settings.rate}; use a smaller one.`);
+    // A clamp may turn NaN into a number, so the losses are asked, too.
+    const bad = history.findIndex((value, i) => i % 2 === 0 && !Number.isFinite(value));
+    if (bad >= 0 || !mask.every(Number.isFinite)) {
+      const where = bad >= 0 ? `the loss of step ${bad / 2 + 1}` : "the mask";
+      throw new NonFiniteError(
+        `Mask training diverged at rate ${settings.rate}: ${where} is NaN or infinite; use a smaller rate.`,
+        "mask-rate",
+      );
     }
     return {
       mask,

@@ -2,7 +2,7 @@
  * The targeted update (method section 3): only rows of selected components move, held in f32 beside the checkpoint.
  * Gradients, moments and copies exist for those rows alone, and nothing below the lowest selected layer is differentiated.
  */
-import { InputError } from "../errors.ts";
+import { InputError, NonFiniteError } from "../errors.ts";
 import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Model } from "../model/model.ts";
@@ -42,6 +42,19 @@ export interface UpdateOptions {
 
 /** Values of the overlaid rows, per matrix. */
 export type RowValues = ReadonlyMap<Weight, Float32Array<ArrayBuffer>>;
+
+/** The name of the first matrix that holds NaN or infinity. */
+export function firstNonFinite(values: RowValues): string | undefined {
+  for (const [{ name }, data] of values) if (!data.every(Number.isFinite)) return name;
+}
+
+/** An update that came to NaN or infinity: in which step, and what of it. */
+export function diverged(rate: number, step: number, what: string): NonFiniteError {
+  return new NonFiniteError(
+    `The update diverged at rate ${rate}: in step ${step} ${what} is NaN or infinite; use a smaller rate.`,
+    "rate",
+  );
+}
 
 /** An update in progress on a model, whose selected rows it overlays; the overlays stay when it is disposed. */
 export class SparseUpdate implements Disposable {
@@ -176,12 +189,14 @@ export class SparseUpdate implements Disposable {
   /**
    * One step on the gradient over all examples; returns loss, differences and the gradient's squared norm before it.
    *
-   * @throws {InputError} before anything moves, when the loss or the gradient is not finite.
+   * @throws {NonFiniteError} before anything moves, when the loss or the gradient is not finite.
    */
   async step(rate = this.options.rate): Promise<PairResults> {
     const results = await this.passes.run([this.clearing], [this.norming]);
     if (!Number.isFinite(results.loss) || !Number.isFinite(results.squaredGradient)) {
-      throw new InputError(`The update diverged at rate ${rate}; use a smaller rate.`, "rate");
+      const bad = firstNonFinite(await this.readAll(this.gradients));
+      const of = Number.isFinite(results.loss) ? "gradient" : "loss, and the gradient";
+      throw diverged(rate, this.steps + 1, bad ? `the ${of} of ${bad}` : `the ${of}`);
     }
     const { squaredGradient } = results;
     const scale = this.options.normalize && squaredGradient > 0 ? 1 / Math.sqrt(squaredGradient) : 1;

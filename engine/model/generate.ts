@@ -2,10 +2,11 @@
 import { InputError } from "../errors.ts";
 import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { advance, type AdvanceSizes, type DecodingState, sample } from "../ops/sampling.ts";
+import { advance, type AdvanceSizes, type DecodingState, noToken, sample } from "../ops/sampling.ts";
 import { makeBatchInvariant } from "../ops/variants.ts";
 import { sequenceWords, TokenBatch, tokenWords } from "./batch.ts";
 import { recordForward, recordLogits } from "./forward.ts";
+import { nonFiniteActivations } from "./finite.ts";
 import type { Model } from "./model.ts";
 import { commonLength, fillPrefixCache, layOutPrefixes, type PrefixCache } from "./prefix_cache.ts";
 import { cacheRows, logitRows } from "./capacity.ts";
@@ -257,7 +258,14 @@ export async function decode(
 
   async function readOutput() {
     const output = await gpu.readU32(shared.output);
-    return requests.map((_, r) => [...output.subarray(r * stride + 1, r * stride + 1 + output[r * stride]!)]);
+    const generated = requests.map((_, r) => [
+      ...output.subarray(r * stride + 1, r * stride + 1 + output[r * stride]!),
+    ]);
+    for (const [r, ids] of generated.entries()) {
+      const at = ids.indexOf(noToken);
+      if (at >= 0) throw await nonFiniteActivations(model, [...requests[r]!.ids, ...ids.slice(0, at)]);
+    }
+    return generated;
   }
 
   /** Keeps what has ended. Requests that `stopAt` ends get a limit already reached, so that their slot lets go of them. */

@@ -9,6 +9,7 @@ import { logProbability } from "../ops/loss.ts";
 import { type SequenceTokens, TokenBatch } from "./batch.ts";
 import { cacheRows, logitRows, passTokens } from "./capacity.ts";
 import { recordForward, recordLogits } from "./forward.ts";
+import { nonFiniteActivations } from "./finite.ts";
 import type { Model } from "./model.ts";
 import { commonLength, fillPrefixCache, layOutPrefixes, type PrefixCache } from "./prefix_cache.ts";
 import { SharedPrefix } from "./shared_prefix.ts";
@@ -97,8 +98,9 @@ export async function score(
     using cache = fillPrefixCache(model, layout, tailRows);
     const picked = await scoreTails(model, cache, wave, options.batch);
     let row = 0;
-    for (const { index, tail } of wave) {
+    for (const { index, prefix, tail } of wave) {
       const own = picked.subarray(2 * row, 2 * (row += tail.length));
+      if (!own.every(Number.isFinite)) throw await nonFiniteActivations(model, [...prefix, ...tail]);
       const tokens = Float32Array.from(tail, (_, i) => own[2 * i]!);
       results[index] = {
         logProbability: tokens.reduce((sum, value) => sum + value, 0),

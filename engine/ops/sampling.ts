@@ -4,7 +4,10 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { kernel } from "./kernels.ts";
 import { variantFor } from "./variants.ts";
 
-/** next u32 [S] from logits [S, V]; sampling u32 [S, 8] of (temperature bits, top_k, top_p bits, 0, stream, draw, 0, 0). */
+/** What is drawn where a logit is NaN or infinitely large, or all are infinitely small. */
+export const noToken = 0xffffffff;
+
+/** next u32 [S], noToken where not all logits are numbers, from logits [S, V]; sampling u32 [S, 8] of (temperature bits, top_k, top_p bits, 0, stream, draw, 0, 0). */
 export function sample(plan: Plan, logits: Tensor, sampling: Tensor, next: Tensor, seed: number) {
   const [slots, width] = [logits.shape[0]!, logits.shape[1]!];
   // llvmpipe ends all loops of an invocation after 65,535 iterations, without a word; top-k and top-p together take up to

@@ -3,7 +3,7 @@ import { type Amplified, amplify } from "../circuit/amplify.ts";
 import { allRows, type SelectedRows, selectedRows, type Selection } from "../circuit/components.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { overlayRows } from "../circuit/overlay.ts";
-import { InputError } from "../errors.ts";
+import { NonFiniteError } from "../errors.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import type { CompletionJournal } from "../model/generate.ts";
 import { within } from "./journal.ts";
@@ -41,7 +41,7 @@ export function triedRates(rate: number, tries: number): number[] {
 /**
  * Updates the rows of a selection at each rate and keeps the try that validated best, the first of equal ones; the model has its rows
  * afterwards. A rate at which the update diverges is a try that failed.
- * @throws {InputError} where every try failed.
+ * @throws {NonFiniteError} where every try failed.
  */
 export async function updateArm(context: RunContext, arm: Arm): Promise<UpdatedArm> {
   const { model, settings: { update: { rate: own, tries: count } } } = context;
@@ -58,7 +58,7 @@ export async function updateArm(context: RunContext, arm: Arm): Promise<UpdatedA
       tries.push({ rate: tried, best_step: result.bestStep, accuracy });
       if (!best || accuracy > best.accuracy) best = { rate: tried, accuracy, result };
     } catch (error) {
-      if (!(error instanceof InputError) || count === 1 || (i === count - 1 && !best)) throw error;
+      if (!(error instanceof NonFiniteError) || count === 1 || (i === count - 1 && !best)) throw error;
       tries.push({ rate: tried, best_step: 0, accuracy: null });
     }
   }

@@ -80,6 +80,7 @@ export class RunFolder implements Disposable {
     if (this.spoilt.size === 0) return;
     notice?.(describeSpoilt(this.path, this.spoilt));
     await this.event("made again", { files: Object.fromEntries(this.spoilt) });
+    await writing(this.path, () => this.removeJournals()); // what a later stage began on them
     // From the last one made to the first, so that none is ever left whose origin is gone.
     for (const name of [...this.spoilt.keys()].reverse()) {
       await writing(join(this.path, name), () => removeIfThere(join(this.path, name)));

@@ -12,12 +12,12 @@ export type DiskFault = keyof typeof refusals;
 
 /** The disk fails at the `at`th write, from 1 on, and at every later one, until this is disposed; 0 never. Counts the writes. */
 export function failWrites(fault: DiskFault, at: number): Disposable & { readonly writes: number } {
-  const { write } = Deno.FsFile.prototype;
+  const { write, writeSync } = Deno.FsFile.prototype;
   const { writeTextFile } = Deno;
   const state = {
     writes: 0,
     [Symbol.dispose]() {
-      Deno.FsFile.prototype.write = write;
+      Object.assign(Deno.FsFile.prototype, { write, writeSync });
       Deno.writeTextFile = writeTextFile;
     },
   };
@@ -29,6 +29,10 @@ export function failWrites(fault: DiskFault, at: number): Disposable & { readonl
   Deno.FsFile.prototype.write = function (bytes) {
     check();
     return write.call(this, bytes);
+  };
+  Deno.FsFile.prototype.writeSync = function (bytes) {
+    check();
+    return writeSync.call(this, bytes);
   };
   Deno.writeTextFile = (...given) => {
     check();

@@ -14,10 +14,9 @@ import {
 import { readBaseRows } from "../../engine/circuit/overlay.ts";
 import { OneTokenMaskPass } from "../../engine/circuit/mask_pass.ts";
 import { PairPasses } from "../../engine/circuit/pair_passes.ts";
-import { DeviceError } from "../../engine/errors.ts";
 import { fillPrefixCache, layOutPrefixes } from "../../engine/model/prefix_cache.ts";
 import { SparseUpdate, type UpdateOptions } from "../../engine/circuit/update.ts";
-import { InputError } from "../../engine/errors.ts";
+import { DeviceError, InputError, NonFiniteError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model/model.ts";
 import { allParameters } from "../../engine/model/weights.ts";
 import { embeddedModel, goldenArchitectures, loadTwins } from "../model/model_fixture.ts";
@@ -202,7 +201,12 @@ gpuTest("nothing moves where the loss or its gradient is not finite", async ({ g
     broken[0] = value;
     update.restore(new Map([[weight, broken]]));
     const before = flatten(update, await update.values());
-    await assertRejects(() => update.step(), InputError, "diverged");
+    const { message } = await assertRejects(
+      () => update.step(),
+      NonFiniteError,
+      "diverged at rate 1: in step 1",
+    );
+    assert(/ of model\.layers\.\d+\.[\w.]+\.weight is NaN/.test(message), message);
     assertEquals(flatten(update, await update.values()), before);
     update.restore(new Map([[weight, values]]));
   }

@@ -2,7 +2,7 @@
  * Squared gradients by component, over the rows that an update may move: what selections by gradient are made from.
  * Legend: L layers, P components a layer, H query heads, K key/value heads, C head width, F MLP neurons, D hidden, N tokens.
  */
-import { InputError } from "../../errors.ts";
+import { InputError, NonFiniteError } from "../../errors.ts";
 import { Plan } from "../../gpu/plan.ts";
 import { TokenBatch } from "../../model/batch.ts";
 import { recordLanguagePass } from "../../model/language_pass.ts";
@@ -12,7 +12,7 @@ import { prepareScatter } from "../../ops/embedding.ts";
 import type { Objective } from "../../ops/loss.ts";
 import { readRows, type RowChunk, splitRows, type Weight } from "../../ops/weight.ts";
 import type { SelectedRows } from "../components.ts";
-import { selectedRows } from "../components.ts";
+import { componentAt, selectedRows } from "../components.ts";
 import type { TokenPair } from "../localization.ts";
 import { SparseUpdate } from "../update.ts";
 import { componentParameters } from "./budget.ts";
@@ -80,7 +80,7 @@ export async function taskEnergies(
       model.revert();
     }
   }
-  requireFinite(energies, "task");
+  requireFinite(model, energies, "task");
   return energies;
 }
 
@@ -131,7 +131,7 @@ export async function languageEnergies(
     }
   }
   await gpu.fence();
-  requireFinite(fisher, "text");
+  requireFinite(model, fisher, "text");
   return { fisher, mean };
 }
 
@@ -190,10 +190,12 @@ async function sequenceGradients(
   }
 }
 
-function requireFinite(energies: Float64Array, of: string) {
-  if (energies.every(Number.isFinite)) return;
-  throw new InputError(
-    `The gradient of the ${of} is not finite, so nothing can be chosen by it; hold the weights in f32.`,
+function requireFinite({ config }: Model, energies: Float64Array, of: string) {
+  const bad = energies.findIndex((energy) => !Number.isFinite(energy));
+  if (bad < 0) return;
+  const { layer, kind, number } = componentAt(config, bad);
+  throw new NonFiniteError(
+    `The gradient of the ${of} is NaN or infinite at ${kind} ${number} of layer ${layer}, so nothing can be chosen by it; hold the weights in f32.`,
     "storage",
   );
 }
