@@ -4,6 +4,9 @@ import { mistakenContents } from "./file_contents.ts";
 import { linkTarget } from "./files.ts";
 import { readWholeText } from "./whole_file.ts";
 
+/** The largest file of settings that is read; the largest published tokenizers take a third of it. */
+const mostBytes = 128 * 2 ** 20;
+
 /** How deep JSON may nest: whoever walks through it takes a step on the stack for each level. */
 const mostLevels = 100;
 
@@ -13,7 +16,7 @@ const mostLevels = 100;
  */
 export async function readTextIfThere(path: string): Promise<string | undefined> {
   try {
-    return await readWholeText(path);
+    return await readWholeText(path, mostBytes);
   } catch (error) {
     if (error instanceof InputError) throw error;
     const missing = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;

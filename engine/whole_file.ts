@@ -24,7 +24,7 @@ export async function readWhole(path: string, most: number = mostBytes): Promise
 }
 
 /** The text of a file, in UTF-8. Throws like readWhole. */
-export async function readWholeText(path: string): Promise<string> {
-  const bytes = await readWhole(path, mostTextBytes);
+export async function readWholeText(path: string, most: number = mostTextBytes): Promise<string> {
+  const bytes = await readWhole(path, most);
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
 }

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { InputError } from "../errors.ts";
 import { readJsonObject } from "../json_objects.ts";
-import { parseTemplate, renderTemplate } from "./jinja.ts";
+import { renderBounded } from "./template_work.ts";
 import { tokenText } from "./tokenizer_library.ts";
 import { readWholeText } from "../whole_file.ts";
 
@@ -21,8 +21,6 @@ const specialTokens = ["bos_token", "eos_token", "pad_token", "unk_token"] as co
 
 /** The chat template of one model folder. */
 export class ChatTemplate {
-  private parsed: ReturnType<typeof parseTemplate> | undefined;
-
   private constructor(
     /** Looked at when first used: a model that is never chatted with need not have a good one. */
     private readonly source: unknown,
@@ -71,8 +69,7 @@ export class ChatTemplate {
   render(messages: readonly ChatMessage[], variables: TemplateVariables = {}): string {
     const text = templateText(this.source, this.path);
     try {
-      this.parsed ??= parseTemplate(text);
-      return renderTemplate(this.parsed, {
+      return renderBounded(text, {
         messages,
         add_generation_prompt: true,
         tools: null,

@@ -19,7 +19,7 @@ type Program = ReturnType<typeof parse>;
 export const fixedDate = new Date(Date.UTC(2024, 6, 26));
 
 /** Most steps, milliseconds, characters, items of a range and blocks inside each other of a rendering; published templates stay below a hundredth of each. */
-const most = { steps: 2_000_000, ms: 3000, characters: 16 * 2 ** 20, items: 100_000, blocks: 200 } as const;
+const most = { steps: 2_000_000, ms: 800, characters: 16 * 2 ** 20, items: 100_000, blocks: 200 } as const;
 
 /** What the library's values have in common. */
 interface Value {

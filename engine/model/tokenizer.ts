@@ -1,6 +1,5 @@
 /** Text to token ids and back, as the model folder's tokenizer.json says. */
 import { join } from "node:path";
-import type { Tokenizer as HuggingFaceTokenizer } from "npm:@huggingface/tokenizers@0.2.0";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { readJsonObject } from "../json_objects.ts";
@@ -10,32 +9,14 @@ import {
   requireChatTemplate,
   type TemplateVariables,
 } from "./chat_template.ts";
+import { checkedTokenizer } from "./tokenizer_file.ts";
 import {
   createTokenizer,
   type TokenizerJson,
   type TokenizerSettings,
   tokenText,
 } from "./tokenizer_library.ts";
-
-/** The library insists on finding every part, if only as null. */
-const part = z.unknown().default(null);
-const flag = z.boolean().optional();
-const tokenizerSchema = z.looseObject({
-  model: z.looseObject({ unk_token: z.string().nullish() }),
-  added_tokens: z.array(z.looseObject({
-    id: z.int(),
-    content: z.string(),
-    single_word: flag,
-    lstrip: flag,
-    rstrip: flag,
-    normalized: flag,
-    special: flag,
-  })).default([]),
-  normalizer: part,
-  pre_tokenizer: part,
-  post_processor: part,
-  decoder: part,
-});
+import { type Coder, coderOf } from "./tokenizer_work.ts";
 
 /** Private-use characters around the number of a control token whose name is text; see Tokenizer.asText. */
 const markStart = "\u{F8FE}\u{F0000}", markEnd = "\u{F0001}\u{F8FE}";
@@ -54,24 +35,19 @@ function withoutControls(json: TokenizerJson, settings: TokenizerSettings, contr
     ),
   };
   const added_tokens = json.added_tokens.filter(({ content }) => !controls.includes(content));
-  return createTokenizer({ ...json, model, added_tokens, post_processor: null }, {
-    ...settings,
-    added_tokens_decoder: undefined,
-    tokenizer_class: undefined,
-  });
-}
-
-/** A piece of text that no token covers, in a vocabulary without an unknown token, comes back undefined and is left out. */
-function ids(tokenizer: HuggingFaceTokenizer, text: string, add_special_tokens: boolean): number[] {
-  return tokenizer.encode(text, { add_special_tokens }).ids.filter((id) => id !== undefined);
+  const plain = { ...json, model, added_tokens, post_processor: null };
+  const rest = { ...settings, added_tokens_decoder: undefined, tokenizer_class: undefined };
+  return coderOf(createTokenizer(plain, rest), plain, rest);
 }
 
 /** The tokenizer of one model. */
 export class Tokenizer {
-  readonly #tokenizer: HuggingFaceTokenizer;
+  /** What knows the vocabulary. */
+  readonly #tokenizer: ReturnType<typeof createTokenizer>;
+  readonly #coder: Coder;
   /** Contents of control tokens, longest first. */
   readonly #controls: readonly string[];
-  #plain: HuggingFaceTokenizer | undefined;
+  #plain: Coder | undefined;
 
   private constructor(
     private readonly json: TokenizerJson,
@@ -80,6 +56,7 @@ export class Tokenizer {
     private readonly chatTemplate: ChatTemplate | undefined,
   ) {
     this.#tokenizer = createTokenizer(json, settings);
+    this.#coder = coderOf(this.#tokenizer, json, settings);
     const added = [...this.#tokenizer.get_added_tokens_decoder().values()];
     this.#controls = added.filter(({ special }) => special).map(({ content }) => content)
       .sort((a, b) => b.length - a.length);
@@ -98,12 +75,9 @@ export class Tokenizer {
     const settings = await readJsonObject(join(dir, "tokenizer_config.json"));
     const chatTemplate = await ChatTemplate.load(dir);
     try {
-      const json = tokenizerSchema.parse(object);
-      return new Tokenizer(json, settings ?? {}, dir, chatTemplate);
+      return new Tokenizer(checkedTokenizer(object), settings ?? {}, dir, chatTemplate);
     } catch (error) {
-      throw new InputError(
-        `File "${path}" is not a usable tokenizer (${reason(error)}); download it again or export it anew.`,
-      );
+      throw unusable(path, error);
     }
   }
 
@@ -111,9 +85,10 @@ export class Tokenizer {
    * Token ids of `text` as the Rust tokenizers library has them, names of control tokens as those tokens; with what the model
    * expects around a text (such as a first `<bos>`) unless `addSpecialTokens` is false. Parts that `asText` has marked are
    * encoded as the characters they are.
+   * @throws {InputError} for a tokenizer that fails or takes too long or too much memory, which only one of unknown kind can.
    */
   encode(text: string, { addSpecialTokens = true }: { addSpecialTokens?: boolean } = {}): number[] {
-    const encoded = (part: string, special: boolean) => ids(this.#tokenizer, part, special);
+    const encoded = (part: string, special: boolean) => this.#try(() => this.#coder.encode(part, special));
     if (!text.includes(markStart)) return encoded(text, addSpecialTokens);
     // Every other part is the number of a control token whose name is text.
     const parts = text.split(marks);
@@ -141,7 +116,17 @@ export class Tokenizer {
 
   #asCharacters(k: number): number[] {
     this.#plain ??= withoutControls(this.json, this.settings, this.#controls);
-    return ids(this.#plain, this.#controls[k]!, false);
+    const plain = this.#plain;
+    return this.#try(() => plain.encode(this.#controls[k]!, false));
+  }
+
+  /** What the tokenizer makes of something. Throws InputError for one that cannot, or not within its limits. */
+  #try<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw unusable(join(this.directory, "tokenizer.json"), error);
+    }
   }
 
   /** Ids of control tokens that end a turn beside those of the model's configuration: the tokenizer's own end token. */
@@ -175,8 +160,14 @@ export class Tokenizer {
     const known = ids.filter((id) => this.#tokenizer.id_to_token(id) !== undefined);
     // The library throws on an empty list.
     if (known.length === 0) return "";
-    return this.#tokenizer.decode(known, { skip_special_tokens: options.skipSpecialTokens ?? false });
+    return this.#try(() => this.#coder.decode(known, options.skipSpecialTokens ?? false));
   }
+}
+
+function unusable(path: string, error: unknown): InputError {
+  return new InputError(
+    `File "${path}" is not a usable tokenizer (${reason(error)}); download it again or export it anew.`,
+  );
 }
 
 /** What is wrong, in a few words that fit inside a sentence. */

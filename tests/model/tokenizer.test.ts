@@ -146,7 +146,8 @@ Deno.test("a tokenizer.json without a model is refused", () =>
 Deno.test("a tokenizer.json of a kind the library does not know is refused", () =>
   assertRefused(
     { "tokenizer.json": JSON.stringify({ ...wordLevel, decoder: { type: "Rot13" } }) },
-    'File "DIR/tokenizer.json" is not a usable tokenizer (Unknown Decoder type: Rot13); ' +
+    'File "DIR/tokenizer.json" is not a usable tokenizer ("decoder.type": is none of Sequence, Replace, ' +
+      "Metaspace, WordPiece, BPEDecoder, CTC, Strip, ByteLevel, Fuse, ByteFallback); " +
       "download it again or export it anew.",
   ));
 
