@@ -108,12 +108,14 @@ export async function loadWeights(
     const info = checkpoint.tensor(name)!;
     return sum + info.byteEnd - info.byteStart;
   }, 0);
-  const widenAll = choice === "f32" || (choice === "auto" && gpu.isSoftware && bytes <= smallCheckpoint);
+  // A processor widens bf16 with a shift, and half the loads are worth more than that; f16 costs it more.
+  const widens = (dtype: string) =>
+    choice === "f32" || (choice === "auto" && gpu.isSoftware && bytes <= smallCheckpoint && dtype !== "BF16");
   const loaded: Weight[] = [];
   const norms: Norm[] = [];
   const biases: Tensor[] = [];
   const matrix = async (parts: readonly WeightPart[], columns: number): Promise<Weight> => {
-    const weight = await loadMatrix(gpu, checkpoint, parts, columns, widenAll);
+    const weight = await loadMatrix(gpu, checkpoint, parts, columns, widens);
     loaded.push(weight);
     return weight;
   };
@@ -212,13 +214,13 @@ async function loadMatrix(
   checkpoint: WeightSource,
   parts: readonly WeightPart[],
   columns: number,
-  widenAll: boolean,
+  widens: (dtype: string) => boolean,
 ): Promise<Weight> {
   const infos = parts.map(({ name, rows }) => checkpoint.require(name, [rows, columns]));
   const dtypes = new Set(infos.map(({ dtype }) => dtype));
   const only = dtypes.size === 1 ? infos[0]!.dtype : "F32";
   // 16-bit rows are packed in pairs, so an odd row width would let rows share a word.
-  const packed = !widenAll && columns % 2 === 0 && only !== "F32";
+  const packed = !widens(only) && columns % 2 === 0 && only !== "F32";
   const storage: Storage = packed ? (only === "F16" ? "f16" : "bf16") : "f32";
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
   const rowBytes = columns * bytesOf(storage);
