@@ -85,7 +85,7 @@ export async function requireWritable(folder: string): Promise<void> {
     await Deno.mkdir(folder, { recursive: true });
     await Deno.remove(await Deno.makeTempFile({ dir: folder, prefix: writableProbe }));
   } catch (error) {
-    const why = error instanceof Error ? error.message.replace(/[.:\s]+$/, "") : String(error);
+    const why = error instanceof Error ? error.message.replace(/ \(os error.*$/s, "") : String(error);
     throw new InputError(
       `Output folder "${folder}" is not writable (${why}); choose another.`,
       "out",

@@ -1,5 +1,6 @@
 /** What a benchmark yields: the lines of `deno task bench`, as a table, as JSON and in fixtures/benchmarks. */
 import { join } from "node:path";
+import { writing } from "../files.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 
 /** One measurement. Fields up to `adapter` are the contract of `deno task bench --json`; the rest say more. */
@@ -190,9 +191,9 @@ export async function record(
     os: `${Deno.build.os} ${Deno.build.arch}`,
     adapter_info: { vendor, architecture, device, description },
   };
-  await Deno.mkdir(folder, { recursive: true });
+  await writing(folder, () => Deno.mkdir(folder, { recursive: true }));
   const path = join(folder, `${adapterSlug(gpu.adapterName)}.jsonl`);
   const lines = results.map((result) => JSON.stringify({ ...round(result), ...common }) + "\n");
-  await Deno.writeTextFile(path, lines.join(""), { append: true });
+  await writing(path, () => Deno.writeTextFile(path, lines.join(""), { append: true }));
   return path;
 }

@@ -6,7 +6,8 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
-import { writeJson } from "../files.ts";
+import { sha256OfFile, writeJson } from "../files.ts";
+import { readJsonObject } from "../json_objects.ts";
 import type { Model } from "../model/model.ts";
 import {
   readTensors,
@@ -215,16 +216,33 @@ export async function writePatch(
     rows: Object.fromEntries(patch.tensors.map(({ name, rows }) => [name, rows.length])),
     values: patch.tensors.reduce((sum, { delta }) => sum + delta.length, 0),
     ...card,
+    sha256: await sha256OfFile(join(directory, fileName)),
   };
   await writeJson(join(directory, "patch.json"), json);
 }
 
 const metadataSchema = z.object({ format: z.enum(patchFormats), base_sha256: z.string() });
 
+/** What patch.json says of the file beside it; earlier versions wrote no hash. */
+const cardSchema = z.looseObject({ sha256: z.string().optional() });
+
+/** Makes sure that a patch's file is the one that its patch.json was written with. */
+async function requireUndamaged(directory: string) {
+  const card = cardSchema.safeParse(await readJsonObject(join(directory, "patch.json")) ?? {});
+  const file = join(directory, fileName);
+  if (!card.success) {
+    throw new InputError(`"${join(directory, "patch.json")}" is damaged; write the patch again.`);
+  }
+  const { sha256 } = card.data;
+  if (sha256 === undefined || !await Deno.stat(file).then(({ isFile }) => isFile, () => false)) return;
+  if (sha256 === await sha256OfFile(file)) return;
+  throw new InputError(`"${file}" is not what its patch.json was written with; write the patch again.`);
+}
+
 /**
  * Reads a patch from its folder or its safetensors file.
  *
- * @throws {InputError} for anything else.
+ * @throws {InputError} for anything else, and for a folder whose file was changed after it was written.
  *
  * @example Save a patch and read it
  * ```ts
@@ -240,6 +258,7 @@ const metadataSchema = z.object({ format: z.enum(patchFormats), base_sha256: z.s
 export async function readPatch(path: string): Promise<Patch> {
   const isFolder = await Deno.stat(path).then((info) => info.isDirectory, () => false);
   const file = isFolder ? join(path, fileName) : path;
+  if (isFolder) await requireUndamaged(path);
   const metadata = await (async () => {
     using opened = await SafetensorsFile.open(file);
     return metadataSchema.safeParse(opened.metadata);

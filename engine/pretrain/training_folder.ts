@@ -7,7 +7,7 @@ import { InputError } from "../errors.ts";
 import { FolderLock } from "../folder_lock.ts";
 import { withSnakeCaseKeys } from "../json_keys.ts";
 import { type SettingsFiles, writeSettings } from "../checkpoint/written_fields.ts";
-import { requireWritable, writeAtomically, writeJson } from "../files.ts";
+import { requireWritable, writeAtomically, writeJson, writing } from "../files.ts";
 import type { ModelConfig } from "../model/architecture.ts";
 import { readJsonObject } from "../json_objects.ts";
 import { parameterShapes } from "../model/parameter_shapes.ts";
@@ -137,7 +137,7 @@ export class TrainingFolder implements Disposable {
     moments: Values,
     losses: readonly LossRow[],
   ) {
-    await Deno.mkdir(this.checkpointPath, { recursive: true });
+    await writing(this.checkpointPath, () => Deno.mkdir(this.checkpointPath, { recursive: true }));
     await writeAtomically(
       join(this.path, lossFile),
       losses.map((row) => JSON.stringify(row) + "\n").join(""),

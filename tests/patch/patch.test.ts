@@ -178,3 +178,22 @@ gpuTest("a patch whose rows or columns do not fit is refused", async ({ gpu }) =
   const broken = () => rewrite(delta, [...shape], data.map((value, i) => i === 5 ? NaN : value));
   await assertRejects(broken, InputError, "NaN");
 });
+
+Deno.test("a patch whose file has another bit than it was written with is refused, and so is a card that is no card", async () => {
+  await using folder = await temporaryFolder();
+  const rows = Int32Array.of(1), delta = Float32Array.of(0.5, 0.25);
+  const patch = { base_sha256: "0".repeat(64), tensors: [{ name: "m", rows, delta, columns: 2 }] };
+  await writePatch(folder.path, patch, { step: 1 });
+  assertEquals((await readPatch(folder.path)).tensors, patch.tensors);
+  const file = join(folder.path, "patch.safetensors");
+  const bytes = await Deno.readFile(file);
+  bytes[bytes.length - 6]! ^= 1;
+  await Deno.writeFile(file, bytes);
+  await assertRejects(
+    () => readPatch(folder.path),
+    InputError,
+    "is not what its patch.json was written with",
+  );
+  await Deno.writeTextFile(join(folder.path, "patch.json"), "{");
+  await assertRejects(() => readPatch(folder.path), InputError, "patch.json");
+});
