@@ -108,6 +108,6 @@ Deno.test("settings from code are checked like any others", () => {
   const check = (given: object) => () => checkSettings(runDefinitions, given);
   assertThrows(check({ mask: { rate: 0 } }), InputError, "Setting mask.rate 0 is not a number > 0.");
   assertThrows(check({ seed: 2 ** 32 }), InputError, "Setting seed 4294967296 is not an integer from 0 to");
-  assertThrows(check({ evaluation: { controls: ["lora"] } }), InputError, 'controls "lora" is not a list');
+  assertThrows(check({ evaluation: { controls: ["dora"] } }), InputError, 'controls "dora" is not a list');
   assertEquals(checkSettings(runDefinitions, {}).mask.epochs, 50);
 });

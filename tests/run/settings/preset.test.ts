@@ -6,8 +6,8 @@ import { runSettings } from "../../../engine/run/settings/run.ts";
 Deno.test("the default recipe takes small steps of one norm on the densest rows, in rounds of fresh problems", async () => {
   const { selection, update, rounds, traces, evaluation } = await runSettings();
   assertEquals(selection, { method: "gradient", budget: "3%p" });
-  assertEquals([update.normalize, update.rate, update.steps, update.patience], [true, 0.1, 16, 0]);
-  assertEquals([rounds.count, rounds.stepsPerRound, traces.samples], [16, 1, 4]);
+  assertEquals([update.normalize, update.rate, update.steps, update.patience], [true, 0.1, 10, 0]);
+  assertEquals([rounds.count, rounds.stepsPerRound, traces.samples], [10, 1, 4]);
   assertEquals(evaluation.controls, ["random-parameters"]);
 });
 
@@ -30,7 +30,7 @@ Deno.test("what is given wins over the recipe", async () => {
     evaluation: { controls: [] },
   });
   assertEquals([own.selection.method, own.selection.budget], ["dcm", undefined]);
-  assertEquals([own.update.normalize, own.update.rate, own.rounds.count], [false, 0.03, 16]);
+  assertEquals([own.update.normalize, own.update.rate, own.rounds.count], [false, 0.03, 10]);
   assertEquals(own.evaluation.controls, []);
   const adamw = await runSettings({ update: { optimizer: "adamw" } });
   assertEquals([adamw.update.normalize, adamw.update.rate], [false, 5e-4]);
