@@ -119,7 +119,7 @@ refused("a chat with a model that has no template", "amplify", ["--chat", "--out
 ]);
 refused("a prompt as it is in a chat", "generate", [...prompt, "--chat"], ["--chat", "--question"]);
 refused("a prompt and a question", "generate", ["--prompt", "x", "--question", "y"], ["--question"]);
-refused("an unknown control", "amplify", ["--controls", "random,lora", "--out", "FOLDER"], ["random,lora"]);
+refused("an unknown control", "amplify", ["--controls", "random,dora", "--out", "FOLDER"], ["random,dora"]);
 refused("an ability without a file", "amplify", ["--ability", "choice", "--out", "FOLDER"], ['"choice"']);
 refused("a config file that does not exist", "generate", ["--config", "FOLDER/c.yaml"], ["FOLDER/c.yaml"]);
 refused("a config file that is not YAML", "generate", ["--config", "FOLDER/c.yaml"], ["FOLDER/c.yaml"], {
