@@ -1,9 +1,14 @@
 /** identify: pivotal tokens and the component mask; `amplify` on the same run folder takes up from there. */
+import { selectedNames, selectionLines } from "../engine/circuit/component_names.ts";
 import { countSelected } from "../engine/circuit/components.ts";
 import { Gpu } from "../engine/gpu/gpu.ts";
+import { pivotLines, spreadOver } from "../engine/report/pivot_lines.ts";
+import { readPivots } from "../engine/report/pivots.ts";
 import { runFolderPath, runIdentify } from "../engine/run/amplify_run.ts";
 import { runDefinitions, runSettings } from "../engine/run/settings/run.ts";
+import { setting } from "../engine/run/settings/setting.ts";
 import { runStartDefinitions } from "../engine/run/settings/start.ts";
+import { integer } from "../engine/run/settings/value_types.ts";
 import { describeSelection } from "../engine/run/selection_text.ts";
 import { describeComponents } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
@@ -13,9 +18,20 @@ import { print } from "./terminal.ts";
 export const identify = defineCommand({
   name: "identify",
   summary: "Finds pivotal tokens and learns which heads and neurons decide them.",
-  settings: { ...runDefinitions, start: runStartDefinitions },
+  settings: {
+    ...runDefinitions,
+    start: runStartDefinitions,
+    show: setting({
+      name: "show",
+      type: integer(1),
+      otherwise: "none",
+      help:
+        "print this many pivots: right and wrong trace with the pivotal token in brackets, and its probability",
+      example: "5",
+    }),
+  },
   resumes: true,
-  async run({ start, json, quiet, config: _, ...given }) {
+  async run({ start, show, json, quiet, config: _, ...given }) {
     const settings = await runSettings(given);
     const out = start.out ?? runFolderPath("amplify", settings);
     const display = new ProgressDisplay(quiet);
@@ -31,14 +47,18 @@ export const identify = defineCommand({
     const components = countSelected(config, circuit.selection);
     print(`pivotal tokens ${examples.length}`);
     print(`circuit        ${describeComponents(components)}`);
+    selectionLines(config, circuit.selection).forEach((line) => print(`               ${line}`));
     describeSelection(circuit.record).forEach((line) => print(line));
+    const pivots = show === undefined ? [] : spreadOver(await readPivots(out) ?? [], show);
+    pivots.flatMap(pivotLines).forEach((line) => print(line));
     print(`run folder     ${out}`);
     if (json) {
       print(
         JSON.stringify({
           localization_examples: examples.length,
-          components,
+          components: { ...components, names: selectedNames(config, circuit.selection) },
           selection: circuit.record,
+          ...(show !== undefined && { pivots }),
           out,
         }),
       );

@@ -4,32 +4,51 @@ import type { Model } from "../model/model.ts";
 import type { Tokenizer } from "../model/tokenizer.ts";
 import type { TokenPair } from "./localization.ts";
 
-/** A pivot as text, as it stands in pivots.jsonl. */
-export interface PivotText {
+/** A pivot for people, as it stands in pivots.jsonl. */
+export interface DescribedPivot {
   /** How many tokens of the prefix come before `tokens`. */
   readonly omitted: number;
   /** Texts of the last tokens before the pivot, in order. */
   readonly tokens: readonly string[];
-  /** Text of the token that keeps the trace right. */
-  readonly desired: string;
-  /** Text of the token that makes it wrong. */
-  readonly undesired: string;
+  /** The token that keeps the trace right. */
+  readonly desired: DescribedToken;
+  /** The token that makes it wrong. */
+  readonly undesired: DescribedToken;
+}
+
+/** A token as text, with its probability from 0 to 1 after the prefix. */
+export interface DescribedToken {
+  readonly text: string;
+  readonly probability: number;
 }
 
 /** Most tokens of a prefix that are kept as text. */
 const mostTokens = 160;
 
-/** See PivotText. */
-export function pivotText(tokenizer: Tokenizer, pair: TokenPair): PivotText {
-  const { prefix_ids: ids, desired_token, undesired_token } = pair;
-  const omitted = Math.max(0, ids.length - mostTokens);
-  const last = ids.at(-1);
-  return {
-    omitted,
-    tokens: ids.slice(omitted).map((id, i) => tokenText(tokenizer, id, ids[omitted + i - 1])),
-    desired: tokenText(tokenizer, desired_token, last),
-    undesired: tokenText(tokenizer, undesired_token, last),
-  };
+/**
+ * Each example for people, with probabilities of the model as it is.
+ *
+ * @throws {InputError} for an example that the model cannot read.
+ */
+export async function describePivots(
+  model: Model,
+  examples: readonly TokenPair[],
+): Promise<DescribedPivot[]> {
+  const { tokenizer } = model;
+  const probabilities = await pivotProbabilities(model, examples);
+  return examples.map(({ prefix_ids: ids, desired_token, undesired_token }, i) => {
+    const omitted = Math.max(0, ids.length - mostTokens);
+    const token = (name: "desired" | "undesired", id: number) => ({
+      text: tokenText(tokenizer, id, ids.at(-1)),
+      probability: probabilities[name][i]!,
+    });
+    return {
+      omitted,
+      tokens: ids.slice(omitted).map((id, t) => tokenText(tokenizer, id, ids[omitted + t - 1])),
+      desired: token("desired", desired_token),
+      undesired: token("undesired", undesired_token),
+    };
+  });
 }
 
 /** What a token adds to the text before it: some decoders drop the space of whatever comes first. */

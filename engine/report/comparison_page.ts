@@ -162,10 +162,12 @@ function differences(runs: readonly RunData[]): Markup | undefined {
 }
 
 /** Selected components in common, as a share of those in either. */
-function overlaps(runs: readonly RunData[]): Markup | undefined {
+function overlaps(runs: readonly RunData[]): Markup {
   const masks = runs.map(({ components }) => components?.values.mask);
   const [first] = masks;
-  if (!first || masks.some((mask) => mask?.length !== first.length)) return undefined;
+  if (!first || masks.some((mask) => mask?.length !== first.length)) {
+    return html`<p class="missing">Circuits overlap where all runs have a mask over the same components.</p>`;
+  }
   const selected = masks.map((mask) => new Set(mask!.keys().filter((i) => mask![i]! > 0.5)));
   return html`<p>Components in both circuits, as a share of those in either.</p>
 ${
@@ -214,7 +216,7 @@ function items(runs: readonly RunData[]): Markup | undefined {
         number(common.length, whole),
         number(negative, whole),
         number(positive, whole),
-        number(mcnemarExact(positive, negative), short),
+        common.length > 0 ? number(mcnemarExact(positive, negative), short) : nothing,
       ];
     }),
   );

@@ -1,7 +1,8 @@
 /** The data block of a page: what its script reads, and what anyone can take out of the file again. Keys are snake_case. */
 import { listedComponents, mapGeometry } from "./heat_map.ts";
 import { thinned } from "./curves.ts";
-import type { Answer, Pivot, RunData } from "./run_data.ts";
+import type { Pivot } from "./pivots.ts";
+import type { Answer, RunData } from "./run_data.ts";
 
 /** Most characters of JSON that a page gives each of its browsers, so that a report of any run stays small. */
 export const browserRoom = { pivots: 350_000, answers: 450_000 };

@@ -151,10 +151,39 @@ export function heatMap({ components }: RunData): Markup | undefined {
         `
       )}A dot marks cells with components of the circuit. Choose a cell to list its components.</figcaption>
     </figure>
+    ${members(components)}
     <div id="cell" aria-live="polite"></div>
     <noscript><p>Shading by gradient and change, and listings of cells, need scripts.</p></noscript>
   `;
 }
+
+/** The circuit's components by layer, most of them heads; so many neurons that nobody reads them are only counted. */
+function members({ layout, values: { mask } }: ComponentValues): Markup | undefined {
+  if (!mask) return undefined;
+  const perLayer = componentsPerLayer(layout);
+  const rows = Array.from({ length: layout.layers }, (_, layer) => {
+    const kinds = componentKinds.flatMap((kind) => {
+      const first = layer * perLayer + firstOf(layout, kind);
+      const own = [...mask.subarray(first, first + layout.per_layer[kind])].flatMap((value, n) =>
+        value > 0.5 ? [n] : []
+      );
+      if (own.length === 0) return [];
+      const name = kind === "mlp" ? "neuron" : `${kind}-head`;
+      const more = own.length > mostNamed ? ` and ${own.length - mostNamed} more` : "";
+      return [`${name}${own.length > 1 ? "s" : ""} ${own.slice(0, mostNamed).join(", ")}${more}`];
+    });
+    return kinds.length > 0 && html`<li>layer ${layer}: ${kinds.join("; ")}</li>`;
+  });
+  return html`
+    <details>
+      <summary>all components of the circuit</summary>
+      <ul>${rows}</ul>
+    </details>
+  `;
+}
+
+/** Most components of a kind in a layer that are named. */
+const mostNamed = 40;
 
 /** One path for each shade in use. A power below 1 tells small shares from none. */
 function shadesOf(

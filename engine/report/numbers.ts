@@ -3,6 +3,10 @@
 /** A fraction as percent with one decimal. */
 export const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
 
+/** A probability as percent, never 0 where it is not. */
+export const likelihood = (probability: number): string =>
+  probability > 0 && probability < 1e-3 ? "< 0.1 %" : percent(probability);
+
 /** A difference of fractions in points, with its sign. */
 export function points(difference: number): string {
   const value = (100 * difference).toFixed(1);

@@ -235,14 +235,22 @@ function setUpPivots() {
   let matching = [];
   let at = 0;
 
-  function side(name, className, { text, base, amplified, trace }) {
+  /** A trace with its pivotal token marked. */
+  function marked(trace, at, token) {
+    if (at === undefined) return make("p", { className: "quiet" }, trace.trim());
+    const end = at + token.length;
+    const [before, after] = [trace.slice(0, at).trimStart(), trace.slice(end).trimEnd()];
+    return make("p", { className: "quiet" }, before, make("mark", {}, trace.slice(at, end)), after);
+  }
+
+  function side(name, className, { text, base, amplified, trace, at }) {
     return make(
       "div",
       { className: `side ${className}` },
       make("h4", {}, `${name}: “${visible(text)}”`),
       share("before", base),
       share("after", amplified),
-      trace === undefined ? undefined : make("p", { className: "quiet" }, trace.trim()),
+      trace === undefined ? undefined : marked(trace, at, text),
     );
   }
 

@@ -1,8 +1,9 @@
 /** What a report reads of a run folder, and how: only summary.json has to be there. Keys are those of the files. */
-import { basename, join, resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
-import { readJsonObject, readTextIfThere } from "../json_objects.ts";
+import { type Pivot, readPivots } from "./pivots.ts";
+import { readObject, readRows } from "./run_files.ts";
 import { type ComponentValues, layoutSchema, readComponentValues } from "./component_values.ts";
 
 const beside = z.record(z.string(), z.object({ base: z.number(), amplified: z.number() }));
@@ -69,29 +70,6 @@ const configSchema = z.looseObject({
   model_commit: z.string().optional(),
 });
 
-const probabilities = z.looseObject({ desired: z.array(z.number()), undesired: z.array(z.number()) });
-const evaluationsSchema = z.record(z.string(), z.looseObject({ pivots: probabilities.optional() }));
-
-const textSchema = z.looseObject({
-  omitted: z.number(),
-  tokens: z.array(z.string()),
-  desired: z.string(),
-  undesired: z.string(),
-});
-
-const exampleSchema = z.looseObject({
-  template_id: z.string(),
-  instance_id: z.string(),
-  greedy_correct: z.boolean(),
-});
-
-const traceSchema = z.looseObject({
-  template_id: z.string(),
-  instance_id: z.string(),
-  correct: z.boolean(),
-  text: z.string(),
-});
-
 const answerSchema = z.looseObject({
   template_id: z.string(),
   instance_id: z.string(),
@@ -100,25 +78,6 @@ const answerSchema = z.looseObject({
   completion: z.string(),
   correct: z.boolean(),
 });
-
-/** A pivot: the tokens around it, and how probable its two tokens are before and after the update. */
-export interface Pivot {
-  readonly template_id: string;
-  readonly instance_id: string;
-  readonly greedy_correct: boolean;
-  readonly omitted: number;
-  readonly tokens: readonly string[];
-  readonly desired: PivotToken;
-  readonly undesired: PivotToken;
-}
-
-/** One of the two tokens; probabilities and the text of the trace that it is of where they are known. */
-export interface PivotToken {
-  readonly text: string;
-  readonly base?: number | undefined;
-  readonly amplified?: number | undefined;
-  readonly trace?: string | undefined;
-}
 
 /** A test problem with the answers before and after the update. */
 export interface Answer {
@@ -150,52 +109,23 @@ export interface RunData {
  * @throws {InputError} for a folder without the summary of one run, or a file in it that is damaged.
  */
 export async function readRun(folder: string): Promise<RunData> {
-  const summary = await read(folder, "summary.json", summarySchema);
+  const summary = await readObject(folder, "summary.json", summarySchema);
   if (!summary) {
     throw new InputError(`"${folder}" holds no summary.json of a finished run; run amplify on it first.`);
   }
-  const mask = await read(folder, "mask.json", maskSchema);
-  const update = await read(folder, "update.json", updateSchema);
+  const mask = await readObject(folder, "mask.json", maskSchema);
+  const update = await readObject(folder, "update.json", updateSchema);
   return {
     name: basename(resolve(folder)),
     folder,
     summary,
-    config: await read(folder, "config.json", configSchema),
+    config: await readObject(folder, "config.json", configSchema),
     mask,
     update,
     components: mask?.layout && await readComponentValues(folder, mask.layout),
-    pivots: await readPivots(folder),
+    pivots: await readPivots(folder, summary.best_step === 0),
     answers: await readAnswers(folder),
   };
-}
-
-async function readPivots(folder: string): Promise<Pivot[] | undefined> {
-  const texts = await readRows(folder, "pivots.jsonl", textSchema);
-  const examples = await readList(folder, "localization.json", exampleSchema);
-  if (!texts || !examples || texts.length !== examples.length) return undefined;
-  const evaluations = await read(folder, "evaluations.json", evaluationsSchema) ?? {};
-  const traces = await readRows(folder, "traces.jsonl", traceSchema) ?? [];
-  const byProblem = Map.groupBy(traces, (trace) => problemKey(trace));
-  return texts.map(({ omitted, tokens, desired, undesired }, i) => {
-    const example = examples[i]!;
-    const { template_id, instance_id, greedy_correct } = example;
-    const own = byProblem.get(problemKey(example)) ?? [];
-    const token = (name: "desired" | "undesired", text: string): PivotToken => ({
-      text,
-      base: evaluations.base?.pivots?.[name][i],
-      amplified: evaluations.amplified?.pivots?.[name][i],
-      trace: own.find(({ correct }) => correct === (name === "desired"))?.text,
-    });
-    return {
-      template_id,
-      instance_id,
-      greedy_correct,
-      omitted,
-      tokens,
-      desired: token("desired", desired),
-      undesired: token("undesired", undesired),
-    };
-  });
 }
 
 async function readAnswers(folder: string): Promise<Answer[] | undefined> {
@@ -214,44 +144,4 @@ async function readAnswers(folder: string): Promise<Answer[] | undefined> {
       amplified: { text: after.completion, correct: after.correct },
     };
   });
-}
-
-const problemKey = (row: { template_id: string; instance_id: string }) =>
-  JSON.stringify([row.template_id, row.instance_id]);
-
-async function read<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T | undefined> {
-  const path = join(folder, name);
-  const value = await readJsonObject(path);
-  return value && check(path, schema, value);
-}
-
-async function readList<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T[] | undefined> {
-  const path = join(folder, name);
-  const text = await readTextIfThere(path);
-  return text === undefined ? undefined : check(path, z.array(schema), parse(path, text));
-}
-
-async function readRows<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T[] | undefined> {
-  const path = join(folder, name);
-  const text = await readTextIfThere(path);
-  return text?.split("\n").filter((line) => line !== "").map((line) =>
-    check(path, schema, parse(path, line))
-  );
-}
-
-function parse(path: string, text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new InputError(`"${path}" is damaged (it is not JSON); run amplify on its folder again.`, "fresh");
-  }
-}
-
-function check<T>(path: string, schema: z.ZodType<T>, value: unknown): T {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new InputError(
-    `"${path}" is not as this version writes it (${issue!.path.join(".")}: ${issue!.message}).`,
-  );
 }

@@ -1,6 +1,7 @@
 /** report.html: writing it for a run folder, or one page that compares several. */
 import { dirname, join } from "node:path";
 import { InputError } from "../errors.ts";
+import { readJsonObject } from "../json_objects.ts";
 import { requireWritable, writeAtomically } from "../files.ts";
 import { comparisonPage } from "./comparison_page.ts";
 import { readRun } from "./run_data.ts";
@@ -33,6 +34,12 @@ export async function writeComparison(folders: readonly string[], out: string): 
   const runs = [];
   for (const folder of folders) runs.push(await readRun(folder));
   return await write(out, comparisonPage(runs));
+}
+
+/** The run folders that a path stands for: those of its seeds where it holds the runs of several, else itself. */
+export async function runFoldersAt(path: string): Promise<string[]> {
+  const { seeds } = await readJsonObject(join(path, "summary.json")) ?? {};
+  return Array.isArray(seeds) ? seeds.map((seed) => join(path, `seed-${seed}`)) : [path];
 }
 
 async function write(out: string, text: string): Promise<string> {

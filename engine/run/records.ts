@@ -145,7 +145,7 @@ export interface EvaluationRecord {
   readonly update_norm: number;
   /** Of a control: the step its own validation chose. */
   readonly best_step?: number | undefined;
-  /** Of base and amplified: probabilities of the two tokens of each localization example. */
+  /** Of amplified: probabilities of the two tokens of each localization example. */
   readonly pivots?: PivotProbabilities | undefined;
   /** Of the fused checkpoint: its types, and what rounding to them left of the update. */
   readonly fusion?: { readonly dtype: string; readonly survives: Survival } | undefined;

@@ -5,7 +5,7 @@ import { updateArm } from "./arm_update.ts";
 import { Fusion } from "../patch/fusion.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { applyPatch, extractPatch, type Patch, readPatch, writePatch } from "../patch/patch.ts";
-import { pivotProbabilities, pivotText } from "../circuit/pivot_tokens.ts";
+import { describePivots, pivotProbabilities } from "../circuit/pivot_tokens.ts";
 import type { ProblemTraces } from "../circuit/traces.ts";
 import { InputError } from "../errors.ts";
 import { loadProblems, requireNumericAnswers } from "../evaluation/data.ts";
@@ -70,7 +70,6 @@ export async function localize(
 ): Promise<{ examples: LocalizationExample[]; circuit: Circuit }> {
   using sharedPrefix = promptPrefix(context.model, promptOptions(context.settings));
   const examples = await identify(context, sharedPrefix);
-  await writePivotTexts(context, examples);
   return { examples, circuit: await findCircuit(context, examples, sharedPrefix) };
 }
 
@@ -78,7 +77,10 @@ export async function localize(
 async function identify(context: RunContext, sharedPrefix: SharedPrefix): Promise<LocalizationExample[]> {
   const { settings, folder, split } = context;
   const stored = await folder.read("localization.json", localizationSchema);
-  if (stored) return stored;
+  if (stored) {
+    await writePivots(context, stored);
+    return stored;
+  }
   return await timed(context, "identify", async () => {
     using journal = await openJournal(context, "identify");
     const { traces, pivots } = await traceProblems(
@@ -102,15 +104,16 @@ async function identify(context: RunContext, sharedPrefix: SharedPrefix): Promis
       );
     }
     await folder.writeJson("localization.json", pivots.examples);
+    await writePivots(context, pivots.examples);
     await journal.remove();
     return pivots.examples;
   });
 }
 
 /** Leaves pivots.jsonl: localization.json for people. */
-async function writePivotTexts({ model, folder }: RunContext, examples: readonly LocalizationExample[]) {
+async function writePivots({ model, folder }: RunContext, examples: readonly LocalizationExample[]) {
   if (await folder.has("pivots.jsonl")) return;
-  await folder.writeLines("pivots.jsonl", examples.map((example) => pivotText(model.tokenizer, example)));
+  await folder.writeLines("pivots.jsonl", await describePivots(model, examples));
 }
 
 function traceRows({ problem, greedy, contrast }: ProblemTraces) {
@@ -192,12 +195,12 @@ async function evaluateModel(
   name: string,
   journal: CompletionJournal,
   abilities: readonly Task[] = context.abilities,
-  kept?: { readonly answers: ListedName; readonly pivots: readonly LocalizationExample[] },
+  kept: { readonly answers?: ListedName; readonly pivots?: readonly LocalizationExample[] } = {},
 ): Promise<EvaluationRecord> {
   const { model, settings, split, progress, folder } = context;
   const test: Task = { name: "test", problems: split.test, scoring: "number" };
   const update_norm = patchNorm(await extractPatch(model)); // before the prefix, which it would outdate
-  const pivots = kept && await pivotProbabilities(model, kept.pivots);
+  const pivots = kept.pivots && await pivotProbabilities(model, kept.pivots);
   using sharedPrefix = promptPrefix(model, promptOptions(settings));
   const options = { ...promptOptions(settings), sharedPrefix };
   const report = (task: string) => (done: number, total: number) =>
@@ -217,7 +220,7 @@ async function evaluateModel(
     correct_abilities[task.name] = correct;
   }
   const { accuracy, perTemplate: per_template, correct, completions } = result;
-  if (kept) {
+  if (kept.answers) {
     await folder.writeLines(
       kept.answers,
       split.test.map(({ templateId, instanceId, question, answer }, i) => ({
@@ -270,8 +273,10 @@ export async function evaluateAll(
   using journal = await openJournal(context, "evaluations");
   const evaluate = async (name: string, prepare: () => Promise<number | undefined>) => {
     if (records[name]) return;
-    const kept = name === "base" || name === "amplified"
-      ? { answers: `answers_${name}.jsonl`, pivots: examples } as const
+    const kept = name === "base"
+      ? { answers: "answers_base.jsonl" } as const
+      : name === "amplified"
+      ? { answers: "answers_amplified.jsonl", pivots: examples } as const
       : undefined;
     await timed(context, kept ? "evaluate" : "controls", async () => {
       const best_step = await prepare();

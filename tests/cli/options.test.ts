@@ -76,6 +76,7 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "model-a": text,
   "model-b": text,
   "split": ["exam", "one of train, validation, test, all"],
+  "show": number("0", "an integer ≥ 1"),
   "patch": text,
   "rounding": ["up", "one of nearest, stochastic, none"],
   "patch rounding": ["none", "one of nearest, stochastic"],

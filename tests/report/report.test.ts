@@ -13,11 +13,12 @@ import { InputError } from "../../engine/errors.ts";
 import { componentsPerLayer, firstOf } from "../../engine/report/component_values.ts";
 import { browserRoom, dataBlock, rowsWithin, shownAnswers } from "../../engine/report/data_block.ts";
 import { cellValues, listedComponents, mapGeometry } from "../../engine/report/heat_map.ts";
+import { pivotLines, spreadOver } from "../../engine/report/pivot_lines.ts";
 import { readRun, type RunData } from "../../engine/report/run_data.ts";
 import { runPage } from "../../engine/report/run_page.ts";
-import { writeComparison, writeReport } from "../../engine/report/write_report.ts";
+import { runFoldersAt, writeComparison, writeReport } from "../../engine/report/write_report.ts";
 import { type TemporaryFolder, temporaryFolder } from "../model/model_fixture.ts";
-import { hostile, outcomes, perLayer, summary, writeRunFolder } from "./run_folder_fixture.ts";
+import { hostile, outcomes, perLayer, summary, traceBefore, writeRunFolder } from "./run_folder_fixture.ts";
 
 let work: TemporaryFolder;
 let run: RunData;
@@ -102,8 +103,22 @@ Deno.test("a page forbids itself the network and names nothing to load", () => {
 Deno.test("pivots carry tokens, traces and probabilities before and after", () => {
   const [pivot] = dataOf(page).pivots;
   assertEquals(pivot.tokens, ["Q:", " 1", "\n", hostile]);
-  assertEquals(pivot.desired, { text: " 2", base: 0.2, amplified: 0.6, trace: "trace true" });
-  assertEquals(pivot.undesired, { text: " 3", base: 0.7, amplified: 0.3, trace: "trace false" });
+  const at = traceBefore.length;
+  const [right, wrong] = [`${traceBefore} 2, so true`, `${traceBefore} 3, so false`];
+  assertEquals(pivot.desired, { text: " 2", base: 0.2, amplified: 0.6, trace: right, at });
+  assertEquals(pivot.undesired, { text: " 3", base: 0.7, amplified: 0.3, trace: wrong, at });
+});
+
+Deno.test("pivots as text show both traces with their tokens marked and measured", () => {
+  const lines = pivotLines(run.pivots![0]!);
+  assertEquals(lines[0], "pivot          template 0, instance 0; the greedy answer was right");
+  assertEquals(lines[1], "  asked  Q: 1");
+  assertEquals(lines[2], `  right  ${hostile}[ 2], so true  (" 2": 20.0 %)`);
+  assertEquals(lines[3], `  wrong  ${hostile}[ 3], so false  (" 3": 70.0 %)`);
+  const { trace: _, at: __, ...unknown } = run.pivots![0]!.undesired;
+  assertEquals(pivotLines({ ...run.pivots![0]!, undesired: unknown })[3]!.slice(0, 10), "  wrong  …");
+  assertEquals(spreadOver([0, 1, 2, 3, 4, 5], 3), [0, 2, 4]);
+  assertEquals(spreadOver([0, 1], 5), [0, 1]);
 });
 
 Deno.test("answers that flipped come before those that did not", () => {
@@ -130,6 +145,11 @@ Deno.test("the map's cells add up to the components that they hold", () => {
   assertEquals(values.delta![perLayer + 1], 25);
   assertEquals(values.delta![firstOf(layout, "mlp") + 7], 100);
   assertEquals(values.delta!.reduce((sum, value) => sum + value, 0), 125);
+});
+
+Deno.test("the circuit's components are named without a script", () => {
+  assertStringIncludes(page, "<li>layer 0: q-head 0; v-head 0</li>");
+  assertStringIncludes(page, "<li>layer 1: q-head 1; neuron 39</li>");
 });
 
 Deno.test("listings of a large model keep the circuit and what has the most gradient", () => {
@@ -190,6 +210,13 @@ Deno.test("runs are compared on one page", async () => {
   assertStringIncludes(text, `<th scope="row" data-value="seed">seed</th>`);
   assertStringIncludes(text, ">100.0 %</td>"); // the same circuit twice
   assertEquals(dataOf(text).runs.map(({ name }: { name: string }) => name), ["whole", "other"]);
+});
+
+Deno.test("a folder of several seeds stands for their runs", async () => {
+  await Deno.mkdir(at("seeds"));
+  await Deno.writeTextFile(at("seeds", "summary.json"), '{"seeds": [0, 3]}');
+  assertEquals(await runFoldersAt(at("seeds")), [at("seeds", "seed-0"), at("seeds", "seed-3")]);
+  assertEquals(await runFoldersAt(at("whole")), [at("whole")]);
 });
 
 Deno.test("what cannot be reported is said in a sentence", async () => {

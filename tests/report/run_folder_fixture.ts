@@ -6,6 +6,9 @@ import { writeJson } from "../../engine/files.ts";
 /** What a completion says that would end the data block, run a script or break an attribute if it were not escaped. */
 export const hostile = `</script><script>document.title="taken"</script><!-- "'&<b onclick=x>`;
 
+/** What both traces of a pivot begin with. */
+export const traceBefore = `\n${hostile}`;
+
 const layout = { layers: 2, per_layer: { q: 2, k: 1, v: 1, mlp: 60 }, head_width: 2 };
 /** Components of a layer. */
 export const perLayer = 64;
@@ -125,8 +128,8 @@ export async function writeRunFolder(folder: string, { onlySummary = false, seed
       [0, 2].map((i) => ({
         omitted: 5 * i,
         tokens: ["Q:", " 1", "\n", hostile],
-        desired: " 2",
-        undesired: " 3",
+        desired: { text: " 2", probability: i === 0 ? 0.2 : 0.6 },
+        undesired: { text: " 3", probability: i === 0 ? 0.7 : 0.3 },
       })),
     ),
   );
@@ -134,7 +137,11 @@ export async function writeRunFolder(folder: string, { onlySummary = false, seed
     at("traces.jsonl"),
     lines(
       [0, 2].flatMap((i) =>
-        [true, false].map((correct) => ({ ...problem(i), correct, text: `trace ${correct}` }))
+        [true, false].map((correct) => ({
+          ...problem(i),
+          correct,
+          text: `${traceBefore} ${correct ? 2 : 3}, so ${correct}`,
+        }))
       ),
     ),
   );
@@ -149,7 +156,7 @@ export async function writeRunFolder(folder: string, { onlySummary = false, seed
   await Deno.writeTextFile(at("answers_base.jsonl"), answers("before"));
   await Deno.writeTextFile(at("answers_amplified.jsonl"), answers("after"));
   await writeJson(at("evaluations.json"), {
-    base: { pivots: { desired: [0.2, 0.6], undesired: [0.7, 0.3] } },
+    base: {},
     amplified: { pivots: { desired: [0.6, 0.7], undesired: [0.3, 0.2] } },
     random: {},
   });
