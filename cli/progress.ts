@@ -60,8 +60,9 @@ export class ProgressDisplay {
     printAside(`${stage}: ${done} of ${total}, ${this.rate(done)}${note && `, ${note}`}`);
   }
 
-  /** To pass to the engine; said also when progress is not. */
+  /** To pass to the engine. */
   readonly notice = (sentence: string) => {
+    if (this.quiet) return;
     this.finish();
     printAside(`note: ${sentence}`);
   };

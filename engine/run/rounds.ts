@@ -25,7 +25,9 @@ export async function roundExamples(
   const problems = await roundProblems(context, round);
   using sharedPrefix = promptPrefix(model, promptOptions(settings));
   const seed = Math.floor(seededRandom(`${settings.seed}/round ${round} samples`)() * 2 ** 32);
-  const report: Progress = (stage, done, total) => progress(`${name}: round ${round}, ${stage}`, done, total);
+  const { update: { steps }, rounds: { stepsPerRound } } = settings;
+  const report: Progress = (stage, done, total) =>
+    progress(name, (round - 1) * stepsPerRound, steps, `round ${round}: ${stage}, ${done} of ${total}`);
   const { traces, pivots: { examples } } = await traceProblems(
     { model, settings, progress: report },
     problems,
