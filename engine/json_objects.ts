@@ -2,7 +2,7 @@
 import { InputError } from "./errors.ts";
 import { mistakenContents } from "./file_contents.ts";
 import { linkTarget } from "./files.ts";
-import { readWholeText } from "./whole_file.ts";
+import { readWholeText, unreadable } from "./whole_file.ts";
 
 /** The largest file of settings that is read; the largest published tokenizers take a third of it. */
 const mostBytes = 128 * 2 ** 20;
@@ -33,10 +33,7 @@ export async function readTextIfThere(path: string): Promise<string | undefined>
     if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
       throw new InputError(`File "${path}" may not be read; change its permissions.`);
     }
-    const why = error instanceof Error
-      ? error.message.replace(/: \w+ '.*$/s, "").replace(/[.:\s]+$/, "")
-      : error;
-    throw new InputError(`File "${path}" cannot be read (${why}); check the path and the file.`);
+    throw unreadable(path, error);
   }
 }
 
@@ -99,6 +96,11 @@ const [quote, backslash, bracket, brace] = ['"', "\\", "[", "{"].map((one) => on
 
 /** A value as JSON, cut short so that a message stays readable. */
 export function describe(value: unknown): string {
-  const json = JSON.stringify(value);
+  let json: string;
+  try {
+    json = JSON.stringify(value) ?? "nothing";
+  } catch {
+    return "something that nests too deeply"; // for the stack
+  }
   return json.length > 60 ? `${json.slice(0, 60)}…` : json;
 }

@@ -28,3 +28,10 @@ export async function readWholeText(path: string, most: number = mostTextBytes):
   const bytes = await readWhole(path, most);
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
 }
+
+/** What a user is told of a file that the system will not have read, in one sentence. */
+export function unreadable(path: string, error: unknown): InputError {
+  const why = error instanceof Error ? error.message : String(error);
+  const short = why.replace(/: \w+ '.*$/s, "").replace(/\s+/g, " ").replace(/[.:\s]+$/, "");
+  return new InputError(`File "${path}" cannot be read (${short}); check the path and the file.`);
+}

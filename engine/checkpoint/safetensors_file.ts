@@ -5,6 +5,7 @@
  */
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../errors.ts";
+import { unreadable } from "../whole_file.ts";
 import { mistakenContents } from "../file_contents.ts";
 import { linkTarget, writingProblem } from "../files.ts";
 import {
@@ -186,7 +187,10 @@ async function openToRead(path: string): Promise<Deno.FsFile> {
     if (!isFile && !isDirectory) throw new InputError(`"${path}" is a device or pipe; give a file.`);
     return await Deno.open(path);
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) throw error;
+    if (error instanceof InputError) throw error;
+    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) {
+      throw unreadable(path, error);
+    }
     const target = await linkTarget(path);
     throw new InputError(
       target === undefined

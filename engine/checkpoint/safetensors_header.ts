@@ -5,6 +5,7 @@
  */
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
+import { describe } from "../json_objects.ts";
 import { repeatedKey } from "./repeated_key.ts";
 
 /** Bits of one element, by the names of the format. */
@@ -124,9 +125,9 @@ function checkEntry(name: string, entry: unknown, path: string, dataStart: numbe
   const { data, error } = entrySchema.safeParse(entry);
   if (error) {
     const [field] = error.issues[0]!.path;
-    if (field === undefined) throw refusal(`has ${JSON.stringify(entry)} for an entry`);
-    const value = JSON.stringify((entry as Record<PropertyKey, unknown>)[field]);
-    throw refusal(`has ${value ?? "nothing"} for its ${String(field)}`);
+    if (field === undefined) throw refusal(`has ${describe(entry)} for an entry`);
+    const value = (entry as Record<PropertyKey, unknown>)[field];
+    throw refusal(`has ${describe(value)} for its ${String(field)}`);
   }
   const { dtype, shape, data_offsets: [start, end] } = data;
   if (dataStart + end > size) {

@@ -96,8 +96,8 @@ export function requireChatTemplate(template: ChatTemplate | undefined, dir: str
 }
 
 function templateText(value: unknown, path: string): string {
-  const named = Array.isArray(value) ? value as { name?: unknown; template?: unknown }[] : undefined;
-  const text = named ? (named.find(({ name }) => name === "default") ?? named[0])?.template : value;
+  const named = Array.isArray(value) ? value as ({ name?: unknown; template?: unknown } | null)[] : undefined;
+  const text = named ? (named.find((one) => one?.name === "default") ?? named[0])?.template : value;
   if (typeof text === "string") return text;
   throw new InputError(
     `Field "chat_template" in "${path}" is neither a text nor a list of named texts; download it again.`,

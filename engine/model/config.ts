@@ -21,7 +21,10 @@ const activations: Readonly<Record<string, Activation>> = {
 
 // Every message below completes "Field … is …; it must be", so that any failure reads as one sentence.
 const flag = z.boolean("true or false");
-const count = z.int("a positive integer").positive("a positive integer");
+const upTo = (most: number) =>
+  z.int("a positive integer").positive("a positive integer").max(most, `${most} at most`);
+/** Far more than any model has, and less than what no memory holds. */
+const count = upTo(2 ** 24), length = upTo(2 ** 31), layers = upTo(10_000);
 const positive = z.number("a positive number").positive("a positive number");
 const softCap = z.number("a positive number or null").nonnegative("a positive number or null").nullish();
 const layerType = z.enum(
@@ -34,16 +37,16 @@ const eosTokens = z.union([token, z.array(token)], "a token id or a list of toke
 
 const configSchema = z.object({
   hidden_size: count,
-  num_hidden_layers: count,
+  num_hidden_layers: layers,
   num_attention_heads: count,
   num_key_value_heads: count.nullish(),
   head_dim: count.nullish(),
   intermediate_size: count,
   vocab_size: count,
   rms_norm_eps: positive,
-  max_position_embeddings: count,
+  max_position_embeddings: length,
   rope_theta: positive.nullish(),
-  original_max_position_embeddings: count.nullish(),
+  original_max_position_embeddings: length.nullish(),
   rope_parameters: rotarySchema,
   rope_scaling: rotarySchema,
   rope_local_base_freq: positive.nullish(),
@@ -51,7 +54,7 @@ const configSchema = z.object({
   attn_logit_softcapping: softCap,
   final_logit_softcapping: softCap,
   query_pre_attn_scalar: positive.nullish(),
-  sliding_window: count.nullish(),
+  sliding_window: length.nullish(),
   sliding_window_pattern: count.nullish(),
   use_sliding_window: flag.nullish(),
   max_window_layers: z.int("an integer ≥ 0").nonnegative("an integer ≥ 0").nullish(),

@@ -4,6 +4,7 @@
 import { basename, join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../../errors.ts";
+import { sha256OfFile } from "../../files.ts";
 import { readJsonObject } from "../../json_objects.ts";
 import { loadProblems } from "../data.ts";
 import { splitProblems } from "../split.ts";
@@ -40,6 +41,11 @@ type SampleRow = z.infer<typeof sampleSchema>;
 
 const recordsSchema = z.record(z.string(), z.looseObject({ correct: z.array(z.boolean()) }));
 
+/** What of a run's manifest is of use here. */
+const manifestSchema = z.looseObject({
+  files: z.record(z.string(), z.looseObject({ sha256: z.string() })).optional(),
+});
+
 /** Measures that are right or wrong, the preferred first. */
 const rightOrWrong = ["exact_match", "acc", "mc1", "acc_norm"];
 
@@ -57,7 +63,10 @@ export async function readOutcomes(path: string, which = "amplified"): Promise<O
   }
   if (info.isFile) return new Map([[taskOf(path), await readSamples(path)]]);
   const run = await readJsonObject(join(path, "evaluations.json"));
-  if (run) return await runOutcomes(path, run, which);
+  if (run) {
+    await requireAsWritten(path, ["evaluations.json", "config.json"]);
+    return await runOutcomes(path, run, which);
+  }
   const files = await sampleFiles(path);
   if (files.length === 0) {
     throw new InputError(
@@ -140,6 +149,18 @@ async function readSamples(file: string): Promise<Outcome[]> {
 function valueOf(row: SampleRow, metric: string): number | undefined {
   const own = row[metric] ?? (Array.isArray(row.metrics) ? undefined : row.metrics?.[metric]);
   return typeof own === "boolean" ? Number(own) : typeof own === "number" ? own : undefined;
+}
+
+/** Throws InputError where a run folder's manifest says that one of its files was changed since. */
+async function requireAsWritten(folder: string, names: readonly string[]) {
+  const manifest = manifestSchema.safeParse(await readJsonObject(join(folder, "manifest.json")) ?? {});
+  for (const name of names) {
+    const listed = manifest.success ? manifest.data.files?.[name]?.sha256 : "";
+    if (listed === undefined || await sha256OfFile(join(folder, name)).catch(() => "") === listed) continue;
+    throw new InputError(
+      `"${join(folder, name)}" is not what the run wrote; resume the run, which makes it again.`,
+    );
+  }
 }
 
 async function runOutcomes(path: string, run: Record<string, unknown>, which: string): Promise<Outcomes> {

@@ -1,6 +1,7 @@
 /** Configuration files: YAML or JSON with settings in groups, or by name at the top; or the config.json of a run. */
 import { parse } from "npm:yaml@2.9.1";
 import { InputError } from "../../errors.ts";
+import { describe } from "../../json_objects.ts";
 import { snakeCase } from "../../json_keys.ts";
 import { isSetting, type Setting, settingsOf, type SettingSource, type SettingTree } from "./setting.ts";
 import { readWholeText } from "../../whole_file.ts";
@@ -48,7 +49,7 @@ export async function readSettingsFile(
       else if (byName) add(byName, value);
       else if (negated?.default === true) add(negated, typeof value === "boolean" ? !value : value);
       else if (inside) {
-        throw refuse(`gives ${JSON.stringify(value)} for "${above}${key}", which is a group of settings`);
+        throw refuse(`gives ${describe(value)} for "${above}${key}", which is a group of settings`);
       } else if (!ofRun) throw refuse(`sets "${above}${key}", which is no setting of this command`);
     }
   };
