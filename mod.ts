@@ -79,6 +79,7 @@ export { learnMask, maskDefaults } from "./engine/circuit/mask_training.ts";
 export type { LearnedMask, MaskEnding, MaskOptions } from "./engine/circuit/mask_training.ts";
 export { amplify } from "./engine/circuit/amplify.ts";
 export type { Amplified, AmplifyOptions, UpdateRounds, ValidationPoint } from "./engine/circuit/amplify.ts";
+export type { TrainingSnapshot, TrainingStore } from "./engine/circuit/training_store.ts";
 export { SparseUpdate } from "./engine/circuit/update.ts";
 export type { LoraOptions } from "./engine/circuit/lora.ts";
 export type { OptimizerName, RowValues, UpdateOptions } from "./engine/circuit/update.ts";

@@ -3,6 +3,7 @@ import { NonFiniteError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import type { SelectedRows, Selection } from "./components.ts";
 import type { TokenPair } from "./localization.ts";
+import type { TrainingStore } from "./training_store.ts";
 import { diverged, firstNonFinite, type RowValues, SparseUpdate, type UpdateOptions } from "./update.ts";
 
 /** Settings of the loop. */
@@ -17,6 +18,17 @@ export interface AmplifyOptions extends UpdateOptions {
   readonly mustChange?: boolean;
   /** Examples that change on the way. */
   readonly rounds?: UpdateRounds;
+  /** Where an interrupted update of the same rows goes on from; it then asks again for validations and rounds that were had. */
+  readonly store?: TrainingStore;
+}
+
+/** What the host knows of an update after `step` steps. */
+interface UpdateFacts {
+  readonly step: number;
+  readonly history: readonly ValidationPoint[];
+  readonly best_step: number;
+  /** Validations since the best one. */
+  readonly fruitless: number;
 }
 
 /** Rounds of fresh examples: the first round has the examples given, every later one what the model as it is then yields. */
@@ -90,28 +102,47 @@ export async function amplify(
     await model.gpu.fence(); // what the validation held is free for the update
     using update = new SparseUpdate(model, selection, examples, options);
     trainable = update.size;
-    const { rounds } = options;
-    for (let step = 1; step <= options.steps; step++) {
-      if (rounds && step > 1 && (step - 1) % rounds.stepsPerRound === 0) {
-        const fresh = await rounds.examples((step - 1) / rounds.stepsPerRound + 1);
+    const { rounds, store } = options;
+    const before = await store?.load();
+    const facts = before && before.facts as UpdateFacts;
+    if (facts) {
+      history.push(...facts.history);
+      fruitless = facts.fruitless;
+      const values = update.resume(facts.step, before.tensors);
+      if (values) best = { ...history.find(({ step }) => step === facts.best_step)!, values };
+      for (let round = roundOf(facts.step, rounds); round > 1; round--) {
+        const fresh = await rounds!.examples(round);
+        if (fresh.length === 0) continue;
+        update.use(fresh);
+        break;
+      }
+    }
+    for (let step = (facts?.step ?? 0) + 1; step <= options.steps; step++) {
+      if (rounds && roundOf(step, rounds) > roundOf(step - 1, rounds)) {
+        const fresh = await rounds.examples(roundOf(step, rounds));
         if (fresh.length > 0) update.use(fresh);
       }
       const { loss } = await update.step();
       if (step === 1) history.push({ step: 0, accuracy: start, loss });
       onProgress?.(step, options.steps, loss);
-      if (step % options.validateEvery !== 0 && step !== options.steps) continue;
-      const accuracy = await validate(step).catch((error) => {
-        if (!(error instanceof NonFiniteError)) throw error;
-        throw diverged(options.rate, step, "what the updated model computes");
-      });
-      history.push({ step, accuracy, loss });
-      if (accuracy > best.accuracy) {
-        const values = await update.values();
-        const bad = firstNonFinite(values);
-        if (bad) throw diverged(options.rate, step, bad);
-        best = { step, accuracy, values };
-        fruitless = 0;
-      } else if (++fruitless === options.patience) break;
+      if (step % options.validateEvery === 0 || step === options.steps) {
+        const accuracy = await validate(step).catch((error) => {
+          if (!(error instanceof NonFiniteError)) throw error;
+          throw diverged(options.rate, step, "what the updated model computes");
+        });
+        history.push({ step, accuracy, loss });
+        if (accuracy > best.accuracy) {
+          const values = await update.values();
+          const bad = firstNonFinite(values);
+          if (bad) throw diverged(options.rate, step, bad);
+          best = { step, accuracy, values };
+          fruitless = 0;
+        } else if (++fruitless === options.patience) break;
+      }
+      await store?.offer(update.snapshotBytes(best.values), async () => ({
+        facts: { step, history, best_step: best.step, fruitless } satisfies UpdateFacts,
+        tensors: await update.snapshot(best.values),
+      }));
     }
     if (best.values) update.restore(best.values);
   } catch (error) {
@@ -120,4 +151,9 @@ export async function amplify(
   }
   if (!best.values) model.revert();
   return { bestStep: best.step, history, values: best.values, trainable };
+}
+
+/** The round that a step belongs to, from 1; the unchanged model belongs to the first. */
+function roundOf(step: number, rounds: UpdateRounds | undefined): number {
+  return rounds ? Math.floor(Math.max(0, step - 1) / rounds.stepsPerRound) + 1 : 1;
 }

@@ -104,6 +104,13 @@ export class LoraFactors implements Disposable {
     });
   }
 
+  /** What steps move besides the product in the overlay. */
+  get moved(): readonly Tensor[] {
+    return [this.down, ...this.chunks.map(({ up }) => up)].flatMap((
+      { values, moments },
+    ) => [values, moments]);
+  }
+
   [Symbol.dispose]() {
     const factors = [this.down, ...this.chunks.map(({ up }) => up)];
     for (const { values, gradient, moments } of factors) {

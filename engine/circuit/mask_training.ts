@@ -8,6 +8,7 @@ import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { maskStep, type MaskTraining } from "../ops/component_mask.ts";
 import type { TokenPair } from "./localization.ts";
 import { OneTokenMaskPass } from "./mask_pass.ts";
+import type { TrainingStore } from "./training_store.ts";
 
 /** Settings of mask training; the defaults are the reference's, with its typical L1 strength. */
 export interface MaskOptions {
@@ -38,6 +39,14 @@ export interface MaskOptions {
   readonly crossPairs: boolean;
   /** What the examples' prefixes begin with, computed already with the model as it is (promptPrefix). */
   readonly sharedPrefix?: SharedPrefix;
+  /** Where an interrupted training of the same mask goes on from. */
+  readonly store?: TrainingStore;
+}
+
+/** What the host knows of a training after `step` steps: state [4] as maskStep keeps it. */
+interface MaskFacts {
+  readonly step: number;
+  readonly state: readonly number[];
 }
 
 /** See MaskOptions. */
@@ -169,12 +178,23 @@ export async function learnMask(
     using inputs = new StepInputs(gpu, [...pass.inputs, training.step], stepsPerSubmit);
     let step = 0;
     let state = Uint32Array.of(0, count, 0, 0);
+    const before = await settings.store?.load();
+    const resumed = before && before.facts as MaskFacts;
+    if (resumed) {
+      const [mask, moments, history] = before.tensors;
+      gpu.write(pass.mask, mask!);
+      gpu.write(training.moments, moments!);
+      gpu.write(training.history, history!);
+      state = Uint32Array.from(resumed.state);
+      gpu.write(training.state, state);
+    }
     let settled = false;
     for (let epoch = 0; epoch < settings.epochs && !state[0] && !settled; epoch++) {
       const rate = settings.rate * settings.decay ** Math.floor(epoch / settings.decayEvery);
       const order = shuffled(examples.map((_, e) => e), random);
       for (let at = 0; at < order.length && !state[0] && !settled; at += batchSize) {
         step++;
+        if (resumed && step <= resumed.step) continue;
         const constants = Float32Array.of(rate, 1 - betas[0] ** step, 1 - betas[1] ** step, 0);
         inputs.add([...pass.encode(order.slice(at, at + batchSize)), constants]);
         if (inputs.length < stepsPerSubmit && step < steps) continue;
@@ -182,8 +202,19 @@ export async function learnMask(
         plan.run(waiting, inputs.upload());
         state = await gpu.readU32(training.state);
         onProgress?.(state[3]!, steps, state[1]!);
-        if (step < 2 * window || step % mostStepsPerSubmit !== 0) continue;
-        settled = hasSettled(await gpu.read(training.history, 0, step * 2), window, initial);
+        if (step >= 2 * window && step % mostStepsPerSubmit === 0) {
+          settled = hasSettled(await gpu.read(training.history, 0, step * 2), window, initial);
+        }
+        if (settled) break; // no snapshot: whoever goes on from one trains on
+        const done = step;
+        await settings.store?.offer(4 * (3 * count + 2 * done), async () => ({
+          facts: { step: done, state: [...state] } satisfies MaskFacts,
+          tensors: await Promise.all([
+            gpu.read(pass.mask),
+            gpu.read(training.moments),
+            gpu.read(training.history, 0, done * 2),
+          ]),
+        }));
       }
     }
     const done = (await gpu.readU32(training.state))[3]!;

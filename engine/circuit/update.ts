@@ -217,6 +217,34 @@ export class SparseUpdate implements Disposable {
     this.model.weightsChanged();
   }
 
+  /** All that steps move: rows, moments and factors. */
+  private get moved(): readonly Tensor[] {
+    const rows = this.rows.flatMap(({ weight }) => weight.overlay!.chunks.map(({ tensor }) => tensor));
+    return [...rows, ...this.moments, ...this.factors.flatMap(({ moved }) => moved)];
+  }
+
+  /** Bytes of a snapshot. */
+  snapshotBytes(best: RowValues | undefined): number {
+    const ofBest = best ? [...best.values()].reduce((sum, { byteLength }) => sum + byteLength, 0) : 0;
+    return this.moved.reduce((sum, { elements }) => sum + 4 * elements, ofBest);
+  }
+
+  /** All that steps move, and the best rows so far, to go on from. */
+  async snapshot(best: RowValues | undefined): Promise<Float32Array<ArrayBuffer>[]> {
+    const moved = await Promise.all(this.moved.map((tensor) => this.model.gpu.read(tensor)));
+    return [...moved, ...best ? this.rows.map(({ weight }) => best.get(weight)!) : []];
+  }
+
+  /** Goes on where a snapshot was taken after so many steps of an update like this one; returns the best rows that it holds. */
+  resume(steps: number, snapshot: readonly Float32Array<ArrayBuffer>[]): RowValues | undefined {
+    const { moved } = this;
+    moved.forEach((tensor, i) => this.model.gpu.write(tensor, snapshot[i]!));
+    this.steps = steps;
+    this.model.weightsChanged();
+    const best = snapshot.slice(moved.length);
+    return best.length > 0 ? new Map(this.rows.map(({ weight }, i) => [weight, best[i]!])) : undefined;
+  }
+
   /** Frees gradients and moments; the model keeps its overlays. */
   [Symbol.dispose]() {
     for (const disposable of [this.passes, this.clearing, this.norming, this.stepping]) {

@@ -13,6 +13,7 @@ import type { TryRecord } from "./records.ts";
 import { roundExamples } from "./rounds.ts";
 import type { ControlName } from "./settings/evaluation.ts";
 import type { RunContext } from "./run_context.ts";
+import { TrainingState } from "./training_state.ts";
 
 /** One arm of a run. */
 export interface Arm {
@@ -80,12 +81,14 @@ function movedRows({ model }: RunContext, { control, selection }: Arm): readonly
 }
 
 async function updateOnce(context: RunContext, arm: Arm, rate: number): Promise<Amplified> {
-  const { model, settings, split, progress } = context;
+  const { model, settings, folder, split, progress } = context;
   const { name, examples, journal, baseAccuracy } = arm;
   const { count, stepsPerRound } = settings.rounds;
   const { steps } = settings.update;
   const validation: Task = { name: "validation", problems: split.validation, scoring: "number" };
   const own = settings.update.tries === 1 ? journal : within(journal, `rate ${rate}`);
+  // The unchanged model is the same at every rate.
+  const stepJournal = (step: number) => within(step === 0 ? journal : own, `step ${step}`);
   return await amplify(
     model,
     movedRows(context, arm),
@@ -98,6 +101,7 @@ async function updateOnce(context: RunContext, arm: Arm, rate: number): Promise<
         normalize: false,
       }),
       rate,
+      store: new TrainingState(folder.path, name),
       mustChange: settings.referenceCompat,
       ...(count > 1 && {
         rounds: { stepsPerRound, examples: (round: number) => roundExamples(context, name, round, own) },
@@ -109,7 +113,7 @@ async function updateOnce(context: RunContext, arm: Arm, rate: number): Promise<
       const last = (done: number, total: number) => progress(`${name}: last validation`, done, total);
       if (step < steps) progress(name, step, steps, "validation");
       const report = step < steps ? undefined : last;
-      const options = { ...promptOptions(settings), journal: within(own, `step ${step}`) };
+      const options = { ...promptOptions(settings), journal: stepJournal(step) };
       return (await evaluateTask(model, validation, options, report)).accuracy;
     },
     (step, steps, loss) => progress(name, step, steps, `loss ${loss.toFixed(4)}`),

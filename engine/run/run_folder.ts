@@ -17,6 +17,7 @@ import {
   stateTexts,
 } from "./manifest.ts";
 import { curvesFile } from "./tensorboard.ts";
+import { removeTrainingStates } from "./training_state.ts";
 import { parseRecord, type RunConfig, runConfigSchema } from "./records.ts";
 import { readWholeText } from "../whole_file.ts";
 
@@ -166,8 +167,9 @@ export class RunFolder implements Disposable {
     return await Journal.open(join(this.path, journalFile(stage)), known);
   }
 
-  /** Removes journals of stages that are done: whoever ended between a stage's file and its journal left one. */
+  /** Removes journals and snapshots of stages that are done: whoever ended between a stage's file and these left them. */
   async removeJournals() {
+    await removeTrainingStates(this.path);
     for (const stage of journaledStages) await removeIfThere(join(this.path, journalFile(stage)));
   }
 
@@ -198,6 +200,7 @@ export class RunFolder implements Disposable {
   /** From the last one made to the first, so that what a killed start leaves is a run that can go on. */
   private async clear() {
     for (const name of runFiles.toReversed()) await removeIfThere(join(this.path, name));
+    await removeTrainingStates(this.path);
   }
 
   /** Removes what killed processes were writing. */

@@ -17,6 +17,7 @@ import type { ControlName } from "./settings/evaluation.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import { type ArmSelection, type MaskRecord, maskSchema, type SelectionRecord } from "./records.ts";
 import { type RunContext, timed } from "./run_context.ts";
+import { removeTrainingStates, TrainingState } from "./training_state.ts";
 
 /** The circuit, the squared task gradient by component [L · P], and what is said of them. */
 export interface Circuit {
@@ -106,7 +107,7 @@ async function learn(
   examples: readonly LocalizationExample[],
   sharedPrefix: SharedPrefix,
 ): Promise<LearnedMask | undefined> {
-  const { model, settings, progress } = context;
+  const { model, settings, folder, progress } = context;
   const { method } = settings.selection;
   if (method !== "dcm" && method !== "dcm-gradient") return undefined;
   return await learnMask(model, examples, {
@@ -115,6 +116,7 @@ async function learn(
     crossPairs: settings.referenceCompat,
     ...(settings.referenceCompat && { patience: referencePatience, referenceStop: true }),
     sharedPrefix,
+    store: new TrainingState(folder.path, "mask"),
   }, (done, total, selected) => progress("component mask", done, total, `${selected} selected`));
 }
 
@@ -161,6 +163,7 @@ async function select(
   const { mask: _, stoppedEarly: stopped_early, ...course } = learned ??
     { mask, stoppedEarly: false, steps: 0, epochs: 0, losses: [], selected: [] };
   await folder.writeJson("mask.json", { components, layout, stopped_early, ...course } satisfies MaskRecord);
+  await removeTrainingStates(folder.path);
   return selection;
 }
 

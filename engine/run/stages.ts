@@ -32,6 +32,7 @@ import type { ListedName } from "./manifest.ts";
 import type { RunFolder } from "./run_folder.ts";
 import type { RunSettings } from "./settings/run.ts";
 import { traceProblems } from "./tracing.ts";
+import { removeTrainingStates } from "./training_state.ts";
 
 /** Loads and checks all data of a run: the split of the main task, and the other abilities. */
 export async function loadData(
@@ -171,6 +172,7 @@ export async function updateCircuit(
     } satisfies UpdateRecord;
     await folder.writeJson("update.json", record);
     await journal.remove();
+    await removeTrainingStates(folder.path);
     return record;
   });
 }
@@ -283,6 +285,7 @@ export async function evaluateAll(
       const record = await evaluateModel(context, name, journal, context.abilities, kept);
       records[name] = best_step === undefined ? record : { ...record, best_step };
       await folder.writeJson("evaluations.json", records);
+      await removeTrainingStates(folder.path);
     });
   };
   const restore = async () => {
