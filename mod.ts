@@ -146,13 +146,9 @@ export type { Progress } from "./engine/progress.ts";
 export type { StartOptions } from "./engine/run/start_options.ts";
 export { defaultRates, runSettings } from "./engine/run/settings/run.ts";
 export type { RunChoices, RunSettings } from "./engine/run/settings/run.ts";
-export { controlNames } from "./engine/run/settings/evaluation.ts";
-export type {
-  AbilitySettings,
-  ControlName,
-  DataSettings,
-  EvaluationSettings,
-} from "./engine/run/settings/evaluation.ts";
+export { controlNames } from "./engine/run/settings/control_names.ts";
+export type { ControlName } from "./engine/run/settings/control_names.ts";
+export type { AbilitySettings, DataSettings, EvaluationSettings } from "./engine/run/settings/evaluation.ts";
 export type { MaskSettings, TraceSettings, UpdateSettings } from "./engine/run/settings/method.ts";
 export type { PresetName } from "./engine/run/settings/preset.ts";
 export type { RoundSettings } from "./engine/run/settings/rounds.ts";

@@ -11,7 +11,7 @@ import { loraControl } from "./controls.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import type { TryRecord } from "./records.ts";
 import { roundExamples } from "./rounds.ts";
-import type { ControlName } from "./settings/evaluation.ts";
+import type { ControlName } from "./settings/control_names.ts";
 import type { RunContext } from "./run_context.ts";
 import { TrainingState } from "./training_state.ts";
 

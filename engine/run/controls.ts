@@ -4,7 +4,8 @@ import { fillBudget, randomOfEqualParameters, selectedParameters } from "../circ
 import { gradientScores } from "../circuit/selection/gradient.ts";
 import type { Model } from "../model/model.ts";
 import { seededRandom } from "../random.ts";
-import type { ControlName, EvaluationSettings } from "./settings/evaluation.ts";
+import type { ControlName } from "./settings/control_names.ts";
+import type { EvaluationSettings } from "./settings/evaluation.ts";
 
 /** One control: one draw of it where it is drawn at random. */
 export interface Control {

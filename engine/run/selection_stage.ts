@@ -13,7 +13,7 @@ import { encodePrompt } from "../evaluation/prompt.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { seededRandom } from "../random.ts";
 import { controlSelection, controlsOf, movedParameters } from "./controls.ts";
-import type { ControlName } from "./settings/evaluation.ts";
+import type { ControlName } from "./settings/control_names.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import { type ArmSelection, type MaskRecord, maskSchema, type SelectionRecord } from "./records.ts";
 import { type RunContext, timed } from "./run_context.ts";

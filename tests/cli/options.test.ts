@@ -5,7 +5,7 @@ import { optionName } from "../../cli/options.ts";
 import { selectionMethods } from "../../engine/circuit/selection/select.ts";
 import { InputError } from "../../engine/errors.ts";
 import { publishedShapes } from "../../engine/model/published_shapes.ts";
-import { controlNames } from "../../engine/run/settings/evaluation.ts";
+import { controlNames } from "../../engine/run/settings/control_names.ts";
 import { type Setting, settingsOf } from "../../engine/run/settings/setting.ts";
 import { temporaryFolder } from "../model/model_fixture.ts";
 

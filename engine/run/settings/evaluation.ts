@@ -1,4 +1,5 @@
 /** What is measured: the task, other abilities, and controls to compare with. */
+import { type ControlName, controlNames } from "./control_names.ts";
 import { byPreset } from "./preset.ts";
 import { type Definitions, setting } from "./setting.ts";
 import { integer, listOf, mapOf, oneOf, text } from "./value_types.ts";
@@ -17,26 +18,6 @@ export interface AbilitySettings {
   /** Data files by name. */
   readonly abilities: Readonly<Record<string, string>>;
 }
-
-/**
- * What an amplified model is compared with, each updated alike. `random`: as many of each kind in each layer. `random-parameters`: any
- * of as many parameters. `complement`: like `random`, but outside the circuit. `inverted`: all that is not the circuit. `gradient`: the
- * densest in gradient of as many parameters. `unmasked`: every row that an update may move. `full`: every row of every projection.
- * `lora`: low-rank factors of every projection, by AdamW.
- */
-export const controlNames = [
-  "random",
-  "random-parameters",
-  "complement",
-  "inverted",
-  "gradient",
-  "unmasked",
-  "full",
-  "lora",
-] as const;
-
-/** See controlNames. */
-export type ControlName = typeof controlNames[number];
 
 /** Abilities and controls of a run. */
 export interface EvaluationSettings extends AbilitySettings {

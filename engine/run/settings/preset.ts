@@ -1,6 +1,6 @@
 /** Named recipes: what holds for settings that nobody gives. How they were found: fixtures/experiments.md. */
 import type { SelectionMethod } from "../../circuit/selection/select.ts";
-import type { ControlName } from "./evaluation.ts";
+import type { ControlName } from "./control_names.ts";
 import { setting } from "./setting.ts";
 import { oneOf } from "./value_types.ts";
 
