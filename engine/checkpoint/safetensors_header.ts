@@ -48,7 +48,7 @@ export const mostHeaderBytes = 100_000_000;
 
 const natural = z.int().nonnegative();
 const entrySchema = z.object({
-  dtype: z.string(),
+  dtype: z.string().max(40),
   shape: z.array(natural),
   data_offsets: z.tuple([natural, natural]),
 });
@@ -71,7 +71,8 @@ export function isFloat(dtype: DType): dtype is FloatType {
 
 /** A shape as messages show it. */
 export function showShape(shape: readonly number[]): string {
-  return `[${shape.join(", ")}]`;
+  const some = shape.slice(0, 8).join(", ");
+  return shape.length > 8 ? `[${some}, … ${shape.length} dimensions]` : `[${some}]`;
 }
 
 /** The error for a tensor whose type is of no use where it is wanted. */

@@ -98,17 +98,24 @@ export const patch: Subject = {
       case 3:
         return changeSafetensors(dice, originals, files.get(originals)!, () => "reverted");
       default: {
-        const mutant = changeSafetensors(
+        const nameOf = (tensor: string) =>
+          tensor.endsWith(".delta") ? `tensor.${tensor.slice(0, -".delta".length)}` : "rows";
+        const { what, files: changed, expected, may } = changeSafetensors(
           dice,
           tensors,
           files.get(tensors)!,
-          (tensor) => tensor.endsWith(".delta") ? `tensor.${tensor.slice(0, -".delta".length)}` : "rows",
+          nameOf,
         );
-        // What a changed delta makes of the model is another model.
-        const touches = mutant.may;
+        // Its card holds its hash, so beside it every change is known.
+        if (dice.happens(0.3)) {
+          return { what: `${what}, beside its card`, files: changed, expected: "refused" };
+        }
         return {
-          ...mutant,
-          ...(touches && { may: (part: string) => touches(part, undefined) || part === "fused" }),
+          what,
+          files: { ...changed, [card]: null },
+          ...(expected && { expected }),
+          // What a changed delta makes of the model is another model.
+          ...(may && { may: (part: string) => may(part, undefined) || part === "fused" }),
         };
       }
     }
