@@ -46,8 +46,13 @@ export async function readJsonObject(path: string): Promise<Record<string, unkno
   if (text === undefined) return undefined;
   let value: unknown;
   try {
-    value = JSON.parse(text);
-  } catch {
+    value = parseJson(text);
+  } catch (error) {
+    if (error instanceof TooDeep) {
+      throw new InputError(
+        `File "${path}" ${error.message}, as no file of its kind does; download it again.`,
+      );
+    }
     const mistaken = mistakenContents(new TextEncoder().encode(text.slice(0, 512)));
     throw new InputError(
       mistaken
@@ -55,11 +60,6 @@ export async function readJsonObject(path: string): Promise<Record<string, unkno
         : text.trim() === ""
         ? `File "${path}" is empty; download it again.`
         : `File "${path}" is not valid JSON; download it again or mend it.`,
-    );
-  }
-  if (levels(text) > mostLevels) {
-    throw new InputError(
-      `File "${path}" nests more than ${mostLevels} levels deep, as no file of its kind does; download it again.`,
     );
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -70,8 +70,20 @@ export async function readJsonObject(path: string): Promise<Record<string, unkno
   return value as Record<string, unknown>;
 }
 
+/** JSON that nests deeper than whoever walks through it can follow. */
+class TooDeep extends SyntaxError {
+  override readonly message = `nests more than ${mostLevels} levels deep`;
+}
+
+/** JSON.parse for what comes from files. Throws SyntaxError also for what nests too deeply. */
+export function parseJson(text: string, reviver?: Parameters<typeof JSON.parse>[1]): unknown {
+  const value = JSON.parse(text, reviver);
+  if (levels(text) > mostLevels) throw new TooDeep();
+  return value;
+}
+
 /** How deep the objects and lists of a text, which must be JSON, lie inside each other. */
-export function levels(json: string): number {
+function levels(json: string): number {
   let [depth, deepest] = [0, 0];
   let isText = false;
   for (let i = 0; i < json.length; i++) {

@@ -5,7 +5,7 @@
  */
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
-import { describe } from "../json_objects.ts";
+import { describe, parseJson } from "../json_objects.ts";
 import { repeatedKey } from "./repeated_key.ts";
 
 /** Bits of one element, by the names of the format. */
@@ -97,7 +97,7 @@ export function parseHeader(
   let text: string, json: unknown;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch {
     return undefined;
   }

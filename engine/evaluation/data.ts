@@ -5,6 +5,7 @@ import { parquetReadObjects } from "npm:hyparquet@1.31.5";
 import { compressors } from "npm:hyparquet-compressors@1.1.2";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
+import { parseJson } from "../json_objects.ts";
 import { answerFaults, referenceNumber } from "./answer.ts";
 import { puzzleOf, type PuzzleProblem } from "./puzzles/problem.ts";
 import { readWhole } from "../whole_file.ts";
@@ -141,7 +142,7 @@ function jsonLines(bytes: Uint8Array, file: string): Found[] {
   return text.split("\n").flatMap((content, index) => {
     if (content.trim() === "") return [];
     try {
-      return { line: index + 1, row: JSON.parse(content, exactAnswer) };
+      return { line: index + 1, row: parseJson(content, exactAnswer) };
     } catch {
       throw new InputError(
         `${

@@ -1,8 +1,9 @@
 /** Files of a run folder as a report reads them: leniently where it needs little, in one sentence where it cannot. */
 import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";
+import { requireAsWritten } from "../as_written.ts";
 import { InputError } from "../errors.ts";
-import { readJsonObject, readTextIfThere } from "../json_objects.ts";
+import { parseJson, readJsonObject, readTextIfThere } from "../json_objects.ts";
 
 /** A JSON file of a run folder, undefined where there is none. Throws InputError for one of another form. */
 export async function readObject<T>(
@@ -12,6 +13,7 @@ export async function readObject<T>(
 ): Promise<T | undefined> {
   const path = join(folder, name);
   const value = await readJsonObject(path);
+  await requireAsWritten(folder, [name]);
   return value && check(path, schema, value);
 }
 
@@ -23,6 +25,7 @@ export async function readList<T>(
 ): Promise<T[] | undefined> {
   const path = join(folder, name);
   const text = await readTextIfThere(path);
+  await requireAsWritten(folder, [name]);
   return text === undefined ? undefined : check(path, z.array(schema), parse(path, text));
 }
 
@@ -34,6 +37,7 @@ export async function readRows<T>(
 ): Promise<T[] | undefined> {
   const path = join(folder, name);
   const text = await readTextIfThere(path);
+  await requireAsWritten(folder, [name]);
   return text?.split("\n").filter((line) => line !== "").map((line) =>
     check(path, schema, parse(path, line))
   );
@@ -41,7 +45,7 @@ export async function readRows<T>(
 
 function parse(path: string, text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     throw new InputError(`"${path}" is damaged (it is not JSON); run amplify on its folder again.`, "fresh");
   }

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
+import { parseJson } from "../json_objects.ts";
 import { sha256OfFile, writeJson } from "../files.ts";
 import { readWholeText } from "../whole_file.ts";
 
@@ -102,7 +103,7 @@ export class Manifest {
     }
     let value: unknown;
     try {
-      value = JSON.parse(text);
+      value = parseJson(text);
     } catch {
       value = undefined;
     }

@@ -7,6 +7,7 @@ import type { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { requireWritable, sha256OfFile, writableProbe, writeAtomically, writing } from "../files.ts";
 import { FolderLock } from "../folder_lock.ts";
+import { parseJson } from "../json_objects.ts";
 import { type Completions, Journal } from "./journal.ts";
 import {
   type FileState,
@@ -341,7 +342,7 @@ async function readJson(path: string): Promise<unknown> {
     throw new InputError(`"${path}" cannot be read (${reason(error)}).`);
   }
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     throw new InputError(`"${path}" is damaged (it is not JSON); start over.`, "fresh");
   }

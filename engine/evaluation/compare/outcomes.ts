@@ -3,9 +3,9 @@
  */
 import { basename, join } from "node:path";
 import { z } from "npm:zod@4.6.7";
+import { requireAsWritten } from "../../as_written.ts";
 import { InputError } from "../../errors.ts";
-import { sha256OfFile } from "../../files.ts";
-import { readJsonObject } from "../../json_objects.ts";
+import { parseJson, readJsonObject } from "../../json_objects.ts";
 import { loadProblems } from "../data.ts";
 import { splitProblems } from "../split.ts";
 import { readWholeText } from "../../whole_file.ts";
@@ -40,11 +40,6 @@ const sampleSchema = z.looseObject({
 type SampleRow = z.infer<typeof sampleSchema>;
 
 const recordsSchema = z.record(z.string(), z.looseObject({ correct: z.array(z.boolean()) }));
-
-/** What of a run's manifest is of use here. */
-const manifestSchema = z.looseObject({
-  files: z.record(z.string(), z.looseObject({ sha256: z.string() })).optional(),
-});
 
 /** Measures that are right or wrong, the preferred first. */
 const rightOrWrong = ["exact_match", "acc", "mc1", "acc_norm"];
@@ -108,7 +103,7 @@ async function readSamples(file: string): Promise<Outcome[]> {
     if (line.trim() === "") continue;
     let value: unknown;
     try {
-      value = JSON.parse(line);
+      value = parseJson(line);
     } catch {
       throw new InputError(
         `Line ${i + 1} of "${file}" is not JSON; give samples as lm-evaluation-harness writes them.`,
@@ -149,18 +144,6 @@ async function readSamples(file: string): Promise<Outcome[]> {
 function valueOf(row: SampleRow, metric: string): number | undefined {
   const own = row[metric] ?? (Array.isArray(row.metrics) ? undefined : row.metrics?.[metric]);
   return typeof own === "boolean" ? Number(own) : typeof own === "number" ? own : undefined;
-}
-
-/** Throws InputError where a run folder's manifest says that one of its files was changed since. */
-async function requireAsWritten(folder: string, names: readonly string[]) {
-  const manifest = manifestSchema.safeParse(await readJsonObject(join(folder, "manifest.json")) ?? {});
-  for (const name of names) {
-    const listed = manifest.success ? manifest.data.files?.[name]?.sha256 : "";
-    if (listed === undefined || await sha256OfFile(join(folder, name)).catch(() => "") === listed) continue;
-    throw new InputError(
-      `"${join(folder, name)}" is not what the run wrote; resume the run, which makes it again.`,
-    );
-  }
 }
 
 async function runOutcomes(path: string, run: Record<string, unknown>, which: string): Promise<Outcomes> {

@@ -4,6 +4,7 @@ import { parse } from "npm:csv-parse@7.0.3/sync";
 import { parquetReadObjects } from "npm:hyparquet@1.31.5";
 import { compressors } from "npm:hyparquet-compressors@1.1.2";
 import { InputError } from "../../errors.ts";
+import { parseJson } from "../../json_objects.ts";
 import type { TaskRows } from "./prompts.ts";
 import type { AnyTask, SplitName } from "./task.ts";
 import { readWhole } from "../../whole_file.ts";
@@ -68,8 +69,14 @@ export async function readRows(file: string): Promise<Record<string, unknown>[]>
     }
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes); // without its byte order mark
     if (file.endsWith(".csv")) return csvRows(text);
-    if (file.endsWith(".json")) return JSON.parse(text);
-    return text.split("\n").filter((line) => line.trim()).map((line) => JSON.parse(line));
+    if (file.endsWith(".json")) {
+      const rows = parseJson(text);
+      if (Array.isArray(rows)) return rows;
+      throw new Error("it holds no list of rows");
+    }
+    return text.split("\n").filter((line) => line.trim()).map((line) =>
+      parseJson(line) as Record<string, unknown>
+    );
   } catch (error) {
     const why = (error as Error).message.replace(/\s+/g, " ").replace(/[.\s]+$/, "");
     throw new InputError(`Data file "${file}" cannot be read (${why}).`, "task-data");
