@@ -20,11 +20,13 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (i >= params.count) {
     return;
   }
-  var capped = logits[i];
+  let raw = logits[i];
+  var capped = raw;
   var dcap = vec2f(1.0);
   if (params.soft_cap > 0.0) {
-    let t = bounded_tanh(capped / params.soft_cap);
-    capped = params.soft_cap * t;
+    let t = bounded_tanh(raw / params.soft_cap);
+    let is_nan = (bitcast<vec2u>(raw) & vec2u(0x7fffffffu)) > vec2u(0x7f800000u); // which the bound would hide
+    capped = select(params.soft_cap * t, raw, is_nan);
     dcap = 1.0 - t * t;
   }
   let difference = capped.x - capped.y;

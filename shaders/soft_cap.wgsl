@@ -1,4 +1,4 @@
-// y = cap * tanh(y / cap), in place.
+// y = cap * tanh(y / cap), in place; NaN stays NaN, which the bound would make a logit like any other.
 // y [count].
 struct Params {
   count: u32,
@@ -11,7 +11,9 @@ struct Params {
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.x + id.y * groups.x * 64u;
   if (i < params.count) {
-    y[i] = params.cap * bounded_tanh(y[i] / params.cap);
+    let value = y[i];
+    let is_nan = (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
+    y[i] = select(params.cap * bounded_tanh(value / params.cap), value, is_nan);
   }
 }
 //: include bounded_tanh TYPE=f32

@@ -7,6 +7,8 @@ import { firstNonFinite } from "../../engine/model/finite.ts";
 import { generate } from "../../engine/model/generate.ts";
 import { Model } from "../../engine/model/model.ts";
 import { score } from "../../engine/model/score.ts";
+import { softCap } from "../../engine/ops/elementwise.ts";
+import { pairLoss } from "../../engine/ops/loss.ts";
 import { noToken, sample } from "../../engine/ops/sampling.ts";
 import { gpuTest, gpuTestOfVariants } from "../ops/gpu_fixture.ts";
 import { embeddedModel } from "./model_fixture.ts";
@@ -77,3 +79,22 @@ gpuTestOfVariants(
     }
   },
 );
+
+gpuTest("soft caps bound infinity and let NaN through, as losses do", async (trial) => {
+  const values = Float32Array.of(NaN, Infinity, -Infinity, 0.5);
+  const logits = trial.upload(values, 1, 4);
+  trial.run((plan) => softCap(plan, logits, 30));
+  const capped = await trial.gpu.read(logits);
+  assertEquals([...capped.subarray(0, 3)], [NaN, 30, -30]);
+  const pairs = trial.upload(Float32Array.of(NaN, 1, 2, 1), 2, 2);
+  const [weights, gradient, results] = [
+    trial.upload(Float32Array.of(1, 1), 2),
+    trial.unwritten(2, 2),
+    trial.unwritten(2, 2),
+  ];
+  for (const objective of ["preference", "logit-difference"] as const) {
+    trial.run((plan) => pairLoss(plan, objective, pairs, weights, 30, gradient, results));
+    const [loss, , other] = await trial.gpu.read(results);
+    assert(Number.isNaN(loss) && Number.isFinite(other!), `${loss} ${other}`);
+  }
+});
