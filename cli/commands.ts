@@ -7,6 +7,7 @@ const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
   plan: async () => (await import("./plan.ts")).plan,
   work: async () => (await import("./work.ts")).work,
   merge: async () => (await import("./merge.ts")).merge,
+  cluster: async () => (await import("./cluster.ts")).cluster,
   identify: async () => (await import("./identify.ts")).identify,
   evaluate: async () => (await import("./evaluate.ts")).evaluate,
   generate: async () => (await import("./generate.ts")).generate,

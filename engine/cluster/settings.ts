@@ -1,6 +1,7 @@
 /** Settings of runs in shards. */
 import { setting } from "../run/settings/setting.ts";
 import { integer, text, UnfitValue, type ValueType } from "../run/settings/value_types.ts";
+import { timeForm } from "./job_files.ts";
 import type { ShardChoice } from "./work.ts";
 
 /** More shards than any queue takes at once are a slip. */
@@ -51,3 +52,55 @@ export const shardSetting = setting({
 
 /** Environment variables in which schedulers say which of an array's jobs this is. */
 export const indexVariables = ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"] as const;
+
+/** Of job files. */
+export const jobSettings = {
+  parallel: setting({
+    name: "parallel",
+    type: integer(1, mostShards),
+    otherwise: "all",
+    help: "most shards at once",
+    example: "16",
+  }),
+  time: setting({
+    name: "time",
+    type: {
+      ...text("TIME"),
+      read(raw) {
+        if (!timeForm.test(String(raw))) throw new UnfitValue(raw, "is not HH:MM:SS or D-HH:MM:SS");
+        return String(raw);
+      },
+    },
+    default: "04:00:00",
+    help: "longest time of a job, as HH:MM:SS or D-HH:MM:SS",
+    example: "1-00:00:00",
+  }),
+  partition: setting({
+    name: "partition",
+    type: text("NAME"),
+    otherwise: "the cluster's own",
+    help: "partition, for slurm",
+    example: "gpu",
+  }),
+  image: setting({
+    name: "image",
+    type: text("IMAGE"),
+    default: "circuit-amp:latest",
+    help: "image made from the Containerfile, for kubernetes",
+    example: "registry.example/circuit-amp:1",
+  }),
+  claim: setting({
+    name: "claim",
+    type: text("NAME"),
+    default: "runs",
+    help: "claim of the volume that holds the run folder, for kubernetes",
+    example: "shared-runs",
+  }),
+  mount: setting({
+    name: "mount",
+    type: text("PATH"),
+    default: "/runs",
+    help: "where that volume is mounted; the run folder is right below",
+    example: "/data",
+  }),
+};

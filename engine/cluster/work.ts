@@ -4,7 +4,6 @@ import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
-import { hostName } from "../folder_lock.ts";
 import { onceMoreIfLost } from "../gpu/fresh_device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { CompletionJournal } from "../model/generate.ts";
@@ -21,6 +20,7 @@ import type { RunSettings } from "../run/settings/run.ts";
 import { loadData } from "../run/stages.ts";
 import { noticeAdapter, type StartOptions } from "../run/start_options.ts";
 import { traceProblems } from "../run/tracing.ts";
+import { cardOf, claimCard } from "./card.ts";
 import {
   type Item,
   itemsOf,
@@ -112,6 +112,13 @@ export async function workShard(
     using model = await loadModel(gpu, source, options);
     requirePlanned(run, plan, await fingerprintInputs(settings, model.directory), settings);
     setTuning(gpu, await sharedKernels(gpu, run, plan));
+    const card = cardOf(gpu);
+    using claim = await claimCard(run, card);
+    if (claim.shared && !gpu.isSoftware) {
+      options.notice?.(
+        `Another shard on ${card.host} is at work on ${card.adapter}; if that is the same card, both wait for each other: give each job a card of its own.`,
+      );
+    }
     using journal = await Journal.open(
       join(run, attemptFile(shard, plan.sha256)),
       await earlierCompletions(run, shard, plan),
@@ -119,7 +126,7 @@ export async function workShard(
     const { progress = () => {} } = options;
     await generateAll({ model, settings, progress }, own, journal);
     const completions = await usedCompletions({ model, settings, progress: () => {} }, own, journal);
-    const header = { plan: plan.sha256, shard, shards, ...deviceIdentity(gpu) };
+    const header = { plan: plan.sha256, shard, shards, ...card };
     const part = partText(header, completions);
     const first = await publishPart(run, shard, part);
     await journal.remove();
@@ -249,14 +256,4 @@ export async function plannedKernels(run: string): Promise<Tuning | undefined> {
   } catch {
     throw new InputError(`"${path}" is damaged; plan again in another folder.`, "run");
   }
-}
-
-/** On what a shard was computed. */
-function deviceIdentity(gpu: Gpu) {
-  const { vendor, architecture, device, description } = gpu.adapter.info;
-  return {
-    adapter: gpu.adapterName,
-    device: [vendor, architecture, device, description].filter(Boolean).join(", "),
-    host: hostName(),
-  };
 }
