@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";
-import { InputError } from "../errors.ts";
+import { InputError, NonFiniteError } from "../errors.ts";
 import { sha256OfFile, writeJson } from "../files.ts";
 import { readJsonObject } from "../json_objects.ts";
 import type { Model } from "../model/model.ts";
@@ -181,6 +181,10 @@ export async function applyPatch(model: Model, patch: Patch, change: RowChange =
     throw new InputError(
       `The patch was made for other weights than those in ${model.directory}; use its own model.`,
     );
+  }
+  const overflowing = planned.find(({ values }) => !values.every(Number.isFinite));
+  if (overflowing) {
+    throw new NonFiniteError(`The patch makes ${overflowing.weight.name} infinite; write the patch again.`);
   }
   model.revert();
   for (const { weight, rows, values } of planned) overlayRows(model, weight, rows, values);
