@@ -51,6 +51,14 @@ export { generate } from "./engine/model/generate.ts";
 export type { CompletionJournal, GenerationOptions, GenerationRequest } from "./engine/model/generate.ts";
 export { score } from "./engine/model/score.ts";
 export type { ContinuationScore, ScoreOptions, ScoreRequest } from "./engine/model/score.ts";
+export { traceTokens } from "./engine/model/token_trace.ts";
+export type {
+  ExpectedToken,
+  LensReading,
+  TokenTrace,
+  TokenTraceOptions,
+  TracedToken,
+} from "./engine/model/token_trace.ts";
 
 // The method
 export {

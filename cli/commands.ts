@@ -11,6 +11,7 @@ const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
   identify: async () => (await import("./identify.ts")).identify,
   evaluate: async () => (await import("./evaluate.ts")).evaluate,
   generate: async () => (await import("./generate.ts")).generate,
+  trace: async () => (await import("./trace.ts")).trace,
   report: async () => (await import("./report.ts")).report,
   compare: async () => (await import("./compare.ts")).compare,
   data: async () => (await import("./data.ts")).data,

@@ -1,7 +1,7 @@
 /** Pivots for people: the tokens around them as text, and how probable a model finds the two that part. */
 import { score } from "../model/score.ts";
 import type { Model } from "../model/model.ts";
-import type { Tokenizer } from "../model/tokenizer.ts";
+import { tokenText } from "../model/token_text.ts";
 import type { TokenPair } from "./localization.ts";
 
 /** A pivot for people, as it stands in pivots.jsonl. */
@@ -49,13 +49,6 @@ export async function describePivots(
       undesired: token("undesired", undesired_token),
     };
   });
-}
-
-/** What a token adds to the text before it: some decoders drop the space of whatever comes first. */
-function tokenText(tokenizer: Tokenizer, id: number, before?: number): string {
-  if (before === undefined) return tokenizer.decode([id]);
-  const [one, both] = [tokenizer.decode([before]), tokenizer.decode([before, id])];
-  return both.startsWith(one) ? both.slice(one.length) : tokenizer.decode([id]);
 }
 
 /** Probabilities of the two tokens of each example, in their order; from 0 to 1. */

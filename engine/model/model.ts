@@ -265,6 +265,33 @@ export class Model implements Disposable {
     }
   }
 
+  /**
+   * Logits [P, V] that the final norm and the unembedding make of values of the residual stream [P, D].
+   *
+   * @throws {InputError} for values that are no whole rows.
+   */
+  async unembed(residual: Float32Array): Promise<Float32Array> {
+    const { gpu, config: { hiddenSize: D } } = this;
+    const rows = residual.length / D;
+    if (!Number.isInteger(rows) || rows === 0) {
+      throw new InputError(
+        `Rows of the residual stream have ${D} values each, not ${residual.length} in all.`,
+      );
+    }
+    const x = gpu.upload(Float32Array.from(residual), [rows, D], "residual");
+    const index = gpu.upload(
+      Uint32Array.from({ length: 2 * rows }, (_, i) => i >> 1),
+      [rows, 2],
+      "row index",
+    );
+    try {
+      return await this.readLogits(x, index);
+    } finally {
+      gpu.free(x);
+      gpu.free(index);
+    }
+  }
+
   /** Logits [P, V] of rows of x [N, D], in groups that fit one buffer each; index u32 [P, 2] of (token, row). */
   private async readLogits(x: Tensor, index: Tensor): Promise<Float32Array> {
     const { gpu, config: { vocabSize: V } } = this;

@@ -28,7 +28,7 @@ export function page(
     ${new Markup(style)}</style>
       </head>
       <body>
-        <a class="skip" href="#${parts[0]!.id}">to the verdict</a>
+        <a class="skip" href="#${parts[0]!.id}">to the contents</a>
         <header><h1>${title}</h1>
     ${intro}<nav aria-label="parts"><ul>${parts.map(({ id, title }) =>
       html`<li><a href="#${id}">${title}</a></li>`

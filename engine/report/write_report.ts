@@ -18,7 +18,7 @@ export async function writeReport(
   folder: string,
   out: string = join(folder, "report.html"),
 ): Promise<string> {
-  return await write(out, runPage(await readRun(folder)));
+  return await writePage(out, runPage(await readRun(folder)));
 }
 
 /**
@@ -33,7 +33,7 @@ export async function writeComparison(folders: readonly string[], out: string): 
   }
   const runs = [];
   for (const folder of folders) runs.push(await readRun(folder));
-  return await write(out, comparisonPage(runs));
+  return await writePage(out, comparisonPage(runs));
 }
 
 /** The run folders that a path stands for: those of its seeds where it holds the runs of several, else itself. */
@@ -42,7 +42,11 @@ export async function runFoldersAt(path: string): Promise<string[]> {
   return Array.isArray(seeds) ? seeds.map((seed) => join(path, `seed-${seed}`)) : [path];
 }
 
-async function write(out: string, text: string): Promise<string> {
+/**
+ * Writes a page to a file, whole or not at all.
+ * @throws {InputError} where it cannot be written.
+ */
+export async function writePage(out: string, text: string): Promise<string> {
   if (await Deno.stat(out).then(({ isDirectory }) => isDirectory, () => false)) {
     throw new InputError(`"${out}" is a folder; name the file to write.`, "out");
   }

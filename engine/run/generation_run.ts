@@ -1,11 +1,11 @@
 /** Completing a prompt, or answering a question as a task would ask it. */
-import { InputError } from "../errors.ts";
-import { encodePrompt, stopTokens } from "../evaluation/prompt.ts";
+import { stopTokens } from "../evaluation/prompt.ts";
 import { completionText, endAtStop } from "../evaluation/tasks.ts";
 import { onceMoreIfLost } from "../gpu/fresh_device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { generate } from "../model/generate.ts";
 import { applyPatch, readPatch } from "../patch/patch.ts";
+import { askedDefinitions, checkAsked, encodeAsked } from "./asked.ts";
 import { embeddedModel } from "./embedded.ts";
 import { patchSetting } from "./evaluation_run.ts";
 import { loadModel } from "./load_model.ts";
@@ -13,7 +13,7 @@ import { promptSettings } from "./prompt_settings.ts";
 import { modelDefinitions, type ModelSettings } from "./settings/model.ts";
 import { type PromptChoices, promptDefinitions } from "./settings/prompt.ts";
 import { checkSettings, setting, type Some, type Values } from "./settings/setting.ts";
-import { fraction, integer, lines, nonNegative, seed } from "./settings/value_types.ts";
+import { fraction, integer, nonNegative, seed } from "./settings/value_types.ts";
 import { prepareGpu, type StartOptions } from "./start_options.ts";
 
 // Nothing is scored here, so it does not matter what is thinking.
@@ -23,20 +23,7 @@ const { thinkingTags: _, ...asked } = promptDefinitions;
 export const generationRunDefinitions = {
   model: modelDefinitions,
   generation: {
-    prompt: setting({
-      name: "prompt",
-      type: lines(),
-      otherwise: "ask the question",
-      help: "the prompt, as it is",
-      example: "Once",
-    }),
-    question: setting({
-      name: "question",
-      type: lines(),
-      otherwise: "continue the prompt",
-      help: "a question, asked as the prompt options say",
-      example: "What is 2 + 2?",
-    }),
+    ...askedDefinitions,
     temperature: setting({
       name: "temperature",
       type: nonNegative("T"),
@@ -146,7 +133,7 @@ async function complete(
   options: StartOptions,
 ): Promise<GenerationReport> {
   const settings = checkGeneration(given);
-  const { prompt: asIs, question, samples, ...sampling } = settings.generation;
+  const { prompt: asIs, question: _, samples, ...sampling } = settings.generation;
   const source = settings.model.source ?? embeddedModel();
   const prompt = await promptSettings(source, settings.prompt);
   // What follows a prompt taken as it is may be anything, so only what was asked for ends it.
@@ -154,15 +141,7 @@ async function complete(
   await prepareGpu(gpu, options);
   using model = await loadModel(gpu, { ...settings.model, source }, options);
   if (settings.patch.path !== undefined) await applyPatch(model, await readPatch(settings.patch.path));
-  const said = prompt.specialTokens ? (text: string) => text : (text: string) => model.tokenizer.asText(text);
-  const ids = asIs !== undefined
-    ? model.tokenizer.encode(said(asIs))
-    : encodePrompt(model, question!, prompt);
-  if (asIs !== undefined && said(asIs) !== asIs) {
-    options.notice?.(
-      'The prompt names control tokens, which are read as text; setting "special-tokens" reads them as tokens.',
-    );
-  }
+  const ids = encodeAsked(model, settings.generation, prompt, options.notice);
   const room = model.contextLength - ids.length;
   const maxNewTokens = Math.max(1, Math.min(prompt.maxNewTokens, room));
   const generated = await generate(model, Array.from({ length: samples }, () => ({ ids, ...sampling })), {
@@ -180,18 +159,6 @@ async function complete(
 /** The settings with their defaults. Throws InputError for ones that do not fit, or not together. */
 export function checkGeneration(given: GenerationChoices): Values<typeof generationRunDefinitions> {
   const settings = checkSettings(generationRunDefinitions, given);
-  const { prompt, question } = settings.generation;
-  if ((prompt === undefined) === (question === undefined)) {
-    throw new InputError("Give either a prompt or a question.", "prompt", "question");
-  }
-  const { chat, shots, template } = settings.prompt;
-  const unused = (chat && "chat") || (shots && "shots") || (template && "prompt-template");
-  if (prompt !== undefined && unused) {
-    throw new InputError(
-      `A prompt is taken as it is, so "${unused}" means nothing; give a question instead.`,
-      unused,
-      "question",
-    );
-  }
+  checkAsked(settings.generation, settings.prompt);
   return settings;
 }

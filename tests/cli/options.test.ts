@@ -82,6 +82,8 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "model-a": text,
   "model-b": text,
   "split": ["exam", "one of train, validation, test, all"],
+  "last": number("0", "an integer from 1 to 4096"),
+  "top": number("0", "an integer from 1 to 100"),
   "show": number("0", "an integer ≥ 1"),
   "patch": text,
   "rounding": ["up", "one of nearest, stochastic, none"],
