@@ -5,12 +5,14 @@
 import { InputError, NonFiniteError } from "../errors.ts";
 import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import type { Lowest } from "../model/layers.ts";
 import type { Model } from "../model/model.ts";
 import { fill } from "../ops/elementwise.ts";
 import { squaredNorm } from "../ops/gradient_norm.ts";
 import type { Objective } from "../ops/loss.ts";
 import { adamW, gradientStep, writeAdamStep } from "../ops/optimizer.ts";
 import { readRows, type RowChunk, type Weight, writeRows } from "../ops/weight.ts";
+import { AnchorPasses, type AnchorSequence } from "./anchor_passes.ts";
 import { rowsOf, type SelectedRows, type Selection } from "./components.ts";
 import { checkPairs, type TokenPair } from "./localization.ts";
 import { LoraFactors, type LoraOptions } from "./lora.ts";
@@ -34,6 +36,8 @@ export interface UpdateOptions {
   readonly weightDecay: number;
   /** Tokens per forward and backward pass; see PairPassOptions. */
   readonly tokensPerPass?: number;
+  /** Keep the model's distributions where they are, at a price; see AnchorPasses. */
+  readonly anchor?: { readonly sequences: readonly AnchorSequence[]; readonly weight: number } | undefined;
   /** Move low-rank factors of every row given instead of the rows themselves; `adamw` only. */
   readonly lora?: LoraOptions | undefined;
   /** Whether what all examples begin with is computed once a step; default: where that saves a quarter of the tokens. */
@@ -65,6 +69,7 @@ export class SparseUpdate implements Disposable {
   private readonly factors: LoraFactors[] = [];
   private readonly constants: Tensor;
   private passes!: PairPasses;
+  private readonly anchor: AnchorPasses | undefined;
   private readonly clearing: Plan;
   private norming!: Plan;
   private readonly stepping: Plan;
@@ -133,6 +138,10 @@ export class SparseUpdate implements Disposable {
       }
     }
     zeroing.run();
+    if (options.anchor) {
+      const { sequences, weight } = options.anchor;
+      this.anchor = new AnchorPasses(model, sequences, weight, { weights: this.gradients }, this.lowest);
+    }
     this.record(examples);
     overlaid.move();
     attempt.succeeded();
@@ -141,12 +150,8 @@ export class SparseUpdate implements Disposable {
   /** Records the passes over examples. */
   private record(examples: readonly TokenPair[]) {
     const { model, options } = this;
-    const layer = Math.min(...this.rows.map(({ layer }) => layer));
-    const attention = this.rows.some(({ layer: l, matrix }) =>
-      l === layer && (matrix === "qkv" || matrix === "output")
-    );
     this.passes = new PairPasses(model, examples, options.objective, { weights: this.gradients }, {
-      lowest: { layer, depth: attention ? "attention" : "mlp" },
+      lowest: this.lowest,
       ...(options.tokensPerPass !== undefined && { tokensPerPass: options.tokensPerPass }),
       ...(options.sharePrefix !== undefined && { sharePrefix: options.sharePrefix }),
     });
@@ -154,6 +159,15 @@ export class SparseUpdate implements Disposable {
     const { totals, at } = this.passes.squaredGradientAt;
     this.norming = new Plan(model.gpu, "norm of the gradient");
     squaredNorm(this.norming, tensors, totals, at);
+  }
+
+  /** Where the backward pass ends: nothing below the lowest row that moves is differentiated. */
+  private get lowest(): Lowest {
+    const layer = Math.min(...this.rows.map(({ layer }) => layer));
+    const attention = this.rows.some(({ layer: l, matrix }) =>
+      l === layer && (matrix === "qkv" || matrix === "output")
+    );
+    return { layer, depth: attention ? "attention" : "mlp" };
   }
 
   /**
@@ -182,7 +196,7 @@ export class SparseUpdate implements Disposable {
 
   /** Gradients at the current values, per matrix [R, I]; nothing moves. */
   async gradient(): Promise<PairResults & { gradients: RowValues }> {
-    const results = await this.passes.run([this.clearing], [this.norming]);
+    const results = await this.passes.run([this.clearing, ...this.anchor?.plans ?? []], [this.norming]);
     return { ...results, gradients: await this.readAll(this.gradients) };
   }
 
@@ -192,7 +206,7 @@ export class SparseUpdate implements Disposable {
    * @throws {NonFiniteError} before anything moves, when the loss or the gradient is not finite.
    */
   async step(rate = this.options.rate): Promise<PairResults> {
-    const results = await this.passes.run([this.clearing], [this.norming]);
+    const results = await this.passes.run([this.clearing, ...this.anchor?.plans ?? []], [this.norming]);
     if (!Number.isFinite(results.loss) || !Number.isFinite(results.squaredGradient)) {
       const bad = firstNonFinite(await this.readAll(this.gradients));
       const of = Number.isFinite(results.loss) ? "gradient" : "loss, and the gradient";
@@ -204,6 +218,11 @@ export class SparseUpdate implements Disposable {
     this.stepping.run();
     this.model.weightsChanged();
     return results;
+  }
+
+  /** Mean divergence from the anchored distributions before the last step, in nats; undefined without an anchor. */
+  async divergence(): Promise<number | undefined> {
+    return await this.anchor?.divergence();
   }
 
   /** The current values of the selected rows. */
@@ -253,6 +272,7 @@ export class SparseUpdate implements Disposable {
     const gradients = [...this.gradients.values()].flat().map(({ tensor }) => tensor);
     for (const tensor of [...gradients, ...this.moments, this.constants]) this.model.gpu.free(tensor);
     this.factors.forEach((factors) => factors[Symbol.dispose]());
+    this.anchor?.[Symbol.dispose]();
   }
 
   /** Reads rows of matrices. */

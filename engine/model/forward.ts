@@ -309,10 +309,15 @@ export function recordLogits(plan: Plan, model: Decoder, x: Tensor): { normed: T
   const rows = x.shape[0]!;
   const normed = plan.temp([rows, config.hiddenSize], "final norm");
   rmsNorm(plan, x, weights.finalNorm, normed, { rows });
-  const logits = plan.temp([rows, config.vocabSize], "logits", "logits");
+  return { normed, logits: recordUnembedding(plan, model, normed) };
+}
+
+/** Records the logits [P, V] of normed rows [P, D]. Soft-capped. */
+export function recordUnembedding(plan: Plan, { config, weights }: Decoder, normed: Tensor): Tensor {
+  const logits = plan.temp([normed.shape[0]!, config.vocabSize], "logits", "logits");
   linear(plan, normed, weights.unembedding, logits);
   if (config.finalSoftCap > 0) softCap(plan, logits, config.finalSoftCap);
-  return { normed, logits };
+  return logits;
 }
 
 /** Gathers rows of x [N, D]; index u32 [P, 2] of (token, row). */

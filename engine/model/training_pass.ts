@@ -6,12 +6,13 @@ import type { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { copyRows, fill } from "../ops/elementwise.ts";
 import { type Scatter, scatterGradient } from "../ops/embedding.ts";
-import { type Objective, pairLoss, tokenLogits, tokenLogitsBackward } from "../ops/loss.ts";
+import { klDivergence, type Objective, pairLoss, tokenLogits, tokenLogitsBackward } from "../ops/loss.ts";
+import { linearBackward } from "../ops/matmul.ts";
 import { rmsNorm, rmsNormBackward } from "../ops/norm.ts";
 import type { GradientSinks } from "./backward.ts";
 import type { TokenBatch } from "./batch.ts";
 import type { Decoder } from "./decoder.ts";
-import { type LastTokens, type LayerCaches, recordGather } from "./forward.ts";
+import { type LastTokens, type LayerCaches, recordGather, recordUnembedding } from "./forward.ts";
 import { type Lowest, recordLayers, recordLayersBackward } from "./layers.ts";
 
 /** Pairs of (desired, undesired) token ids at each of P positions. */
@@ -52,7 +53,57 @@ export interface PairPass {
 
 /** Records the pass; returns results [P, J, 2] of (weighted loss, logit difference). */
 export function recordPairPass(plan: Plan, model: Decoder, pass: PairPass): Tensor {
-  const { batch, chosen, pairs, sinks } = pass;
+  const { pairs, sinks } = pass;
+  const { config, weights } = model;
+  return recordChosenPass(plan, model, pass, (normed, dNormed) => {
+    const count = normed.shape[0]!;
+    const shape = [count, pairs.weights.elements / count, 2];
+    const logits = plan.temp(shape, "pair logits");
+    const dLogits = plan.temp(shape, "d pair logits");
+    const results = plan.temp(shape, "pair results");
+    tokenLogits(plan, normed, weights.unembedding, pairs.ids, logits);
+    pairLoss(plan, pass.objective, logits, pairs.weights, config.finalSoftCap, dLogits, results);
+    const unembeddingGradient = sinks.weights?.get(weights.unembedding);
+    if (unembeddingGradient) {
+      scatterGradient(plan, pass.scatters!.output, dLogits, normed, unembeddingGradient);
+    }
+    tokenLogitsBackward(plan, dLogits, weights.unembedding, pairs.ids, dNormed);
+    plan.recycle(logits, dLogits);
+    return results;
+  });
+}
+
+/** What a pass over whole distributions records: like a pair pass, but its loss is the divergence from stored logits. */
+export interface AnchorPass extends Omit<PairPass, "pairs" | "objective" | "scatters" | "dPrefix"> {
+  readonly chosen: Omit<LastTokens, "tokens">;
+  /** [P, V]: the logits to stay near, as the model gives them (capped where it caps). */
+  readonly anchor: Tensor;
+  /** [P]. */
+  readonly rowWeights: Tensor;
+}
+
+/** Records the pass; returns the weighted divergences [P]. */
+export function recordAnchorPass(plan: Plan, model: Decoder, pass: AnchorPass): Tensor {
+  const { config, weights } = model;
+  return recordChosenPass(plan, model, pass, (normed, dNormed) => {
+    const count = normed.shape[0]!;
+    const logits = recordUnembedding(plan, model, normed);
+    const losses = plan.temp([count], "divergences");
+    klDivergence(plan, pass.anchor, logits, pass.rowWeights, losses, config.finalSoftCap);
+    linearBackward(plan, logits, weights.unembedding, dNormed);
+    plan.recycle(logits);
+    return losses;
+  });
+}
+
+/** Records what comes before and after a loss on chosen rows: `head` takes the final norm of them and leaves its gradient. */
+function recordChosenPass<T>(
+  plan: Plan,
+  model: Decoder,
+  pass: Omit<PairPass, "pairs" | "objective">,
+  head: (normed: Tensor, dNormed: Tensor) => T,
+): T {
+  const { batch, chosen, sinks } = pass;
   const { config, weights } = model;
   const last = chosen?.tokens && { ...chosen, tokens: chosen.tokens };
   const layers = { ...pass, last };
@@ -63,22 +114,12 @@ export function recordPairPass(plan: Plan, model: Decoder, pass: PairPass): Tens
   const count = rows.shape[0]!;
   const normed = plan.temp([count, config.hiddenSize], "final norm");
   rmsNorm(plan, rows, weights.finalNorm, normed, { rows: count });
-  const shape = [count, pairs.weights.elements / count, 2];
-  const logits = plan.temp(shape, "pair logits");
-  const dLogits = plan.temp(shape, "d pair logits");
-  const results = plan.temp(shape, "pair results");
-  tokenLogits(plan, normed, weights.unembedding, pairs.ids, logits);
-  pairLoss(plan, pass.objective, logits, pairs.weights, config.finalSoftCap, dLogits, results);
-  const unembeddingGradient = sinks.weights?.get(weights.unembedding);
-  if (unembeddingGradient) {
-    scatterGradient(plan, pass.scatters!.output, dLogits, normed, unembeddingGradient);
-  }
   const dNormed = plan.temp([count, config.hiddenSize], "d final norm");
-  tokenLogitsBackward(plan, dLogits, weights.unembedding, pairs.ids, dNormed);
+  const result = head(normed, dNormed);
   const dRows = plan.temp([count, config.hiddenSize], "d chosen rows");
   const gradient = sinks.norms?.get(weights.finalNorm);
   rmsNormBackward(plan, rows, weights.finalNorm, dNormed, dRows, { rows: count, gradient });
-  plan.recycle(normed, logits, dLogits, dNormed);
+  plan.recycle(normed, dNormed);
 
   let dOut = dRows;
   if (chosen && !last) {
@@ -101,7 +142,7 @@ export function recordPairPass(plan: Plan, model: Decoder, pass: PairPass): Tens
     fill(plan, scale, config.architecture.scaleEmbedding ? Math.sqrt(config.hiddenSize) : 1);
     scatterGradient(plan, pass.scatters!.input, scale, dx, embeddingGradient);
   }
-  return results;
+  return result;
 }
 
 /** Index tensors for the last token of each sequence of a batch given the sequences' lengths. */

@@ -29,6 +29,7 @@ import clipNorm from "../../shaders/clip_norm.wgsl" with { type: "text" };
 import componentMask from "../../shaders/component_mask.wgsl" with { type: "text" };
 import componentMaskBackward from "../../shaders/component_mask_backward.wgsl" with { type: "text" };
 import copyRows from "../../shaders/copy_rows.wgsl" with { type: "text" };
+import klDivergence from "../../shaders/kl_divergence.wgsl" with { type: "text" };
 import crossEntropy from "../../shaders/cross_entropy.wgsl" with { type: "text" };
 import embedding from "../../shaders/embedding.wgsl" with { type: "text" };
 import embeddingGradient from "../../shaders/embedding_gradient.wgsl" with { type: "text" };
@@ -95,6 +96,7 @@ export const shaders = {
   component_mask_backward: componentMaskBackward,
   copy_rows: copyRows,
   cross_entropy: crossEntropy,
+  kl_divergence: klDivergence,
   embedding,
   embedding_gradient: embeddingGradient,
   fill,

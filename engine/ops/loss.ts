@@ -83,6 +83,27 @@ export function crossEntropy(
 }
 
 /**
+ * losses[P] of how far softmax(logits[P, V]) is from softmax(anchor[P, V]), KL(anchor || logits), times rowWeights [P]; logits become
+ * their gradient. Both are capped where `finalSoftCap` says so; the gradient is that of what logits were before.
+ */
+export function klDivergence(
+  plan: Plan,
+  anchor: Tensor,
+  logits: Tensor,
+  rowWeights: Tensor,
+  losses: Tensor,
+  finalSoftCap = 0,
+) {
+  const [rows, width] = [logits.shape[0]!, logits.shape[1]!];
+  plan.dispatch(
+    kernel("kl_divergence", { WG: 64, SOFT_CAP: finalSoftCap > 0 }),
+    { anchor, row_weights: rowWeights, logits, losses },
+    { rows, width, soft_cap: finalSoftCap },
+    { workgroups: rows },
+  );
+}
+
+/**
  * picked[P, 2]: the log-probability of targets u32 [P] under softmax(logits[P, V]), and 1 where the target is the largest
  * logit, the lowest id among equals, else 0.
  */

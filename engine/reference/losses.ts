@@ -45,6 +45,27 @@ export function crossEntropy(
   return { loss, rowLosses, dlogits };
 }
 
+/** KL(softmax(anchor) || softmax(logits)) of rows [N,V], each times its weight, and its gradient with respect to logits. */
+export function klDivergence(
+  anchor: Numbers,
+  logits: Numbers,
+  weights: Numbers,
+  vocabulary: number,
+): { loss: number; rowLosses: Float64Array; dlogits: Float64Array } {
+  const rows = weights.length;
+  const rowLosses = new Float64Array(rows);
+  const dlogits = new Float64Array(rows * vocabulary);
+  for (let n = 0; n < rows; n++) {
+    const [wantedLse, lse] = [logSumExpOf(anchor, n, vocabulary), logSumExpOf(logits, n, vocabulary)];
+    for (let v = n * vocabulary; v < (n + 1) * vocabulary; v++) {
+      const [wantedLog, log] = [anchor[v]! - wantedLse, logits[v]! - lse];
+      rowLosses[n]! += Math.exp(wantedLog) * (wantedLog - log);
+      dlogits[v] = weights[n]! * (Math.exp(log) - Math.exp(wantedLog));
+    }
+  }
+  return { loss: rowLosses.reduce((sum, loss, n) => sum + weights[n]! * loss, 0), rowLosses, dlogits };
+}
+
 /** softplus(x) = log(1 + exp(x)), without overflow. */
 export function softplus(x: number): number {
   return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));

@@ -8,7 +8,14 @@
 import type { Activation } from "../model/architecture.ts";
 
 export { attention, attentionBackward, type AttentionShape } from "./attention.ts";
-export { crossEntropy, logProbability, pairLoss, type PairObjective, softplus } from "./losses.ts";
+export {
+  crossEntropy,
+  klDivergence,
+  logProbability,
+  pairLoss,
+  type PairObjective,
+  softplus,
+} from "./losses.ts";
 export { type AdamConstants, adamwStep, maskAdamStep, sgdStep, type Writable } from "./optimizers.ts";
 export {
   argmax,

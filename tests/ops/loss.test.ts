@@ -3,6 +3,7 @@ import { assert } from "@std/assert";
 import type { Tensor } from "../../engine/gpu/tensor.ts";
 import {
   crossEntropy,
+  klDivergence,
   type Objective,
   pairLoss,
   tokenLogits,
@@ -203,3 +204,40 @@ gpuTest(
     await trial.expect("gradient", out, twin.softCapBackward(dlogits, uncapped, cap), gradientTolerance);
   },
 );
+
+gpuTest("the divergence from an anchor and its gradient equal their twins, capped or not", async (trial) => {
+  for (const [rows, vocabulary, cap] of [[1, 5, 0], [3, 64, 3], [7, 130, 0], [4, 257, 30]] as const) {
+    const uncapped = trial.randoms(rows * vocabulary, 10);
+    const logits = cap ? Float32Array.from(twin.softCap(uncapped, cap)) : uncapped;
+    const anchor = trial.randoms(rows * vocabulary, cap || 10);
+    anchor.set(logits.subarray(0, vocabulary)); // the first row diverges by nothing
+    const weights = Float32Array.from({ length: rows }, (_, r) => r === 1 ? 0 : 0.5 + r);
+    const out = trial.upload(logits, rows, vocabulary);
+    const losses = trial.unwritten(rows);
+    const plan = trial.run((plan) =>
+      klDivergence(plan, trial.upload(anchor, rows, vocabulary), out, trial.upload(weights), losses, cap)
+    );
+    const expected = twin.klDivergence(anchor, logits, weights, vocabulary);
+    const what = `${rows} × ${vocabulary}, cap ${cap}`;
+    await trial.expect(`losses of ${what}`, losses, expected.rowLosses.map((loss, r) => loss * weights[r]!));
+    const gradient = cap ? twin.softCapBackward(expected.dlogits, uncapped, cap) : expected.dlogits;
+    await trial.expect(`gradient of ${what}`, out, gradient, gradientTolerance);
+    if (cap || rows === 1) continue; // the slope of one row that diverges by nothing is nothing
+    await assertDerivative("logits", logits, await trial.gpu.read(out), async (changed) => {
+      trial.gpu.write(out, changed);
+      plan.run();
+      return await lossesOf(trial, losses);
+    });
+  }
+});
+
+gpuTest("divergences of logits as far apart as 2,000 are finite", async (trial) => {
+  const logits = new Float32Array(2 * 70).map((_, i) => i % 70 === 69 ? 1000 : -1000);
+  const anchor = new Float32Array(2 * 70).map((_, i) => i === 0 || i === 70 + 69 ? 1000 : -1000);
+  const out = trial.upload(logits, 2, 70);
+  const losses = trial.unwritten(2);
+  trial.run((plan) =>
+    klDivergence(plan, trial.upload(anchor, 2, 70), out, trial.upload(Float32Array.of(1, 1)), losses)
+  );
+  await trial.expect("losses", losses, [2000, 0]);
+});

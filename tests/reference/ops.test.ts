@@ -12,6 +12,7 @@ import {
   filterLogits,
   gatedMlp,
   gatedMlpBackward,
+  klDivergence,
   maskAdamStep,
   matmulNN,
   matmulNT,
@@ -204,6 +205,16 @@ Deno.test("crossEntropy weighs rows and has the right gradient", () => {
   assertEquals(rowLosses[1], 0);
   assertAlmostEquals(value(), 0.5 * rowLosses[0]! + 2 * rowLosses[2]!, 1e-12);
   assertAlmostEquals(crossEntropy([0, 0, 0, 0], [1], [1], 4).loss, Math.log(4), 1e-12);
+});
+
+Deno.test("klDivergence is zero at the anchor and has the right gradient", () => {
+  const [anchor, logits] = [randoms(3 * 5, 2), randoms(3 * 5, 1)];
+  const weights = [0.5, 0, 2];
+  const value = () => klDivergence(anchor, logits, weights, 5).loss;
+  checkGradient("logits", logits, klDivergence(anchor, logits, weights, 5).dlogits, value);
+  assertAlmostEquals(klDivergence(anchor, anchor, weights, 5).loss, 0, 1e-12);
+  // Of (1/2, 1/2) from (3/4, 1/4): (log 2 + log 2/3) / 2 … = log(2 / √3).
+  assertAlmostEquals(klDivergence([0, 0], [Math.log(3), 0], [1], 2).loss, Math.log(2 / Math.sqrt(3)), 1e-12);
 });
 
 for (const objective of ["logit-difference", "preference"] satisfies PairObjective[]) {
