@@ -89,6 +89,7 @@ export { amplify } from "./engine/circuit/amplify.ts";
 export type { Amplified, AmplifyOptions, UpdateRounds, ValidationPoint } from "./engine/circuit/amplify.ts";
 export type { TrainingSnapshot, TrainingStore } from "./engine/circuit/training_store.ts";
 export { SparseUpdate } from "./engine/circuit/update.ts";
+export type { AnchorSequence } from "./engine/circuit/anchor_passes.ts";
 export type { LoraOptions } from "./engine/circuit/lora.ts";
 export type { OptimizerName, RowValues, UpdateOptions } from "./engine/circuit/update.ts";
 export type { PairResults } from "./engine/circuit/pair_passes.ts";

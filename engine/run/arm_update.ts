@@ -7,6 +7,7 @@ import { NonFiniteError } from "../errors.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import type { CompletionJournal } from "../model/generate.ts";
 import { within } from "./journal.ts";
+import { anchorSequences } from "./anchor.ts";
 import { loraControl } from "./controls.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import type { TryRecord } from "./records.ts";
@@ -85,8 +86,12 @@ async function updateOnce(context: RunContext, arm: Arm, rate: number): Promise<
   const { name, examples, journal, baseAccuracy } = arm;
   const { count, stepsPerRound } = settings.rounds;
   const { steps } = settings.update;
+  const { anchor, anchorWeight, tries, ...update } = settings.update;
+  const kept = anchor === "kl"
+    ? { sequences: await anchorSequences(context, examples), weight: anchorWeight }
+    : undefined;
   const validation: Task = { name: "validation", problems: split.validation, scoring: "number" };
-  const own = settings.update.tries === 1 ? journal : within(journal, `rate ${rate}`);
+  const own = tries === 1 ? journal : within(journal, `rate ${rate}`);
   // The unchanged model is the same at every rate.
   const stepJournal = (step: number) => within(step === 0 ? journal : own, `step ${step}`);
   return await amplify(
@@ -94,7 +99,8 @@ async function updateOnce(context: RunContext, arm: Arm, rate: number): Promise<
     movedRows(context, arm),
     examples,
     {
-      ...settings.update,
+      ...update,
+      ...(kept && { anchor: kept }),
       ...(arm.control === "lora" && {
         lora: { rank: loraControl.rank, seed: settings.seed },
         optimizer: "adamw" as const,

@@ -48,6 +48,8 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "optimizer": ["adam", "one of sgd, adamw"],
   "rate": number("1e999", "a number > 0"),
   "tries": number("0", "an integer from 1 to 9"),
+  "anchor": ["l2", "one of none, kl"],
+  "anchor-weight": number("0", "a number > 0"),
   "weight-decay": number("-1", "a number ≥ 0"),
   "steps": number("0", "an integer ≥ 1"),
   "grid": ["budget", "NAME=VALUES"],

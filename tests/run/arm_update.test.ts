@@ -82,3 +82,18 @@ gpuTest(
     assertEquals((await runAmplify(gpu, run, { out })).controls, controls);
   },
 );
+
+gpuTest("an anchored run keeps what right traces say, pivots apart", async ({ gpu }) => {
+  await using work = await temporaryFolder();
+  await writeSmallTask(work.path, 6);
+  const norms = [];
+  for (const anchor of ["none", "kl"] as const) {
+    const run = shortRun(work.path, {
+      referenceCompat: true, // a step is kept, whatever it scores
+      update: { anchor, anchorWeight: 3, steps: 8, rate: 0.1, validateEvery: 8 },
+      evaluation: { controls: [], abilities: {} },
+    });
+    norms.push((await runAmplify(gpu, run, { out: join(work.path, anchor) })).circuit.update_norm);
+  }
+  assert(norms[1]! < 0.9 * norms[0]!, norms.join(" and "));
+});

@@ -30,6 +30,10 @@ export interface UpdateSettings extends
   > {
   /** Rates that every arm tries, to keep the one that validates best. */
   readonly tries: number;
+  /** `kl`: tokens that the unchanged model had right keep their distributions (MUSCLE, arXiv 2407.09435). */
+  readonly anchor: "none" | "kl";
+  /** How much a nat of divergence from them counts beside the loss. */
+  readonly anchorWeight: number;
 }
 
 /** See TraceSettings. */
@@ -145,6 +149,21 @@ export const updateDefinitions = {
     type: integer(1, 9),
     default: 1,
     help: "rates that every arm tries (RATE, then twice and half of it, …), the best by validation kept",
+    example: "3",
+  }),
+  anchor: setting({
+    name: "anchor",
+    type: oneOf(["none", "kl"]),
+    default: "none",
+    help:
+      "kl: tokens of right greedy traces keep their distributions, so that fewer answers are lost; or none",
+    example: "kl",
+  }),
+  anchorWeight: setting({
+    name: "anchor-weight",
+    type: positive(),
+    default: 1,
+    help: "what a nat of divergence from the anchor costs beside the loss",
     example: "3",
   }),
   normalize: setting({
