@@ -47,6 +47,8 @@ export interface ValidationPoint {
   readonly accuracy: number;
   /** Mean loss over the localization examples before this step; at step 0 that of the unchanged model. */
   readonly loss: number;
+  /** Mean divergence from the anchored distributions before this step, in nats, where there is an anchor. */
+  readonly divergence?: number | undefined;
 }
 
 /** The outcome; the model keeps the best step's rows as overlays, or none when step 0 is best. */
@@ -130,7 +132,8 @@ export async function amplify(
           if (!(error instanceof NonFiniteError)) throw error;
           throw diverged(options.rate, step, "what the updated model computes");
         });
-        history.push({ step, accuracy, loss });
+        const divergence = await update.divergence();
+        history.push({ step, accuracy, loss, ...(divergence !== undefined && { divergence }) });
         if (accuracy > best.accuracy) {
           const values = await update.values();
           const bad = firstNonFinite(values);

@@ -17,6 +17,7 @@ import { add, fill } from "../ops/elementwise.ts";
 
 /** A sequence, and the positions after whose tokens the next token's distribution is kept. */
 export interface AnchorSequence {
+  /** Token ids from the beginning. */
   readonly ids: readonly number[];
   /** From 0. */
   readonly positions: readonly number[];

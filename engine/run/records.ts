@@ -120,7 +120,12 @@ export interface UpdateRecord {
   readonly best_step: number;
   /** Number of values that were allowed to move. */
   readonly trainable: number;
-  readonly history: readonly { readonly step: number; readonly accuracy: number; readonly loss: number }[];
+  readonly history: readonly {
+    readonly step: number;
+    readonly accuracy: number;
+    readonly loss: number;
+    readonly divergence?: number | undefined;
+  }[];
   /** Every rate that was tried; `history` is that of the best one. */
   readonly tries: readonly TryRecord[];
 }
@@ -129,7 +134,12 @@ export interface UpdateRecord {
 export const updateSchema: z.ZodType<UpdateRecord> = z.looseObject({
   best_step: count,
   trainable: count,
-  history: z.array(z.looseObject({ step: count, accuracy: fraction, loss: z.number() })),
+  history: z.array(z.looseObject({
+    step: count,
+    accuracy: fraction,
+    loss: z.number(),
+    divergence: z.number().optional(),
+  })),
   tries: z.array(z.looseObject({ rate: z.number(), best_step: count, accuracy: fraction.nullable() })),
 });
 
