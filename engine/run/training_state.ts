@@ -46,7 +46,7 @@ export class TrainingState implements TrainingStore {
     if (bytes > mostBytes || start - this.saved < shareOfTime * this.cost) return;
     const { facts, tensors } = await take();
     const text = JSON.stringify(facts);
-    await writing(this.path, () => Deno.mkdir(this.folder, { recursive: true }));
+    await writing(this.path, () => this.makeFolder());
     await writeSafetensors(
       this.path,
       Object.fromEntries(
@@ -56,6 +56,13 @@ export class TrainingState implements TrainingStore {
     );
     this.saved = performance.now();
     this.cost = this.saved - start;
+  }
+
+  /** Not with the run's folder above it, which must be there: it may have been removed meanwhile. */
+  private async makeFolder() {
+    await Deno.mkdir(this.folder).catch((error) => {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    });
   }
 }
 

@@ -288,7 +288,9 @@ export class Chaos implements AsyncDisposable {
 async function contents(folder: string): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   for await (const { name } of Deno.readDir(folder)) {
-    if (/^\.|\.part$|\.lock$/.test(name)) throw new Wrong(`"${name}" was left behind`);
+    if (/^\.|\.part$|\.lock$|\.journal\.jsonl$|^training$/.test(name)) {
+      throw new Wrong(`"${name}" was left behind`);
+    }
     if (!(listedFiles as readonly string[]).includes(name)) continue;
     const bytes = await Deno.readFile(join(folder, name));
     found.set(name, name === "summary.json" ? withoutSeconds(bytes) : bytes.toHex());

@@ -12,10 +12,11 @@ function isOpenGL(description: string, adapterFeatures: string[], deviceFeatures
     info: { description, vendor: "", architecture: "", device: "" },
     features: new Set(adapterFeatures),
   };
-  const gpu = Object.assign(Object.create(Gpu.prototype), {
+  const parts = {
     adapter,
     device: { features: new Set(deviceFeatures) },
-  });
+  };
+  const gpu = Object.create(Gpu.prototype, Object.getOwnPropertyDescriptors(parts));
   return (gpu as Gpu).isOpenGL;
 }
 
