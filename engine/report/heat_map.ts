@@ -13,6 +13,7 @@ import {
 } from "./component_values.ts";
 import { label, px } from "./figure.ts";
 import { attribute, html, type Markup } from "./markup.ts";
+import { short } from "./numbers.ts";
 import type { RunData } from "./run_data.ts";
 
 /** Most bins of neurons in a layer. */
@@ -147,9 +148,9 @@ export function heatMap({ components }: RunData): Markup | undefined {
           <span data-measure="${measure}" ${attribute(
             "hidden",
             i > 0,
-          )}>Shade: ${titles[measure]}, from 0 to ${Number(Math.max(...values).toPrecision(3))}.</span>
+          )}>Shade: ${titles[measure]}, of ${extent(values, geometry)}.</span>
         `
-      )}A dot marks cells with components of the circuit. Choose a cell to list its components.</figcaption>
+      )}A dot marks heads of the circuit, and small bins with neurons of it. Choose a cell to list its components.</figcaption>
     </figure>
     ${members(components)}
     <div id="cell" aria-live="polite"></div>
@@ -185,15 +186,29 @@ function members({ layout, values: { mask } }: ComponentValues): Markup | undefi
 /** Most components of a kind in a layer that are named. */
 const mostNamed = 40;
 
+/** How far the shades reach, in words. */
+function extent(values: Float64Array, geometry: MapGeometry): string {
+  const { heads, neurons } = highestOf(values, geometry);
+  return `heads from 0 to ${short(heads)}, of neurons from 0 to ${short(neurons)}`;
+}
+
+/** The largest values of heads and of bins of neurons: each has its own scale, as one head outweighs any bin. */
+function highestOf(values: Float64Array, { columns }: MapGeometry): { heads: number; neurons: number } {
+  const highest = { heads: 0, neurons: 0 };
+  values.forEach((value, i) => {
+    const group = columns[i % columns.length]!.kind === "mlp" ? "neurons" : "heads";
+    highest[group] = Math.max(highest[group], value);
+  });
+  return highest;
+}
+
 /** One path for each shade in use. A power below 1 tells small shares from none. */
-function shadesOf(
-  values: Float64Array,
-  { columns, cell_width, row_height, top }: MapGeometry,
-  power: number,
-): Markup {
-  const highest = values.reduce((most, value) => Math.max(most, value), 0) || 1;
+function shadesOf(values: Float64Array, geometry: MapGeometry, power: number): Markup {
+  const { columns, cell_width, row_height, top } = geometry;
+  const { heads, neurons } = highestOf(values, geometry);
   const paths = Array.from({ length: shades + 1 }, () => "");
   values.forEach((value, i) => {
+    const highest = (columns[i % columns.length]!.kind === "mlp" ? neurons : heads) || 1;
     const shade = Math.ceil(shades * (Math.max(0, value) / highest) ** power);
     const [w, h] = [cell_width - 1, row_height - 2];
     const [x, y] = [columns[i % columns.length]!.x, top + Math.floor(i / columns.length) * row_height];
@@ -208,6 +223,9 @@ function shadesOf(
   }`;
 }
 
+/** Larger bins nearly all hold some neuron of a circuit, so that a dot would say nothing. */
+const mostDotted = 16;
+
 /** A dot in every cell that holds a component of the circuit. */
 function membersOf({ layout, values: { mask } }: ComponentValues, geometry: MapGeometry): Markup | undefined {
   if (!mask) return undefined;
@@ -216,6 +234,7 @@ function membersOf({ layout, values: { mask } }: ComponentValues, geometry: MapG
   let dots = "";
   for (let layer = 0; layer < layout.layers; layer++) {
     for (const { kind, from, to, x } of columns) {
+      if (to - from > mostDotted) continue;
       const first = layer * perLayer + firstOf(layout, kind);
       if (!mask.subarray(first + from, first + to).some((value) => value > 0.5)) continue;
       const [centre, middle] = [x + (cell_width - 1) / 2, top + (layer + 0.5) * row_height - 1];
@@ -227,8 +246,8 @@ function membersOf({ layout, values: { mask } }: ComponentValues, geometry: MapG
   `;
 }
 
-/** Most components that are listed where a model has more. */
-const mostListed = 4000;
+/** Most components that are listed where a model has more; a circuit that is larger is listed up to the second. */
+const mostListed = [4000, 12_000] as const;
 
 /**
  * Components for the listings: all of a small model, else the selected ones and those with the most gradient.
@@ -239,10 +258,12 @@ export function listedComponents(
 ): (readonly [number, ComponentKind, number, number | null, number | null, number | null])[] {
   const perLayer = componentsPerLayer(layout);
   let indices = Array.from({ length: layout.layers * perLayer }, (_, i) => i);
-  if (indices.length > mostListed) {
+  const selected = mask?.reduce((count, value) => value > 0.5 ? count + 1 : count, 0) ?? 0;
+  const most = Math.min(mostListed[1], Math.max(mostListed[0], selected));
+  if (indices.length > most) {
     const rank = (i: number) => [Number((mask?.[i] ?? 0) > 0.5), gradient?.[i] ?? 0] as const;
     indices.sort((a, b) => rank(b)[0] - rank(a)[0] || rank(b)[1] - rank(a)[1]);
-    indices = indices.slice(0, mostListed).sort((a, b) => a - b);
+    indices = indices.slice(0, most).sort((a, b) => a - b);
   }
   const rounded = (value: number | undefined) => value === undefined ? null : Number(value.toPrecision(3));
   const norm = (squared: number | undefined) => squared === undefined ? undefined : Math.sqrt(squared);

@@ -132,7 +132,7 @@ function setUpMap() {
         ? make(
           "p",
           { className: "quiet" },
-          `${missing} more, not in the circuit and with less gradient, are not listed.`,
+          `${missing} more are not listed: those of the circuit come first, then those with the most gradient.`,
         )
         : "",
     );
