@@ -6,7 +6,10 @@ import { DeviceError, DeviceLostError, InputError, NoAdapterError } from "../eng
 export const exitCodes = {
   done: { code: 0, meaning: "done" },
   failed: { code: 1, meaning: "a check failed, the GPU did, or a defect of ours" },
-  wrongInput: { code: 2, meaning: "wrong input: one sentence on stderr says what to do" },
+  wrongInput: {
+    code: 2,
+    meaning: "wrong input, or a file or disk that fails: one sentence on stderr says what to do",
+  },
   noAdapter: { code: 3, meaning: "no usable GPU adapter" },
   retry: {
     code: 75,
