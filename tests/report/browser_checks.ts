@@ -239,6 +239,11 @@ browserTest("on paper it is dark on white, whatever the screen is", async () => 
   await page.emulateMedia({ media: "print" });
   assertEquals(await back(), "rgb(255, 255, 255)");
   assertEquals(await page.locator("nav").isVisible(), false);
+  await page.setViewportSize({ width: 700, height: 1000 });
+  const widest = await page.evaluate(
+    "Math.max(...[...document.querySelectorAll('svg, table')].map((one) => one.getBoundingClientRect().right))",
+  );
+  assert(widest as number <= 700, `${widest}`);
   const pdf = await page.pdf({ format: "A4" });
   assertGreater(new TextDecoder("latin1").decode(pdf).match(/\/Type \/Page\b/g)?.length ?? 0, 1);
 });
