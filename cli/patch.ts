@@ -3,32 +3,53 @@ import { resolveModel } from "../engine/checkpoint/hub.ts";
 import { roundings } from "../engine/checkpoint/rounding.ts";
 import { InputError } from "../engine/errors.ts";
 import { Checkpoint } from "../engine/checkpoint/checkpoint.ts";
-import { readPatch } from "../engine/patch/patch.ts";
+import { requireWritable } from "../engine/files.ts";
+import { readConfig } from "../engine/model/config.ts";
+import { mergePatches, scalePatch } from "../engine/patch/combine.ts";
+import { patchSha256, readPatch, writePatch } from "../engine/patch/patch.ts";
+import { exportPatch, ownFields, patchInfo } from "../engine/patch/patch_info.ts";
 import { exportPeft } from "../engine/patch/peft.ts";
-import { exportPatch, patchInfo } from "../engine/patch/patch_info.ts";
 import { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "../engine/patch/patched_checkpoint.ts";
-import { embeddedModel } from "../engine/run/embedded.ts";
 import { downloadProgress } from "../engine/run/load_model.ts";
+import { modelOfPatch } from "../engine/run/patch_model.ts";
 import { modelDefinitions, offlineSetting } from "../engine/run/settings/model.ts";
 import { setting } from "../engine/run/settings/setting.ts";
 import { outSetting } from "../engine/run/settings/start.ts";
 import { oneOf, seed } from "../engine/run/settings/value_types.ts";
-import { describeFusion, describePatch } from "../engine/run/summary_text.ts";
+import { describeCollisions, describeFusion, describePatch } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { print } from "./terminal.ts";
+import { print, printAside } from "./terminal.ts";
 
-const actions = ["info", "fuse", "apply", "revert", "export"] as const;
+/** What each action takes besides options: a form for help, and how many words. */
+const actions = {
+  info: { words: "PATCH", least: 1, most: 1 },
+  apply: { words: "PATCH", least: 1, most: 1 },
+  revert: { words: "DIR", least: 1, most: 1 },
+  fuse: { words: "PATCH", least: 1, most: 1 },
+  export: { words: "PATCH", least: 1, most: 1 },
+  merge: { words: "PATCH PATCH…", least: 2, most: Infinity },
+  scale: { words: "PATCH FACTOR", least: 2, most: 2 },
+} as const;
+const names = Object.keys(actions);
 
 export const patch = defineCommand({
   name: "patch",
   summary:
-    "Looks at a patch, or puts it into a checkpoint and takes it out again. info PATCH: what it changes. fuse PATCH: writes a copy of the model with the patch in it, in the model's own types " +
+    "Looks at a patch, puts it into a checkpoint or takes it out again, or makes another of it. info PATCH: what it changes, by head and neuron. fuse PATCH: writes a copy of the model with the patch in it, in the model's own types " +
     "and files, for any software. apply PATCH: the same with changed matrices as F32, which can be reverted. " +
-    "revert DIR: writes the original back from an applied copy. export PATCH: copies the patch alone to a folder, or writes it as an adapter for PEFT (--to peft).",
-  arguments: `${actions.join("|")} PATCH`,
+    "revert DIR: writes the original back from an applied copy. export PATCH: copies the patch alone to a folder, or writes it as an adapter for PEFT (--to peft). " +
+    "merge PATCH PATCH…: adds patches of the same model. scale PATCH FACTOR: multiplies what a patch changes. " +
+    "A PATCH is a run folder, the folder of a patch or patch.safetensors; its model is the one that its patch.json names.",
+  arguments: `${names.join("|")} PATCH`,
   settings: {
-    model: { source: modelDefinitions.source, revision: modelDefinitions.revision },
+    model: {
+      source: {
+        ...modelDefinitions.source,
+        otherwise: "the one that patch.json names, else the embedded model",
+      },
+      revision: { ...modelDefinitions.revision, otherwise: "the commit that patch.json names, else main" },
+    },
     start: { offline: offlineSetting, out: outSetting("folder to write to", "none") },
     adapter: {
       to: setting({
@@ -56,13 +77,18 @@ export const patch = defineCommand({
       }),
     },
   },
-  async run({ model, start, fusion, adapter, json, quiet }, [action, path, ...rest]) {
-    if (!action || !path || rest.length > 0) {
-      throw new InputError(`Give one of ${actions.join(", ")}, and a patch, e.g. info runs/NAME.`);
+  async run({ model, start, fusion, adapter, json, quiet }, [action, ...words]) {
+    if (action !== undefined && !names.includes(action)) {
+      throw new InputError(`"${action}" is none of ${names.join(", ")}.`);
     }
-    if (!actions.some((name) => name === action)) {
-      throw new InputError(`"${action}" is none of ${actions.join(", ")}.`);
+    const takes = actions[(action ?? "info") as keyof typeof actions];
+    if (action === undefined || words.length < takes.least || words.length > takes.most) {
+      const form = action === undefined
+        ? `one of ${names.join(", ")} and a patch`
+        : `patch ${action} ${takes.words}`;
+      throw new InputError(`Give ${form}.`);
     }
+    const path = words[0]!;
     const { to } = adapter;
     if (to !== undefined && action !== "export") {
       throw new InputError(`Only patch export writes other forms; patch ${action} does not.`, "to");
@@ -71,51 +97,98 @@ export const patch = defineCommand({
       if (action === "fuse" || fusion[name] === undefined) continue;
       throw new InputError(`Only patch fuse rounds; patch ${action} rounds nothing.`, name);
     }
-    if (action === "info") {
-      const info = patchInfo(await readPatch(path));
-      print(describePatch(info));
-      if (json) print(JSON.stringify(info));
-      return;
-    }
     const { out } = start;
-    if (out === undefined) {
+    if (action !== "info" && out === undefined) {
       throw new InputError(`A folder to write to is missing; patch ${action} needs one.`, "out");
     }
-    const modelFolder = async () => {
-      const { folder } = await resolveModel(model.source ?? embeddedModel(), {
-        revision: model.revision,
-        offline: start.offline,
-        onDownload: downloadProgress(new ProgressDisplay(quiet).report),
-      });
-      return folder;
+    const found = async (offline = start.offline) => {
+      const { source, revision } = await modelOfPatch(path, model);
+      const onDownload = downloadProgress(new ProgressDisplay(quiet).report);
+      return { source, ...await resolveModel(source, { revision, offline, onDownload }) };
     };
     const done = (what: string, more: Record<string, unknown> = {}, leftOut: readonly string[] = []) => {
       if (leftOut.length > 0) {
-        const files = leftOut.join(", ");
-        print(`left out, as they hold the unchanged weights in another form or are links: ${files}`);
+        print(`left out, as they are of the unchanged model or are links: ${leftOut.join(", ")}`);
       }
       print(`${what} in ${out}`);
       if (json) print(JSON.stringify({ action, out, ...more }));
     };
-    if (action === "fuse") {
-      const changes = await readPatch(path);
-      const folder = await modelFolder();
-      const report = await fuseCheckpoint(folder, changes, out, fusion.rounding, fusion.seed);
-      print(describeFusion(report));
-      done("fused model", { model: folder, ...report }, report.left_out);
-    } else if (action === "apply") {
-      const changes = await readPatch(path);
-      done("patched model", {}, await patchCheckpoint(await modelFolder(), changes, out));
-    } else if (action === "revert") {
-      done("original model", {}, await revertCheckpoint(path, out));
-    } else {
-      if (to === "peft") {
-        const folder = await modelFolder();
+    switch (action as keyof typeof actions) {
+      case "info": {
+        const changes = await readPatch(path);
+        // Names need no weights, so that nothing is downloaded for them.
+        const config = await found(true).then(({ folder }) => readConfig(folder)).catch((error) => {
+          if (model.source !== undefined || !(error instanceof InputError)) throw error;
+          printAside(
+            `note: heads and neurons cannot be named without the model's config.json: ${error.message}`,
+          );
+          return undefined;
+        });
+        const info = {
+          ...patchInfo(changes, config),
+          sha256: patchSha256(changes),
+          card: await ownFields(path),
+        };
+        print(describePatch(info));
+        if (json) print(JSON.stringify(info));
+        return;
+      }
+      case "fuse": {
+        const changes = await readPatch(path);
+        const { folder } = await found();
+        const report = await fuseCheckpoint(folder, changes, out!, fusion.rounding, fusion.seed);
+        print(describeFusion(report));
+        return done("fused model", { model: folder, ...report }, report.left_out);
+      }
+      case "apply": {
+        const changes = await readPatch(path);
+        const { folder } = await found();
+        const left_out = await patchCheckpoint(folder, changes, out!);
+        return done("patched model", { model: folder, left_out }, left_out);
+      }
+      case "revert": {
+        const left_out = await revertCheckpoint(path, out!);
+        return done("original model", { left_out }, left_out);
+      }
+      case "export": {
+        if (to !== "peft") {
+          await exportPatch(path, out!);
+          return done("patch");
+        }
+        const changes = await readPatch(path);
+        const { source, folder, commit } = await found();
         using checkpoint = await Checkpoint.open(folder);
-        const base = model.source ?? folder;
-        await exportPeft(await readPatch(path), checkpoint, out, { model: base, revision: model.revision });
-      } else await exportPatch(path, out);
-      done(to === "peft" ? "PEFT adapter" : "patch");
+        await exportPeft(changes, checkpoint, out!, { model: source, revision: commit });
+        return done("PEFT adapter");
+      }
+      case "merge": {
+        const patches = [];
+        for (const word of words) patches.push(await readPatch(word));
+        const { source, folder, commit } = await found();
+        using checkpoint = await Checkpoint.open(folder);
+        const { patch, collisions } = await mergePatches(checkpoint, patches);
+        const card = {
+          model: source,
+          ...(commit !== undefined && { commit }),
+          merged: patches.map(patchSha256),
+        };
+        await requireWritable(out!);
+        await writePatch(out!, patch, card);
+        print(describeCollisions(collisions, await readConfig(folder)));
+        return done("sum of the patches", { merged: card.merged, collisions });
+      }
+      case "scale": {
+        const factor = words[1]!.trim() === "" ? NaN : Number(words[1]);
+        if (!Number.isFinite(factor) || factor === 0) {
+          throw new InputError(`Factor "${words[1]}" is not a number other than 0.`);
+        }
+        const scaled = scalePatch(await readPatch(path), factor);
+        const card = await ownFields(path);
+        const scale = factor * (typeof card.scale === "number" ? card.scale : 1);
+        await requireWritable(out!);
+        await writePatch(out!, scaled, { ...card, scale });
+        return done(`patch times ${factor}`, { factor });
+      }
     }
   },
 });

@@ -27,6 +27,7 @@ export {
   type LoadedTensor,
   readTensors,
   SafetensorsFile,
+  safetensorsPieces,
   showShape,
   type TensorInfo,
   type TensorToWrite,

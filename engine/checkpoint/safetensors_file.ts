@@ -143,6 +143,26 @@ export async function writeSafetensors(
   tensors: Readonly<Record<string, TensorToWrite>>,
   metadata?: Readonly<Record<string, string>>,
 ): Promise<void> {
+  const pieces = safetensorsPieces(tensors, metadata);
+  const temporary = join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}`);
+  try {
+    {
+      using file = await Deno.open(temporary, { write: true, createNew: true });
+      for (const piece of pieces) await writeAll(file, piece);
+      await file.sync();
+    }
+    await Deno.rename(temporary, path);
+  } catch (error) {
+    await Deno.remove(temporary).catch(() => {});
+    throw writingProblem(path, error);
+  }
+}
+
+/** The bytes of the file that writeSafetensors writes, piece by piece. Throws RangeError like it. */
+export function safetensorsPieces(
+  tensors: Readonly<Record<string, TensorToWrite>>,
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array[] {
   const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {};
   let end = 0;
   for (const [name, { dtype, shape, data }] of Object.entries(tensors)) {
@@ -151,23 +171,10 @@ export async function writeSafetensors(
     }
     header[name] = { dtype, shape, data_offsets: [end, end += data.byteLength] };
   }
-  const head = encodeHeader(header);
-
-  const temporary = join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}`);
-  try {
-    {
-      using file = await Deno.open(temporary, { write: true, createNew: true });
-      await writeAll(file, head);
-      for (const { data } of Object.values(tensors)) {
-        await writeAll(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      }
-      await file.sync();
-    }
-    await Deno.rename(temporary, path);
-  } catch (error) {
-    await Deno.remove(temporary).catch(() => {});
-    throw writingProblem(path, error);
-  }
+  const data = Object.values(tensors).map(({ data }) =>
+    new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  );
+  return [encodeHeader(header), ...data];
 }
 
 /** The bytes of a file ahead of its tensors' data: the length of the JSON header, and the header. */

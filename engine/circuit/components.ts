@@ -39,6 +39,11 @@ export interface Component {
   readonly number: number;
 }
 
+/** A component in words, e.g. "layer 2 v-head 1" or "layer 0 neuron 17". */
+export function nameOfComponent({ layer, kind, number }: Component): string {
+  return `layer ${layer} ${kind === "mlp" ? "neuron" : `${kind}-head`} ${number}`;
+}
+
 /** How many components are selected of how many. */
 export interface SelectedCount {
   /** How many are selected. */

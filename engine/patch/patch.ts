@@ -8,10 +8,12 @@ import { z } from "npm:zod@4.6.7";
 import { InputError, NonFiniteError } from "../errors.ts";
 import { sha256OfFile, writeJson } from "../files.ts";
 import { readJsonObject } from "../json_objects.ts";
+import { readCard } from "./patch_card.ts";
 import type { Model } from "../model/model.ts";
 import {
   readTensors,
   SafetensorsFile,
+  safetensorsPieces,
   type TensorToWrite,
   writeSafetensors,
 } from "../checkpoint/checkpoint.ts";
@@ -207,15 +209,10 @@ export async function writePatch(
   patch: Patch,
   card: Record<string, unknown>,
 ): Promise<void> {
-  const tensors: Record<string, TensorToWrite> = {};
-  for (const { name, rows, delta, columns } of patch.tensors) {
-    tensors[`${name}.rows`] = { dtype: "I32", shape: [rows.length], data: rows };
-    tensors[`${name}.delta`] = { dtype: "F32", shape: [rows.length, columns], data: delta };
-  }
-  const format = patch.format ?? patchFormats.at(-1)!;
-  await writeSafetensors(join(directory, fileName), tensors, { format, base_sha256: patch.base_sha256 });
+  const { tensors, metadata } = fileContents(patch);
+  await writeSafetensors(join(directory, fileName), tensors, metadata);
   const json = {
-    format,
+    format: metadata.format,
     base_sha256: patch.base_sha256,
     rows: Object.fromEntries(patch.tensors.map(({ name, rows }) => [name, rows.length])),
     values: patch.tensors.reduce((sum, { delta }) => sum + delta.length, 0),
@@ -225,19 +222,45 @@ export async function writePatch(
   await writeJson(join(directory, "patch.json"), json);
 }
 
+/** What patch.safetensors holds of a patch. */
+function fileContents(patch: Patch) {
+  const tensors: Record<string, TensorToWrite> = {};
+  for (const { name, rows, delta, columns } of patch.tensors) {
+    tensors[`${name}.rows`] = { dtype: "I32", shape: [rows.length], data: rows };
+    tensors[`${name}.delta`] = { dtype: "F32", shape: [rows.length, columns], data: delta };
+  }
+  const format = patch.format ?? patchFormats.at(-1)!;
+  return { tensors, metadata: { format, base_sha256: patch.base_sha256 } };
+}
+
+/** SHA-256 in hexadecimal of the patch.safetensors that writePatch writes: what tells patches apart. */
+export function patchSha256(patch: Patch): string {
+  const { tensors, metadata } = fileContents(patch);
+  const hash = createHash("sha256");
+  for (const piece of safetensorsPieces(tensors, metadata)) hash.update(piece);
+  return hash.digest("hex");
+}
+
 const metadataSchema = z.object({ format: z.enum(patchFormats), base_sha256: z.string() });
 
-/** What patch.json says of the file beside it; earlier versions wrote no hash. */
-const cardSchema = z.looseObject({ sha256: z.string().optional() });
+/** Why a folder holds no patch: a finished run may have none, or the run has not come that far. */
+async function whyNoPatch(directory: string): Promise<string> {
+  const update = await readJsonObject(join(directory, "update.json"));
+  if (update?.best_step === 0) {
+    return `The run in "${directory}" left no patch: no step of its update beat the unchanged model in validation.`;
+  }
+  const isRun = await Deno.stat(join(directory, "config.json")).then(() => true, () => false);
+  return isRun
+    ? `"${directory}" holds no ${fileName}: it is no run that has finished its update; start amplify on it again, or name another.`
+    : `"${directory}" holds no ${fileName}; name the folder of a run or of an exported patch.`;
+}
 
 /** Makes sure that a patch's file is the one that its patch.json was written with. */
 async function requireUndamaged(directory: string) {
-  const card = cardSchema.safeParse(await readJsonObject(join(directory, "patch.json")) ?? {});
   const file = join(directory, fileName);
-  if (!card.success) {
-    throw new InputError(`"${join(directory, "patch.json")}" is damaged; write the patch again.`);
-  }
-  const { sha256 } = card.data;
+  const isThere = await Deno.stat(file).then(() => true, (error) => !(error instanceof Deno.errors.NotFound));
+  if (!isThere) throw new InputError(await whyNoPatch(directory));
+  const { sha256 } = await readCard(directory); // earlier versions wrote no hash
   if (sha256 === undefined || !await Deno.stat(file).then(({ isFile }) => isFile, () => false)) return;
   if (sha256 === await sha256OfFile(file)) return;
   throw new InputError(`"${file}" is not what its patch.json was written with; write the patch again.`);

@@ -1,8 +1,9 @@
 /** What a patch changes, in numbers; and copies of a patch alone. R rows, I columns. */
-import { join } from "node:path";
 import { requireWritable } from "../files.ts";
-import { readJsonObject } from "../json_objects.ts";
+import type { ModelConfig } from "../model/architecture.ts";
 import { type Patch, readPatch, writePatch } from "./patch.ts";
+import { readCard } from "./patch_card.ts";
+import { type PatchedComponent, patchedComponents } from "./patched_components.ts";
 
 /** What a patch changes of one matrix. */
 export interface PatchedMatrix {
@@ -22,12 +23,16 @@ export interface PatchInfo {
   readonly base_sha256: string;
   /** Number of values in all changed rows. */
   readonly values: number;
+  /** Euclidean norm of the whole change. */
+  readonly norm: number;
   /** Per changed matrix. */
   readonly matrices: readonly PatchedMatrix[];
+  /** Heads and neurons that the rows belong to, where the model's configuration is known. */
+  readonly components?: readonly PatchedComponent[];
 }
 
 /**
- * See PatchInfo.
+ * See PatchInfo; `config` is that of the patch's model.
  *
  * @example What a patch changes
  * ```ts
@@ -35,19 +40,25 @@ export interface PatchInfo {
  *
  * using gpu = await Gpu.open();
  * using model = await Model.load(gpu, "fixtures/gemma2-mini");
- * console.log(patchInfo(await extractPatch(model)).values);
+ * console.log(patchInfo(await extractPatch(model), model.config).components);
  * ```
  */
-export function patchInfo({ base_sha256, tensors }: Patch): PatchInfo {
+export function patchInfo(
+  { base_sha256, tensors }: Patch,
+  config?: Pick<ModelConfig, "headWidth">,
+): PatchInfo {
+  const matrices = tensors.map(({ name, rows, columns, delta }) => ({
+    name,
+    rows: [...rows],
+    columns,
+    norm: Math.sqrt(delta.reduce((sum, value) => sum + value * value, 0)),
+  }));
   return {
     base_sha256,
     values: tensors.reduce((sum, { delta }) => sum + delta.length, 0),
-    matrices: tensors.map(({ name, rows, columns, delta }) => ({
-      name,
-      rows: [...rows],
-      columns,
-      norm: Math.sqrt(delta.reduce((sum, value) => sum + value * value, 0)),
-    })),
+    norm: Math.hypot(...matrices.map(({ norm }) => norm)),
+    matrices,
+    ...(config && { components: patchedComponents(config, tensors) }),
   };
 }
 
@@ -69,9 +80,15 @@ export function patchInfo({ base_sha256, tensors }: Patch): PatchInfo {
  */
 export async function exportPatch(source: string, target: string): Promise<void> {
   const patch = await readPatch(source);
-  // What the patch itself says is written anew.
-  const { format: _, base_sha256: __, rows: ___, values: ____, ...card } =
-    await readJsonObject(join(source, "patch.json")) ?? {};
+  const card = await ownFields(source);
   await requireWritable(target);
   await writePatch(target, patch, card);
+}
+
+/** What a patch's card says beside what the patch itself says, which writePatch writes anew. */
+export async function ownFields(source: string): Promise<Record<string, unknown>> {
+  const { format: _, base_sha256: __, rows: ___, values: ____, sha256: _____, ...own } = await readCard(
+    source,
+  );
+  return own;
 }

@@ -6,27 +6,18 @@
 import { join, relative } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { Fusion, type MatrixSurvival, type Survival } from "./fusion.ts";
-import { createHash } from "node:crypto";
-import { addDelta, inHashOrder, type Patch, type PatchTensor } from "./patch.ts";
+import { checkFit, forEachBase } from "./base_rows.ts";
+import { addDelta, type Patch } from "./patch.ts";
 import { InputError } from "../errors.ts";
-import {
-  readHeaderText,
-  rewriteCheckpoint,
-  type RowReplacement,
-  rowRuns,
-} from "../checkpoint/rewrite_checkpoint.ts";
+import { readHeaderText, rewriteCheckpoint, type RowReplacement } from "../checkpoint/rewrite_checkpoint.ts";
 import { narrowFromFloat32, type Rounding } from "../checkpoint/rounding.ts";
 import {
   Checkpoint,
   type FloatType,
-  isFloat,
   readTensors,
   SafetensorsFile,
-  type TensorInfo,
   type TensorToWrite,
-  widenToFloat32,
   writeSafetensors,
-  wrongType,
 } from "../checkpoint/checkpoint.ts";
 
 const originalsFile = "original_rows.safetensors";
@@ -180,45 +171,3 @@ async function readOriginalsMetadata(path: string): Promise<z.infer<typeof origi
 
 const damaged = (path: string) =>
   new InputError(`"${path}" is damaged, so the original cannot be written back; apply the patch again.`);
-
-/** Hands over the checkpoint's values [R, I] of the patch's rows, matrix by matrix; throws InputError if they differ. */
-async function forEachBase(
-  checkpoint: Checkpoint,
-  patch: Patch,
-  use: (tensor: PatchTensor, base: Float32Array<ArrayBuffer>, info: TensorInfo) => void,
-) {
-  const hash = createHash("sha256"); // as baseFingerprint, but with one matrix in memory at a time
-  for (const tensor of inHashOrder(patch)) {
-    const info = checkFit(checkpoint, tensor);
-    const { rows, columns } = tensor;
-    const base = new Float32Array(rows.length * columns);
-    for (const { at, first, count } of rowRuns(rows)) {
-      const raw = await checkpoint.readRaw(info, first * columns, count * columns);
-      base.set(widenToFloat32(raw, info.dtype as FloatType), at * columns);
-    }
-    hash.update(new Uint8Array(base.buffer));
-    use(tensor, base, info);
-  }
-  if (hash.digest("hex") !== patch.base_sha256) {
-    throw new InputError(
-      `The patch was made for other weights than those in ${checkpoint.dir}; use its own model.`,
-    );
-  }
-}
-
-/** The matrix that rows belong to. Throws InputError when they do not fit it. */
-function checkFit(
-  checkpoint: Checkpoint,
-  { name, rows, columns }: Pick<PatchTensor, "name" | "rows" | "columns">,
-): TensorInfo {
-  const info = checkpoint.tensor(name);
-  const fits = info?.shape.length === 2 && info.shape[1] === columns &&
-    rows.every((row, r) => row >= 0 && row < info.shape[0]! && (r === 0 || row > rows[r - 1]!));
-  if (!info || !fits) {
-    throw new InputError(
-      `The patch of ${name} does not fit the model in ${checkpoint.dir}; use the model it was made for.`,
-    );
-  }
-  if (!isFloat(info.dtype)) throw wrongType(info);
-  return info;
-}

@@ -15,8 +15,9 @@ import type { Model } from "../model/model.ts";
 import { applyRounded } from "../patch/fusion.ts";
 import type { Fusion, Survival } from "../patch/fusion.ts";
 import { applyPatch, readPatch } from "../patch/patch.ts";
-import { embeddedModel, embeddedTask } from "./embedded.ts";
+import { embeddedTask } from "./embedded.ts";
 import { loadModel } from "./load_model.ts";
+import { modelOfPatch } from "./patch_model.ts";
 import { promptOptions, promptSettings } from "./prompt_settings.ts";
 import {
   abilityDefinitions,
@@ -162,14 +163,14 @@ async function evaluate(
     throw new InputError(`Rounding "${rounding}" is of the rows of a patch; name one.`, "patch", "rounding");
   }
   if (options.out !== undefined) await requireWritable(options.out);
-  const source = settings.model.source ?? embeddedModel();
+  const { source, revision } = await modelOfPatch(path, settings.model);
   const file = settings.data.file ?? embeddedTask();
   const prompt = await promptSettings(source, settings.prompt);
   const { split, abilities = await abilitiesBeside(file) } = settings.evaluation;
   const tasks = await loadTasks(file, abilities, split, settings.seed, options.notice);
   shotsNotices(tasks[0]!.problems, prompt.shots).forEach((sentence) => options.notice?.(sentence));
   await prepareGpu(gpu, options);
-  using model = await loadModel(gpu, { ...settings.model, source }, options);
+  using model = await loadModel(gpu, { ...settings.model, source, revision }, options);
   const fusion = path === undefined ? undefined : await applyPatchTo(model, path, rounding, settings.seed);
   using sharedPrefix = promptPrefix(model, prompt);
   const { referenceCompat } = settings;

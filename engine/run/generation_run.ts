@@ -6,9 +6,9 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { generate } from "../model/generate.ts";
 import { applyPatch, readPatch } from "../patch/patch.ts";
 import { askedDefinitions, checkAsked, encodeAsked } from "./asked.ts";
-import { embeddedModel } from "./embedded.ts";
 import { patchSetting } from "./evaluation_run.ts";
 import { loadModel } from "./load_model.ts";
+import { modelOfPatch } from "./patch_model.ts";
 import { promptSettings } from "./prompt_settings.ts";
 import { modelDefinitions, type ModelSettings } from "./settings/model.ts";
 import { type PromptChoices, promptDefinitions } from "./settings/prompt.ts";
@@ -134,12 +134,12 @@ async function complete(
 ): Promise<GenerationReport> {
   const settings = checkGeneration(given);
   const { prompt: asIs, question: _, samples, ...sampling } = settings.generation;
-  const source = settings.model.source ?? embeddedModel();
+  const { source, revision } = await modelOfPatch(settings.patch.path, settings.model);
   const prompt = await promptSettings(source, settings.prompt);
   // What follows a prompt taken as it is may be anything, so only what was asked for ends it.
   const stop = asIs !== undefined ? settings.prompt.stop ?? [] : prompt.stop;
   await prepareGpu(gpu, options);
-  using model = await loadModel(gpu, { ...settings.model, source }, options);
+  using model = await loadModel(gpu, { ...settings.model, source, revision }, options);
   if (settings.patch.path !== undefined) await applyPatch(model, await readPatch(settings.patch.path));
   const ids = encodeAsked(model, settings.generation, prompt, options.notice);
   const room = model.contextLength - ids.length;

@@ -156,6 +156,7 @@ export async function updateCircuit(
       const patch = await extractPatch(model);
       const card = {
         model: settings.model.source,
+        ...(model.commit !== undefined && { commit: model.commit }),
         objective: settings.update.objective,
         optimizer: settings.update.optimizer,
         rate: result.rate,

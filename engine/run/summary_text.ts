@@ -3,7 +3,11 @@ import { memoryParts } from "../gpu/tensor.ts";
 import { type MemoryPlan, type MemoryStage, memoryStages, type StagePlan } from "../circuit/memory_plan.ts";
 import { mebibytes } from "../gpu/sizes.ts";
 import type { MatrixSurvival, Survival } from "../patch/fusion.ts";
+import type { ModelConfig } from "../model/architecture.ts";
+import type { ComponentKind } from "../circuit/components.ts";
+import type { Collision } from "../patch/combine.ts";
 import type { PatchInfo } from "../patch/patch_info.ts";
+import { componentOfRow, type PatchedComponent } from "../patch/patched_components.ts";
 import type { FuseReport } from "../patch/patched_checkpoint.ts";
 import type { AdapterReport } from "./doctor.ts";
 import type { EvaluationReport } from "./evaluation_run.ts";
@@ -152,13 +156,55 @@ export function describeEvaluation(report: EvaluationReport): string {
   ].join("\n");
 }
 
-/** A patch, a line for each matrix. */
-export function describePatch({ matrices, values, base_sha256 }: PatchInfo): string {
+/** A patch: a line for each layer's heads and neurons, the most changed first, and one for each matrix. */
+export function describePatch({ matrices, components, values, norm, base_sha256 }: PatchInfo): string {
+  const layers = [...Map.groupBy(components ?? [], ({ layer }) => layer)].map(([layer, own]) =>
+    `layer ${layer}: ${
+      [...Map.groupBy(own, ({ kind }) => kind)].map(([kind, members]) => mostChanged(kind, members)).join(
+        ", ",
+      )
+    }`
+  );
   return [
+    ...layers,
+    ...(components?.length ? ["(norms of the changes in brackets)"] : []),
     ...matrices.map(({ name, rows, norm }) =>
       `${name}: ${rows.length} rows, norm of the change ${norm.toPrecision(3)}`
     ),
-    `${values} values in ${matrices.length} matrices; made for rows with SHA-256 ${base_sha256}`,
+    `${values} values in ${matrices.length} matrices, norm of the change ${norm.toPrecision(3)}; ` +
+    `made for rows with SHA-256 ${base_sha256}`,
+  ].join("\n");
+}
+
+/** Components of one kind of a layer with their norms, e.g. "v-head 1 (0.31)" or "neurons 17 (0.2) 203 (0.1) … (14)". */
+function mostChanged(kind: ComponentKind, members: readonly PatchedComponent[], most = 12): string {
+  const name = `${kind === "mlp" ? "neuron" : `${kind}-head`}${members.length > 1 ? "s" : ""}`;
+  const shown = members.toSorted((a, b) => b.norm - a.norm).slice(0, most)
+    .map(({ number, norm }) => `${number} (${norm.toPrecision(3)})`).join(" ");
+  return `${name} ${shown}${members.length > most ? ` … (${members.length})` : ""}`;
+}
+
+/** Where merged patches meet, a line for each matrix, with the heads and neurons that the rows belong to. */
+export function describeCollisions(
+  collisions: readonly Collision[],
+  config: Pick<ModelConfig, "headWidth">,
+): string {
+  if (collisions.length === 0) return "no row is changed by more than one of them";
+  const total = collisions.reduce((sum, { rows }) => sum + rows.length, 0);
+  return [
+    `${total} rows are changed by more than one of them; their changes are added:`,
+    ...collisions.map(({ name, rows }) => {
+      const components = new Set(rows.flatMap((row) => {
+        const component = componentOfRow(config, name, row);
+        return component
+          ? [`${component.kind === "mlp" ? "neuron" : `${component.kind}-head`} ${component.number}`]
+          : [];
+      }));
+      const most = 12;
+      const shown = [...components].slice(0, most).join(", ");
+      const more = components.size > most ? `, … (${components.size})` : "";
+      return `${name}: ${rows.length} rows${components.size > 0 ? `, of ${shown}${more}` : ""}`;
+    }),
   ].join("\n");
 }
 

@@ -6,10 +6,10 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { puzzles } from "../evaluation/puzzles/catalog.ts";
 import { describeSizes } from "../evaluation/puzzles/complexity.ts";
 import { readPatch } from "../patch/patch.ts";
-import { embeddedModel } from "./embedded.ts";
 import { applyPatchTo, evaluationRunDefinitions } from "./evaluation_run.ts";
 import type { EvaluationChoices } from "./evaluation_run.ts";
 import { loadModel } from "./load_model.ts";
+import { modelOfPatch } from "./patch_model.ts";
 import { checkSettings, type Some } from "./settings/setting.ts";
 import { taskDefinitions, type TaskSettings } from "./settings/tasks.ts";
 import { prepareGpu, type StartOptions } from "./start_options.ts";
@@ -59,8 +59,8 @@ export async function runTaskEvaluation(
   }
   return await onceMoreIfLost(gpu, options.notice, async () => {
     await prepareGpu(gpu, options);
-    const source = settings.model.source ?? embeddedModel();
-    using model = await loadModel(gpu, { ...settings.model, source }, options);
+    const { source, revision } = await modelOfPatch(path, settings.model);
+    using model = await loadModel(gpu, { ...settings.model, source, revision }, options);
     let patch: string | undefined;
     if (path !== undefined) {
       const hash = createHash("sha256").update(

@@ -1,6 +1,6 @@
 /** `patch fuse` and `evaluate --rounding` as a user runs them. */
 import { join } from "node:path";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { writePatch } from "../../engine/patch/patch.ts";
 import { embeddedModel, golden, temporaryFolder } from "../model/model_fixture.ts";
 import { assertSameFolder, filesUnder, foreign, madePatch } from "../patch/patched_fixture.ts";
@@ -137,4 +137,40 @@ Deno.test("evaluate --rounding answers what evaluating the fused checkpoint does
     assertEquals([emulated.rounding, emulated.dtype], [rounding, "F16"]);
     assertEquals(emulated.survives, fused.survives);
   }
+});
+
+Deno.test("patch info, scale and merge go on from the card's model, and say what they made", async () => {
+  await using folder = await temporaryFolder();
+  const { dir } = await golden("llama-tiny");
+  const at = (name: string) => join(folder.path, name);
+  await Deno.mkdir(at("patch"));
+  await writePatch(at("patch"), await madePatch(dir, 0.01), { model: dir, step: 4 });
+  const half = await run("patch", ["scale", at("patch"), "-0.5", "--out", at("half"), "--json"]);
+  assertEquals([half.code, half.stderr, lastLine(half).factor], [0, "", -0.5]);
+  const merged = await run("patch", ["merge", at("patch"), at("half"), "--out", at("sum"), "--json"]);
+  assertEquals([merged.code, merged.stderr], [0, ""]);
+  assertStringIncludes(merged.stdout, "45 rows are changed by more than one of them");
+  const card = JSON.parse(await Deno.readTextFile(at("sum/patch.json")));
+  assertEquals([card.model, card.merged.length], [dir, 2]);
+  const info = await run("patch", ["info", at("half"), "--json"]);
+  assertEquals([info.code, info.stderr], [0, ""]);
+  assertMatch(info.stdout, /^layer 0: q-head/);
+  const { components, card: told, norm } = lastLine(info) as {
+    components: { name: string }[];
+    card: Record<string, unknown>;
+    norm: number;
+  };
+  assertEquals(components[0]!.name, "layer 0 q-head 0");
+  assertEquals([told.step, told.scale, told.model], [4, -0.5, dir]);
+  const sum = lastLine(await run("patch", ["info", at("sum"), "--json"]));
+  assertAlmostEquals(Number(sum.norm), norm, 1e-6); // 1 − ½ of the patch
+  for (
+    const [args, part] of [
+      [["scale", at("patch"), "twice", "--out", at("new")], '"twice" is not a number'],
+      [["scale", at("patch"), "2"], "--out"],
+      [["scale", at("patch")], "patch scale PATCH FACTOR"],
+      [["merge", at("patch"), "--out", at("new")], "patch merge PATCH PATCH"],
+      [["info", folder.path], "holds no patch.safetensors"],
+    ] as const
+  ) assertRefused(await run("patch", args), 2, part);
 });

@@ -1,6 +1,7 @@
 /** Patches made without a GPU, and comparing folders byte by byte. R rows, I columns. */
 import { join } from "node:path";
 import { assertEquals } from "@std/assert";
+import { readBases } from "../../engine/patch/base_rows.ts";
 import { baseFingerprint, type Patch, type PatchTensor } from "../../engine/patch/patch.ts";
 import { Checkpoint } from "../../engine/checkpoint/checkpoint.ts";
 import { seededRandom } from "../../engine/random.ts";
@@ -76,4 +77,20 @@ export async function splitBytes(
     split.set(file.slice(model.length + 1), { rest, changed });
   }
   return split;
+}
+
+/** Some rows of a patch, by matrix and place among its changed rows. */
+export async function partOfPatch(
+  model: string,
+  { tensors }: Patch,
+  has: (name: string, r: number) => boolean,
+): Promise<Patch> {
+  using checkpoint = await Checkpoint.open(model);
+  const part = tensors.flatMap(({ name, rows, delta, columns }): PatchTensor[] => {
+    const own = [...rows.keys()].filter((r) => has(name, r));
+    const values = own.flatMap((r) => [...delta.subarray(r * columns, (r + 1) * columns)]);
+    const chosen = Int32Array.from(own, (r) => rows[r]!);
+    return own.length > 0 ? [{ name, rows: chosen, delta: Float32Array.from(values), columns }] : [];
+  });
+  return { tensors: part, base_sha256: await readBases(checkpoint, { tensors: part }) };
 }

@@ -4,7 +4,7 @@
  */
 import { InputError } from "../../errors.ts";
 import type { ModelConfig } from "../../model/architecture.ts";
-import { componentAt, componentKinds, kindCounts, type Selection } from "../components.ts";
+import { componentAt, componentKinds, kindCounts, nameOfComponent, type Selection } from "../components.ts";
 
 /** A limit on a selection: so many of what, or a share of all there are (of all components, or of the model's parameters). */
 export interface Budget {
@@ -120,6 +120,5 @@ export function selectedParameters(config: ModelConfig, selection: Selection): n
 
 /** A component in words, e.g. "layer 2 v-head 1" or "layer 0 neuron 17". */
 export function componentName(config: ModelConfig, index: number): string {
-  const { layer, kind, number } = componentAt(config, index);
-  return `layer ${layer} ${kind === "mlp" ? "neuron" : `${kind}-head`} ${number}`;
+  return nameOfComponent(componentAt(config, index));
 }
