@@ -14,6 +14,7 @@ export interface Collision {
 
 /** The sum of patches, and where they meet. */
 export interface MergedPatch {
+  /** Made for the same weights. */
   readonly patch: Patch;
   /** Rows that more than one of them changes, whose changes are added. */
   readonly collisions: readonly Collision[];

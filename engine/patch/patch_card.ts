@@ -26,6 +26,7 @@ export interface PatchCard {
   readonly scale?: number | undefined;
   /** SHA-256 of patch.safetensors. */
   readonly sha256?: string | undefined;
+  /** Whatever else it holds. */
   readonly [field: string]: unknown;
 }
 
