@@ -1,11 +1,10 @@
 /**
  * Problems: read from JSONL or parquet in GSM-Symbolic's fields, and checked at the border.
  */
-import { parquetReadObjects } from "npm:hyparquet@1.31.5";
-import { compressors } from "npm:hyparquet-compressors@1.1.2";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { parseJson } from "../json_objects.ts";
+import { readParquet } from "./parquet.ts";
 import { answerFaults, referenceNumber } from "./answer.ts";
 import { puzzleOf, type PuzzleProblem } from "./puzzles/problem.ts";
 import { readWhole } from "../whole_file.ts";
@@ -159,7 +158,7 @@ const exactAnswer = (key: string, value: unknown, context?: { readonly source?: 
 
 async function parquetRows(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<Found[]> {
   try {
-    const rows = await parquetReadObjects({ file: bytes.buffer, compressors });
+    const rows = await readParquet(bytes);
     return rows.map((row, index) => ({ line: index + 1, row }));
   } catch (error) {
     throw new InputError(

@@ -1,5 +1,5 @@
-/** Chat templates rendered in a thread of their own; see bounded_work.ts. */
-import { type BoundedTask, BoundedWork, serveInThread } from "./bounded_work.ts";
+/** Chat templates rendered in a thread of their own; see engine/bounded_work.ts. */
+import { type BoundedTask, BoundedWork, serveInThread } from "../bounded_work.ts";
 import { parseTemplate, renderTemplate } from "./jinja.ts";
 
 interface TemplateRequest {

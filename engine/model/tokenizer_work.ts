@@ -1,5 +1,5 @@
-/** Tokenizers at work: those that published models have here, any other in a thread of its own; see bounded_work.ts. */
-import { type BoundedTask, BoundedWork, serveInThread } from "./bounded_work.ts";
+/** Tokenizers at work: those that published models have here, any other in a thread of its own; see engine/bounded_work.ts. */
+import { type BoundedTask, BoundedWork, serveInThread } from "../bounded_work.ts";
 import { createTokenizer, type TokenizerJson, type TokenizerSettings } from "./tokenizer_library.ts";
 
 /** Text to ids and back. Both throw Error for what the tokenizer cannot do, or not within its limits. */

@@ -8,20 +8,10 @@ import {
   assertThrows,
 } from "@std/assert";
 import { loadProblems, type Problem, requireNumericAnswers } from "../../engine/evaluation/data.ts";
+import { parquetBytes } from "./parquet_fixture.ts";
 import { splitNotices, splitProblems } from "../../engine/evaluation/split.ts";
 import { seededRandom, shuffled } from "../../engine/random.ts";
 import { InputError } from "../../engine/errors.ts";
-
-// Three rows of question, answer, original_id (64-bit integer) and instance (32-bit integer), written once with
-// hyparquet-writer 0.17.0 and compressed with snappy.
-const parquetBase64 =
-  "UEFSMRUGFZoBFWZcFQYVABUGFQAVBBUAAAADB0tkFQAAAEhvdyBtYW55IGFyZSAyIGFuZCAzPxU+GQAANAUZADVGGQAcNiBhbmQgMT8VBhWC" +
-  "ARV+XBUGFQAVBhUAFQQVAAAAAwc/iBEAAAAyICsgMyA9IDUuCiMjIyMgNREAAAA0ICsgNSA9IDkuCRUAOQEVQDYgKyAxID0gNy4KIyMjIyA3" +
-  "FQYVNBUmXBUGFQAVBhUAFQQVAAAAAwcYBAcACQERCBwIAAAAAAAAABUGFRwVIFwVBhUAFQYVABUEFQAAAAMHDCwAAAAAAQAAAAAAAAAVBBlc" +
-  "SARyb290FQgAFQwlAhgIcXVlc3Rpb24lAAAVDCUCGAZhbnN3ZXIlAAAVBCUCGAtvcmlnaW5hbF9pZAAVAiUCGAhpbnN0YW5jZQAWBhkcGUwm" +
-  "CBwVDBkVABkYCHF1ZXN0aW9uFQIWBhbGARaSASYIAAAmmgEcFQwZFQAZGAZhbnN3ZXIVAhYGFq4BFqoBJpoBAAAmxAIcFQQZFQAZGAtvcmln" +
-  "aW5hbF9pZBUCFgYWXhZQJsQCAAAmlAMcFQIZFQAZGAhpbnN0YW5jZRUCFgYWRhZKJpQDAAAWmAQWBjbWAwAoCWh5cGFycXVldBlMHAAAHAAA" +
-  "HAAAHAAAAP4AAABQQVIx";
 
 /** Calls `use` with the path of a temporary file of that name and content, removed afterwards. */
 async function withFile(name: string, content: string | Uint8Array, use: (file: string) => Promise<void>) {
@@ -94,8 +84,7 @@ Deno.test("ids that several rows share are replaced by row numbers", async () =>
 });
 
 Deno.test("parquet rows load like lines, 64-bit integers included", async () => {
-  const bytes = Uint8Array.from(atob(parquetBase64), (character) => character.charCodeAt(0));
-  await withFile("x.parquet", bytes, async (file) => {
+  await withFile("x.parquet", parquetBytes, async (file) => {
     const loaded = await loadProblems(file);
     assertEquals(loaded.map(({ templateId, instanceId }) => `${templateId}/${instanceId}`), [
       "7/0",

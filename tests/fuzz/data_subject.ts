@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { loadProblems, requireNumericAnswers } from "../../engine/evaluation/data.ts";
 import { readRows } from "../../engine/evaluation/harness/rows.ts";
 import { readShots } from "../../engine/evaluation/shots.ts";
+import { parquetBytes } from "../evaluation/parquet_fixture.ts";
 import { taskData } from "../model/model_fixture.ts";
 import { changeBytes, changeTree, decode, encode, rewritten } from "./mutation.ts";
 import type { Mutant, Subject } from "./trial.ts";
 
-const problems = "math.jsonl", table = "rows.csv", shots = "shots.jsonl";
+const problems = "math.jsonl", table = "rows.csv", shots = "shots.jsonl", columns = "rows.parquet";
 
 export const data: Subject = {
   name: "data",
@@ -15,6 +16,7 @@ export const data: Subject = {
     const lines = (await Deno.readTextFile(join(taskData, problems))).split("\n").slice(0, 8);
     await Deno.writeTextFile(join(folder, problems), lines.map((line) => line + "\n").join(""));
     await Deno.writeTextFile(join(folder, shots), lines.slice(0, 2).join("\n"));
+    await Deno.writeFile(join(folder, columns), parquetBytes);
     const rows = ["question,answer,note", '"How many, 1 or ""2""?",2,', "1 + 1?,2,é", '"two\nlines",3,x'];
     await Deno.writeTextFile(join(folder, table), rows.join("\n") + "\n");
   },
@@ -29,12 +31,18 @@ export const data: Subject = {
         [`id.${i}`, JSON.stringify(id)],
       ]),
       ...rows.map((row, i) => [`row.${i}`, JSON.stringify(row)]),
+      ...(await loadProblems(join(folder, columns))).map((row, i) => [`column.${i}`, JSON.stringify(row)]),
       ["shots", JSON.stringify(await readShots(join(folder, shots)))],
     ]);
   },
   mutate(dice, files): Mutant {
-    const name = dice.pick([problems, problems, table, shots]);
+    const name = dice.pick([problems, problems, table, shots, columns]);
     const bytes = files.get(name)!;
+    if (name === columns) {
+      const changed = changeBytes(bytes, dice);
+      const may = (part: string) => part.startsWith("column.");
+      return { what: `${name}, ${changed.what}`, files: { [name]: changed.bytes }, may };
+    }
     const text = decode(bytes);
     const lines = text.trimEnd().split("\n");
     const made = (what: string, content: string, rest: Partial<Mutant>): Mutant => ({

@@ -1,10 +1,9 @@
 /** A task's rows from local files: JSONL, JSON, CSV or parquet in the published fields, each checked. */
 import { join } from "node:path";
 import { parse } from "npm:csv-parse@7.0.3/sync";
-import { parquetReadObjects } from "npm:hyparquet@1.31.5";
-import { compressors } from "npm:hyparquet-compressors@1.1.2";
 import { InputError } from "../../errors.ts";
 import { parseJson } from "../../json_objects.ts";
+import { readParquet } from "../parquet.ts";
 import type { TaskRows } from "./prompts.ts";
 import type { AnyTask, SplitName } from "./task.ts";
 import { readWhole } from "../../whole_file.ts";
@@ -64,8 +63,7 @@ export async function readRows(file: string): Promise<Record<string, unknown>[]>
   try {
     const bytes = await readWhole(file);
     if (file.endsWith(".parquet")) {
-      const rows = await parquetReadObjects({ file: bytes.buffer, compressors });
-      return rows.map((row) => plain(row) as Record<string, unknown>);
+      return (await readParquet(bytes)).map((row) => plain(row) as Record<string, unknown>);
     }
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes); // without its byte order mark
     if (file.endsWith(".csv")) return csvRows(text);

@@ -1,7 +1,8 @@
 /**
- * Work that comes with a model, done in a thread of its own with a limit of time and memory, and waited for. Chat templates are
- * programs, and regular expressions of tokenizers can take exponential time: either can be made to go on for ever.
+ * Work that files bring along, done in a thread of its own with a limit of time and memory. Chat templates are programs, regular
+ * expressions of tokenizers can take exponential time, and damaged parquet can count without end.
  */
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 import {
   MessageChannel,
@@ -14,7 +15,7 @@ import {
 /** What a thread does: makes something of `start` once and answers requests about it. Its module calls `serveInThread`. */
 export interface BoundedTask<Start, Request, Answer> {
   /** Makes of what it starts with what answers requests; throws Error with what is wrong with it. */
-  readonly begin: (start: Start) => (request: Request) => Answer;
+  readonly begin: (start: Start) => (request: Request) => Answer | Promise<Answer>;
   /** The module that serves this task in a thread. */
   readonly module: URL;
   /** MiB that a thread may hold. */
@@ -39,23 +40,46 @@ const patience = 60_000;
  * One thread. It starts with the first request and again after one that took too much. Where threads cannot be had (our own
  * modules came over the network, or may not be read) the work is done here, without limits.
  */
-export class BoundedWork<Start, Request, Answer> {
+export class BoundedWork<Start, Request, Answer> implements Disposable {
   private thread: { worker: Worker; port: MessagePort; signal: Int32Array } | undefined;
-  private readonly here: ((request: Request) => Answer) | undefined;
+  private readonly here: ((request: Request) => Answer | Promise<Answer>) | undefined;
 
   /** Throws what the task throws for `start`, where the work is done here. */
   constructor(private readonly task: BoundedTask<Start, Request, Answer>, private readonly start: Start) {
     if (!canStart(task.module)) this.here = task.begin(start);
   }
 
-  /** The answer to a request. Throws Error with what is wrong, or that it took more than `ms` milliseconds or the memory. */
+  /**
+   * The answer to a request of a task that answers at once; nothing else happens meanwhile. Throws Error with what is wrong, or
+   * that it took more than `ms` milliseconds of the processor or the memory.
+   */
   ask(request: Request, ms: number): Answer {
-    if (this.here) return this.here(request);
+    if (this.here) return this.here(request) as Answer;
+    const limit = new Limit(ms, this.send(request).signal);
+    while (limit.waits()) limit.wait();
+    return this.receive(ms) as Answer;
+  }
+
+  /** The same while other things go on. */
+  async askLater(request: Request, ms: number): Promise<Answer> {
+    if (this.here) return await this.here(request);
+    const limit = new Limit(ms, this.send(request).signal);
+    while (limit.waits()) await new Promise((done) => setTimeout(done, 1));
+    return this.receive(ms) as Answer;
+  }
+
+  private send(request: Request) {
     this.thread ??= this.launch();
-    const { port, signal } = this.thread;
-    Atomics.store(signal, 0, 0);
-    port.postMessage(request);
-    return this.reply(ms) as Answer;
+    Atomics.store(this.thread.signal, 0, 0);
+    this.thread.port.postMessage(request);
+    return this.thread;
+  }
+
+  /** Ends its thread; the next request would start one again. */
+  [Symbol.dispose]() {
+    this.thread?.port.close();
+    this.thread?.worker.terminate();
+    this.thread = undefined;
   }
 
   private launch() {
@@ -76,22 +100,41 @@ export class BoundedWork<Start, Request, Answer> {
     worker.unref(); // an idle thread keeps no program from ending
     this.thread = { worker, port: port1, signal: new Int32Array(shared) };
     threads.register(this, worker);
-    this.reply(patience);
+    Atomics.wait(this.thread.signal, 0, 0, patience);
+    this.receive(patience);
     return this.thread;
   }
 
-  private reply(ms: number): unknown {
-    const { worker, port, signal } = this.thread!;
-    Atomics.wait(signal, 0, 0, ms);
+  private receive(ms: number): unknown {
+    const { port } = this.thread!;
     const reply: Reply | undefined = receiveMessageOnPort(port)?.message;
     if (!reply) {
-      this.thread = undefined;
-      port.close();
-      worker.terminate();
-      throw new Error(`it takes more than ${ms / 1000} s or ${this.task.memory} MiB`);
+      this[Symbol.dispose]();
+      throw new Error(`it takes more than ${(ms / 1000).toFixed(1)} s or ${this.task.memory} MiB`);
     }
     if ("error" in reply) throw new Error(reply.error);
     return reply.value;
+  }
+}
+
+/**
+ * Until when a thread is waited for: milliseconds of the processor, so that a busy machine refuses nothing that is good, but four
+ * times that by the clock, as one that has run out of memory uses none.
+ */
+class Limit {
+  private readonly clock = performance.now();
+  private readonly processor = process.cpuUsage();
+
+  constructor(private readonly ms: number, private readonly signal: Int32Array) {}
+
+  waits(): boolean {
+    if (Atomics.load(this.signal, 0) === 1) return false;
+    const { user, system } = process.cpuUsage(this.processor);
+    return (user + system) / 1000 < this.ms && performance.now() - this.clock < 4 * this.ms;
+  }
+
+  wait() {
+    Atomics.wait(this.signal, 0, 0, 50);
   }
 }
 
@@ -106,10 +149,10 @@ export function serveInThread<Start, Request, Answer>(
   if (line?.module !== module.href) return;
   const { start, signal, port } = line;
   const flag = new Int32Array(signal);
-  const reply = (work: () => unknown) => {
+  const reply = async (work: () => unknown) => {
     let answer: Reply;
     try {
-      answer = { value: work() };
+      answer = { value: await work() };
     } catch (error) {
       answer = { error: error instanceof Error ? error.message : String(error) };
     }
@@ -117,7 +160,7 @@ export function serveInThread<Start, Request, Answer>(
     Atomics.store(flag, 0, 1);
     Atomics.notify(flag, 0);
   };
-  let answer: (request: Request) => Answer;
+  let answer: (request: Request) => Answer | Promise<Answer>;
   reply(() => {
     answer = begin(start);
   });
