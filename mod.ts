@@ -132,7 +132,10 @@ export { encodePrompt, plainTemplate, promptPrefix } from "./engine/evaluation/p
 export type { PromptFormat } from "./engine/evaluation/prompt.ts";
 export type { Shot, Shots } from "./engine/evaluation/shots.ts";
 export { evaluateTask } from "./engine/evaluation/tasks.ts";
-export type { PromptOptions, Scoring, Task, TaskResult } from "./engine/evaluation/tasks.ts";
+export type { PromptOptions, Task, TaskPrompt, TaskResult } from "./engine/evaluation/tasks.ts";
+export { CustomScorer } from "./engine/evaluation/custom_scorer.ts";
+export type { ScorerInput } from "./engine/evaluation/custom_scorer.ts";
+export type { ScorerName, Scoring } from "./engine/evaluation/scorers.ts";
 
 // Whole runs
 export { runAmplify, runIdentify } from "./engine/run/amplify_run.ts";

@@ -1,12 +1,19 @@
 /** Pivotal tokens (method section 1): where a right and a wrong trace of one problem part. */
 import { stopTokens } from "../evaluation/prompt.ts";
-import { computedAlike, endOfAnswer, positionOf, withThinking } from "../evaluation/tasks.ts";
+import { computedAlike, positionOf, stopsAt, withThinking } from "../evaluation/tasks.ts";
 import { decode, decodingCapacity } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import { commonLength, fillPrefixCache, layOutPrefixes } from "../model/prefix_cache.ts";
 import { cacheRows } from "../model/capacity.ts";
 import type { LocalizationExample } from "./localization.ts";
-import { type ProblemTraces, toTrace, type Trace, type TraceOptions, type TraceProgress } from "./traces.ts";
+import {
+  type ProblemTraces,
+  scoringOf,
+  toTrace,
+  type Trace,
+  type TraceOptions,
+  type TraceProgress,
+} from "./traces.ts";
 
 /** `prefix`: first differing token. `branching`: the sampled token after which greedy completion changes its outcome. */
 export type PivotMethod = "prefix" | "branching";
@@ -79,6 +86,7 @@ export async function branchingPivots(
   const walks = traces.flatMap((entry, i) =>
     entry.contrast ? [new Walk(model, entry, entry.contrast, positionOf(i, options), options)] : []
   );
+  for (const walk of walks) await walk.resume();
   const room = decodingCapacity(model, options.maxNewTokens);
   const sharedPrefix = options.sharedPrefix?.ids ?? [];
   const ahead = walks.filter((walk) => !walk.isDone);
@@ -133,11 +141,11 @@ export async function branchingPivots(
         {
           maxNewTokens: options.maxNewTokens,
           stopTokens: stopTokens(model, options),
-          stopAt: endOfAnswer(model, options),
+          ...stopsAt(model, scoringOf(options), options),
           ...computedAlike(options),
         },
       );
-      branches.forEach(({ walk, k }, b) => walk.complete(k, generated[b]!));
+      for (const [b, { walk, k }] of branches.entries()) await walk.complete(k, generated[b]!);
       report(part.filter(({ isDone }) => isDone).length);
     }
   }
@@ -160,11 +168,14 @@ class Walk {
     private readonly position: number,
     private readonly options: TraceOptions,
   ) {
-    const { journal } = options;
-    this.greedy = journal?.get(`along ${position}`);
+    this.greedy = options.journal?.get(`along ${position}`);
+  }
+
+  /** Takes what a journal has of it. */
+  async resume() {
     for (const k of this.departures) {
-      const ids = journal?.get(this.key(k));
-      if (ids) this.complete(k, ids);
+      const ids = this.options.journal?.get(this.key(k));
+      if (ids) await this.complete(k, ids);
       if (this.completed.get(k)?.flips) break; // nobody asks what is behind
     }
   }
@@ -190,9 +201,9 @@ class Walk {
     this.options.journal?.put(`along ${this.position}`, greedy);
   }
 
-  complete(k: number, ids: readonly number[]) {
+  async complete(k: number, ids: readonly number[]) {
     const whole = [...this.contrast.ids.slice(0, k), ...ids];
-    const { correct } = toTrace(this.model, whole, this.entry.problem, this.options);
+    const { correct } = await toTrace(this.model, whole, this.entry.problem, this.options);
     this.completed.set(k, { length: whole.length, flips: correct !== this.entry.greedy.correct });
   }
 

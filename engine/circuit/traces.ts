@@ -1,13 +1,13 @@
 /** Traces (method section 1): a greedy one per problem, and a sampled one whose outcome is the opposite. */
 import type { Problem } from "../evaluation/data.ts";
 import { encodePrompt, stopTokens } from "../evaluation/prompt.ts";
+import { isCorrect, type Scoring } from "../evaluation/scorers.ts";
 import {
   completionText,
   computedAlike,
-  endOfAnswer,
-  isCorrect,
   positionOf,
   type PromptOptions,
+  stopsAt,
   withThinking,
 } from "../evaluation/tasks.ts";
 import { generate } from "../model/generate.ts";
@@ -37,6 +37,8 @@ export interface ProblemTraces {
 
 /** Sampling of contrasting traces; the defaults are the reference's. */
 export interface TraceOptions extends PromptOptions {
+  /** How traces are judged, default by the number that they state. */
+  readonly scoring?: Scoring;
   /** Of sampling. */
   readonly seed: number;
   /** Most samples a problem. */
@@ -80,15 +82,16 @@ export async function greedyTraces(
   const generated = await generate(model, requests, {
     maxNewTokens: options.maxNewTokens,
     stopTokens: stopTokens(model, options),
-    stopAt: endOfAnswer(model, options),
+    ...stopsAt(model, scoringOf(options), options),
     ...computedAlike(options),
     onProgress: (done, total) => onProgress?.("greedy traces", done, total),
   });
-  return problems.map((problem, i) => ({
-    problem,
-    promptIds: prompts[i]!,
-    greedy: toTrace(model, generated[i]!, problem, options),
-  }));
+  const traces: ProblemTraces[] = [];
+  for (const [i, problem] of problems.entries()) {
+    const greedy = await toTrace(model, generated[i]!, problem, options);
+    traces.push({ problem, promptIds: prompts[i]!, greedy });
+  }
+  return traces;
 }
 
 /**
@@ -132,18 +135,18 @@ export async function addContrast(
         maxNewTokens: options.maxNewTokens,
         stopTokens: stopTokens(model, options),
         seed: options.seed,
-        stopAt: endOfAnswer(model, options),
+        ...stopsAt(model, scoringOf(options), options),
         ...computedAlike(options),
         onProgress: (done, total) => onProgress?.(`samples ${first + 1} to ${first + round}`, done, total),
       },
     );
-    jobs.forEach(({ i, sample }, j) => {
+    for (const [j, { i, sample }] of jobs.entries()) {
       const entry = result[i]!;
-      if (entry.contrast) return;
-      const trace = toTrace(model, generated[j]!, entry.problem, options);
-      if (trace.correct === entry.greedy.correct) return;
+      if (entry.contrast) continue;
+      const trace = await toTrace(model, generated[j]!, entry.problem, options);
+      if (trace.correct === entry.greedy.correct) continue;
       result[i] = { ...entry, contrast: { ...trace, sample, temperature: temperatureFor(entry, options) } };
-    });
+    }
     open = open.filter((i) => !result[i]!.contrast);
     first += round;
   }
@@ -154,13 +157,18 @@ function temperatureFor({ greedy }: ProblemTraces, options: TraceOptions): numbe
   return greedy.correct ? options.temperatureRight : options.temperatureWrong;
 }
 
+/** How traces are judged. */
+export function scoringOf({ scoring = "number" }: Pick<TraceOptions, "scoring">): Scoring {
+  return scoring;
+}
+
 /** Decodes and scores generated ids. */
-export function toTrace(
+export async function toTrace(
   model: Model,
   ids: readonly number[],
   problem: Problem,
-  options: PromptOptions,
-): Trace {
+  options: TraceOptions,
+): Promise<Trace> {
   const text = completionText(model, ids, options);
-  return { ids, text, correct: isCorrect(text, problem, "number", options) };
+  return { ids, text, correct: await isCorrect(text, problem, scoringOf(options), options) };
 }

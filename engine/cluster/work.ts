@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { InputError } from "../errors.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
+import { scorersOf, type Scoring } from "../evaluation/scorers.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import { onceMoreIfLost } from "../gpu/fresh_device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -97,7 +98,8 @@ export async function workShard(
   }
   if (there) options.notice?.(`${there}; shard ${shard} is made again.`);
   const settings = await plannedSettings(run, plan);
-  const { split, abilities } = await loadData(settings, options.notice);
+  const { split, scoring, prompt, abilities } = await loadData(settings, options.notice);
+  using _scorers = scorersOf([{ scoring }, ...abilities]);
   const items = itemsOf(split, abilities);
   if (JSON.stringify(items.map(({ id }) => id)) !== JSON.stringify(plan.items)) {
     throw new InputError(
@@ -124,8 +126,9 @@ export async function workShard(
       await earlierCompletions(run, shard, plan),
     );
     const { progress = () => {} } = options;
-    await generateAll({ model, settings, progress }, own, journal);
-    const completions = await usedCompletions({ model, settings, progress: () => {} }, own, journal);
+    const worker = { model, settings: { ...settings, prompt }, scoring };
+    await generateAll({ ...worker, progress }, own, journal);
+    const completions = await usedCompletions({ ...worker, progress: () => {} }, own, journal);
     const header = { plan: plan.sha256, shard, shards, ...card };
     const part = partText(header, completions);
     const first = await publishPart(run, shard, part);
@@ -138,12 +141,13 @@ export async function workShard(
 interface Worker {
   readonly model: Model;
   readonly settings: RunSettings;
+  readonly scoring: Scoring;
   readonly progress: Progress;
 }
 
 /** Generates all that the items need and the journal lacks, under the keys that the stages of a run ask for. */
 async function generateAll(worker: Worker, items: readonly Item[], journal: CompletionJournal) {
-  const { model, settings, progress } = worker;
+  const { model, settings, scoring, progress } = worker;
   using sharedPrefix = promptPrefix(model, promptOptions(settings));
   const of = (kind: Item["kind"], ability?: Task) => {
     const chosen = items.filter((item) => item.kind === kind && item.ability === ability);
@@ -174,8 +178,8 @@ async function generateAll(worker: Worker, items: readonly Item[], journal: Comp
       (done, total) => progress(`evaluate ${task.name}`, done, total),
     );
   };
-  await evaluate({ name: "validation", scoring: "number" }, of("validation"), "update/step 0");
-  await evaluate({ name: "test", scoring: "number" }, of("test"), "evaluations/base");
+  await evaluate({ name: "validation", scoring }, of("validation"), "update/step 0");
+  await evaluate({ name: "test", scoring }, of("test"), "evaluations/base");
   for (const task of new Set(items.flatMap(({ ability }) => ability ?? []))) {
     await evaluate(task, of("ability", task), "evaluations/base/ability");
   }

@@ -23,6 +23,10 @@ export interface Problem {
   readonly instanceId: string;
   /** The puzzle's instance that it asks for, of rows with `puzzle` and `setup`; right is then any plan that solves it. */
   readonly puzzle?: PuzzleProblem;
+  /** Of a question with choices, their texts in order. */
+  readonly choices?: readonly string[];
+  /** Its row as it was read, for scorers from files; present where one is to judge it. */
+  readonly row?: Readonly<Record<string, unknown>>;
   /** The line of its JSONL file, or row of its parquet file, from 1; for messages only. */
   readonly line?: number;
 }
@@ -67,26 +71,36 @@ const rowSchema = z.object({
  * ```
  */
 export async function loadProblems(file: string): Promise<Problem[]> {
+  return (await loadProblemRows(file)).map(({ problem }) => problem);
+}
+
+/** Like loadProblems, each with its row as it was read. */
+export async function loadProblemRows(
+  file: string,
+): Promise<{ readonly problem: Problem; readonly row: Readonly<Record<string, unknown>> }[]> {
   const bytes = await readBytes(file);
   const found = isParquet(file) ? await parquetRows(bytes, file) : jsonLines(bytes, file);
   if (found.length === 0) throw new InputError(`Data file "${file}" is empty: give at least one problem.`);
   const rows = found.map(({ line, row }) => {
     const checked = checkedRow(row, line, file);
     const asked = puzzleOf(checked);
-    if (asked && "fault" in asked) throw new InputError(`${place(file, line)} has ${asked.fault}.`);
-    return { ...checked, asked, line };
+    if (asked && "fault" in asked) throw new InputError(`${placeInFile(file, line)} has ${asked.fault}.`);
+    return { ...checked, asked, line, found: row as Record<string, unknown> };
   });
   // GSM-Symbolic's own `id` numbers the template, not the problem, and must not be taken for a key.
   const ids = new Set(rows.map((row) => plainId(row.id)));
   const idsAreKeys = ids.size === rows.length && !ids.has(undefined);
   return rows.map((row, index) => ({
-    id: idsAreKeys ? plainId(row.id)! : index,
-    question: row.question,
-    answer: row.answer,
-    templateId: String(row.original_id ?? noTemplate),
-    instanceId: String(row.instance ?? index),
-    ...(row.asked && { puzzle: row.asked }),
-    line: row.line,
+    problem: {
+      id: idsAreKeys ? plainId(row.id)! : index,
+      question: row.question,
+      answer: row.answer,
+      templateId: String(row.original_id ?? noTemplate),
+      instanceId: String(row.instance ?? index),
+      ...(row.asked && { puzzle: row.asked }),
+      line: row.line,
+    },
+    row: row.found,
   }));
 }
 
@@ -109,9 +123,10 @@ export function requireNumericAnswers(problems: readonly Problem[], file: string
     const read = referenceNumber(answer);
     if ("value" in read) return;
     throw new InputError(
-      `${place(file, line ?? index + 1)} has ${quoted(answer)} as "answer", which ${
+      `${placeInFile(file, line ?? index + 1)} has ${quoted(answer)} as "answer", which ${
         answerFaults[read.fault]
-      }: end it with "#### N".`,
+      }: end it with "#### N"${read.fault === "none" ? ", or choose another scorer" : ""}.`,
+      ...(read.fault === "none" ? ["scorer"] : []),
     );
   });
 }
@@ -145,7 +160,7 @@ function jsonLines(bytes: Uint8Array, file: string): Found[] {
     } catch {
       throw new InputError(
         `${
-          place(file, index + 1)
+          placeInFile(file, index + 1)
         } is not JSON: write one object like {"question": "…", "answer": "…"} on each line.`,
       );
     }
@@ -197,20 +212,20 @@ function checkedRow(row: unknown, line: number, file: string): z.infer<typeof ro
     if (story === undefined) return result.data;
     throw new InputError(
       `${
-        place(file, line)
+        placeInFile(file, line)
       } tells its problem in "${story}" beside "question": write both together as "question".`,
     );
   }
   const issue = result.error.issues[0]!;
   const field = issue.path[0];
   if (field === undefined) {
-    throw new InputError(`${place(file, line)} holds ${quoted(row)}: ${issue.message}.`);
+    throw new InputError(`${placeInFile(file, line)} holds ${quoted(row)}: ${issue.message}.`);
   }
   const value = (row as Record<PropertyKey, unknown>)[field];
   const absent = value === undefined || value === null || (typeof value === "string" && value.trim() === "");
   const fault = absent ? `has no "${String(field)}"` : `has ${quoted(value)} as "${String(field)}"`;
   const remedy = (absent && otherName(row as object, String(field))) || issue.message;
-  throw new InputError(`${place(file, line)} ${fault}: ${remedy}.`);
+  throw new InputError(`${placeInFile(file, line)} ${fault}: ${remedy}.`);
 }
 
 /** What to do about a field that stands under another data set's name; undefined where none does. */
@@ -234,8 +249,9 @@ function isParquet(file: string): boolean {
   return file.toLowerCase().endsWith(".parquet");
 }
 
-function place(file: string, line: number): string {
-  return `${isParquet(file) ? "Row" : "Line"} ${line} of data file "${file}"`;
+/** Where a row stands, for messages. */
+export function placeInFile(file: string, line: number): string {
+  return `${/\.(parquet|csv)$/i.test(file) ? "Row" : "Line"} ${line} of data file "${file}"`;
 }
 
 function reason(error: unknown): string {

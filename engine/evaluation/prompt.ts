@@ -14,6 +14,8 @@ export const chainOfThoughtTemplate = "Q: {question}\nA: Let's think step by ste
 
 /** How questions are asked. */
 export interface PromptFormat {
+  /** Stands before everything; in a chat it is the system's message. Default none. */
+  readonly description?: string | undefined;
   /** Text with `{question}` in it; with `chat` the text of a user's turn. */
   readonly template: string;
   /** Worked examples before the question, each in the same form; default none. */
@@ -61,6 +63,7 @@ export function encodePrompt({ tokenizer }: Model, question: string, prompt: Pro
   const { shots = [] } = prompt;
   const marked = {
     ...prompt,
+    ...(prompt.description !== undefined && { description: said(prompt.description) }),
     shots: typeof shots === "string"
       ? said(shots)
       : shots.map((shot) => ({ question: said(shot.question), answer: said(shot.answer) })),
@@ -86,16 +89,22 @@ export function stopTokens(model: Model, { chat = false }: Pick<PromptFormat, "c
  * console.log(promptText("3 + 4?", { template: "Q: {question}\nA:", shots }));
  * ```
  */
-export function promptText(question: string, { template, shots = [] }: PromptFormat): string {
+export function promptText(
+  question: string,
+  { description = "", template, shots = [] }: PromptFormat,
+): string {
   requireQuestion(template);
   const beginning = typeof shots === "string"
     ? shots
     : shots.map((shot) => `${ask(template, shot.question)} ${shot.answer}\n\n`).join("");
-  return beginning + ask(template, question);
+  return description + beginning + ask(template, question);
 }
 
 /** The prompt as a conversation: a user's and an assistant's turn per shot, then the question. */
-export function chatMessages(question: string, { template, shots = [] }: PromptFormat): ChatMessage[] {
+export function chatMessages(
+  question: string,
+  { description, template, shots = [] }: PromptFormat,
+): ChatMessage[] {
   requireQuestion(template);
   if (typeof shots === "string") {
     throw new InputError(
@@ -103,6 +112,7 @@ export function chatMessages(question: string, { template, shots = [] }: PromptF
     );
   }
   return [
+    ...(description ? [{ role: "system", content: description } as const] : []),
     ...shots.flatMap((shot): ChatMessage[] => [
       { role: "user", content: ask(template, shot.question) },
       { role: "assistant", content: shot.answer },

@@ -61,8 +61,7 @@ export function finalNumber(text: string): number | undefined {
  */
 export function isCorrectNumber(completion: string, answer: string, options: ScoringOptions = {}): boolean {
   if (options.referenceCompat) return reference.isCorrectNumber(completion, answer);
-  const { start, end } = answerSpan(completion, options);
-  const stated = statedNumber(completion.slice(start, end));
+  const stated = statedNumber(answerPart(completion, options));
   const gold = referenceNumber(answer);
   return stated !== undefined && "value" in gold && sameNumber(stated, gold.value);
 }
@@ -79,12 +78,16 @@ export function isCorrectNumber(completion: string, answer: string, options: Sco
  * ```
  */
 export function isExactMatch(completion: string, answer: string, options: ScoringOptions = {}): boolean {
-  const { start, end } = options.referenceCompat
-    ? { start: 0, end: completion.length }
-    : answerSpan(completion, options);
-  const given = completion.slice(start, end);
+  const given = answerPart(completion, options);
   const stated = /answer is:?(.*)/.exec(given)?.[1];
   return [given, stated].some((text) => text !== undefined && plain(text) === plain(answer));
+}
+
+/** A completion, its thinking aside; all of it as the reference implementation reads it. */
+export function answerPart(completion: string, options: ScoringOptions = {}): string {
+  if (options.referenceCompat) return completion;
+  const { start, end } = answerSpan(completion, options);
+  return completion.slice(start, end);
 }
 
 function plain(text: string): string {

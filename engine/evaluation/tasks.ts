@@ -5,16 +5,10 @@ import type { Model } from "../model/model.ts";
 import type { Problem } from "./data.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { chatMessages, encodePrompt, type PromptFormat, promptText, stopTokens } from "./prompt.ts";
-import { cutAtStop, cutTrace, isCorrectNumber, isExactMatch, type ScoringOptions } from "./scoring.ts";
-import { solves } from "./puzzles/problem.ts";
+import { isCorrect, type Scoring } from "./scorers.ts";
+import { cutAtStop, cutTrace, type ScoringOptions } from "./scoring.ts";
 import { macroAccuracy } from "./statistics.ts";
 import { endsThinking, knownTags, type ThinkingOptions } from "./thinking.ts";
-
-/**
- * `number`: the last number of the trace. `exact`: the whole completion, ignoring case, spaces and a final period. Of a problem that
- * asks for a puzzle's instance, whichever is named, a plan that solves it is right.
- */
-export type Scoring = "number" | "exact";
 
 /** Some problems and how they are asked and scored. */
 export interface Task {
@@ -22,9 +16,17 @@ export interface Task {
   readonly name: string;
   /** What is asked. */
   readonly problems: readonly Problem[];
-  /** How completions are compared with answers. */
+  /** How completions are judged. */
   readonly scoring: Scoring;
+  /** How it is asked where that is not how other tasks are. */
+  readonly prompt?: TaskPrompt;
 }
+
+/** What a task says of how it is asked. */
+export type TaskPrompt = Pick<
+  Partial<PromptOptions>,
+  "description" | "template" | "shots" | "stop" | "maxNewTokens"
+>;
 
 /** How prompts are made and traces are read. */
 export interface PromptOptions extends PromptFormat, ScoringOptions {
@@ -93,6 +95,11 @@ function readable({ tokenizer }: Model, ids: readonly number[], options: Thinkin
   return text + tokenizer.decode(ids.slice(from), { skipSpecialTokens: true });
 }
 
+/** Options as a task of its own prompt has them: what was computed of another beginning is of no use to it. */
+function asked({ sharedPrefix, ...options }: PromptOptions, own: TaskPrompt | undefined): PromptOptions {
+  return own ? { ...options, ...own } : { ...options, ...(sharedPrefix && { sharedPrefix }) };
+}
+
 /** Options that say whether completions begin inside of thinking, by how a prompt ends. */
 export function withThinking<T extends PromptOptions>(model: Model, options: T): T {
   if (options.beginsThinking !== undefined) return options;
@@ -110,19 +117,6 @@ export function positionOf(i: number, { positions }: Pick<PromptOptions, "positi
 /** How completions of problems are generated: with what is known already, and each as if it were alone. */
 export function computedAlike({ sharedPrefix, journal }: PromptOptions) {
   return { batchInvariant: true, ...(sharedPrefix && { sharedPrefix }), ...(journal && { journal }) };
-}
-
-/** Whether a completion answers its problem. */
-export function isCorrect(
-  completion: string,
-  problem: Problem,
-  scoring: Scoring,
-  options: ScoringOptions,
-): boolean {
-  if (problem.puzzle) return solves(completion, problem.puzzle, options);
-  return scoring === "number"
-    ? isCorrectNumber(completion, problem.answer, options)
-    : isExactMatch(completion, problem.answer, options);
 }
 
 /** How many of these generated tokens to keep; undefined where they go on. GenerationOptions.stopAt. */
@@ -167,6 +161,16 @@ export function endAtStop(model: Model, stop: readonly string[]): EndOfCompletio
   return endAfter(model, {}, (text) => cutAtStop(text, stop));
 }
 
+/** Where completions end that are judged so: a number where it is stated, all before a stop text. As options of generation. */
+export function stopsAt(
+  model: Model,
+  scoring: Scoring,
+  options: ScoringOptions & Pick<PromptFormat, "stop">,
+): { stopAt?: EndOfCompletion } {
+  if (scoring === "number") return { stopAt: endOfAnswer(model, options) };
+  return options.stop?.length ? { stopAt: endAtStop(model, options.stop) } : {};
+}
+
 /** The fewest tokens that hold what `cut` leaves of their text; undefined where it leaves all of it. */
 function endAfter(model: Model, options: ThinkingOptions, cut: (text: string) => string): EndOfCompletion {
   const read = (ids: readonly number[]) => readable(model, ids, options);
@@ -199,13 +203,13 @@ function endAfter(model: Model, options: ThinkingOptions, cut: (text: string) =>
 export async function evaluateTask(
   model: Model,
   task: Task,
-  given: PromptOptions,
+  general: PromptOptions,
   onProgress?: (done: number, total: number) => void,
 ): Promise<TaskResult> {
   if (task.problems.length === 0) {
     throw new InputError(`Task ${task.name} has no problems to evaluate; use more data.`);
   }
-  const options = withThinking(model, given);
+  const options = withThinking(model, asked(general, task.prompt));
   const requests = task.problems.map(({ question }, i) => ({
     ids: encodePrompt(model, question, options),
     key: `${task.name} ${positionOf(i, options)}`,
@@ -213,14 +217,15 @@ export async function evaluateTask(
   const generated = await generate(model, requests, {
     maxNewTokens: options.maxNewTokens,
     stopTokens: stopTokens(model, options),
-    ...(task.scoring === "number"
-      ? { stopAt: endOfAnswer(model, options) }
-      : options.stop?.length && { stopAt: endAtStop(model, options.stop) }),
+    ...stopsAt(model, task.scoring, options),
     ...computedAlike(options),
     ...(onProgress && { onProgress }),
   });
   const completions = generated.map((ids) => completionText(model, ids, options));
-  const correct = completions.map((text, i) => isCorrect(text, task.problems[i]!, task.scoring, options));
+  const correct: boolean[] = [];
+  for (const [i, problem] of task.problems.entries()) {
+    correct.push(await isCorrect(completions[i]!, problem, task.scoring, options));
+  }
   const { accuracy, perGroup } = macroAccuracy(correct, task.problems.map(({ templateId }) => templateId));
   return { correct, completions, accuracy, perTemplate: perGroup };
 }

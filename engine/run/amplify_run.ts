@@ -4,6 +4,7 @@ import { z } from "npm:zod@4.6.7";
 import type { Selection } from "../circuit/components.ts";
 import type { LocalizationExample } from "../circuit/localization.ts";
 import { InputError } from "../errors.ts";
+import { scorersOf } from "../evaluation/scorers.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { ModelConfig } from "../model/architecture.ts";
 import { setTuning, type Tuning } from "../ops/variants.ts";
@@ -68,8 +69,9 @@ export async function openRun(
 ): Promise<RunContext & Disposable> {
   const { shots: _, ...prompt } = settings.prompt; // whatever shots there are, they are resolved already
   checkSettings(runDefinitions, { ...settings, prompt });
-  const { split, abilities } = await loadData(settings, options.notice);
   using stack = new DisposableStack();
+  const { prompt: asked, ...data } = await loadData(settings, options.notice);
+  stack.use(scorersOf([data, ...data.abilities]));
   const folder = stack.use(await RunFolder.open(options.out, runSettingsRecord(settings), options.fresh));
   // A resumed run goes on with the weights and kernels it began with, so that its numbers stay comparable.
   const { before } = folder;
@@ -108,10 +110,9 @@ export async function openRun(
   const { progress = () => {}, notice = () => {} } = options;
   return {
     model,
-    settings,
+    settings: { ...settings, prompt: asked },
     folder,
-    split,
-    abilities,
+    ...data,
     completions: settled?.completions,
     progress,
     notice,

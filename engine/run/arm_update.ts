@@ -82,7 +82,7 @@ function movedRows({ model }: RunContext, { control, selection }: Arm): readonly
 }
 
 async function updateOnce(context: RunContext, arm: Arm, rate: number): Promise<Amplified> {
-  const { model, settings, folder, split, progress } = context;
+  const { model, settings, folder, split, scoring, progress } = context;
   const { name, examples, journal, baseAccuracy } = arm;
   const { count, stepsPerRound } = settings.rounds;
   const { steps } = settings.update;
@@ -90,7 +90,7 @@ async function updateOnce(context: RunContext, arm: Arm, rate: number): Promise<
   const kept = anchor === "kl"
     ? { sequences: await anchorSequences(context, examples), weight: anchorWeight }
     : undefined;
-  const validation: Task = { name: "validation", problems: split.validation, scoring: "number" };
+  const validation: Task = { name: "validation", problems: split.validation, scoring };
   const own = tries === 1 ? journal : within(journal, `rate ${rate}`);
   // The unchanged model is the same at every rate.
   const stepJournal = (step: number) => within(step === 0 ? journal : own, `step ${step}`);

@@ -33,11 +33,15 @@ export interface Asked {
 }
 
 /** Throws InputError unless one of the two is given, and with a prompt nothing that only a question takes. */
-export function checkAsked({ prompt, question }: Asked, { chat, shots, template }: PromptChoices) {
+export function checkAsked(
+  { prompt, question }: Asked,
+  { chat, shots, template, description }: PromptChoices,
+) {
   if ((prompt === undefined) === (question === undefined)) {
     throw new InputError("Give either a prompt or a question.", "prompt", "question");
   }
-  const unused = (chat && "chat") || (shots && "shots") || (template && "prompt-template");
+  const unused = (chat && "chat") || (shots && "shots") || (template && "prompt-template") ||
+    (description && "description");
   if (prompt !== undefined && unused) {
     throw new InputError(
       `A prompt is taken as it is, so "${unused}" means nothing; give a question instead.`,

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import type { Rounding } from "../checkpoint/rounding.ts";
 import { roundings } from "../checkpoint/rounding.ts";
 import { InputError } from "../errors.ts";
-import { loadProblems, requireNumericAnswers } from "../evaluation/data.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
 import { shotsNotices } from "../evaluation/shots.ts";
 import { splitNotices, splitProblems } from "../evaluation/split.ts";
+import { scorersOf } from "../evaluation/scorers.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import { requireWritable, writeJson } from "../files.ts";
 import { onceMoreIfLost } from "../gpu/fresh_device.ts";
@@ -16,6 +16,7 @@ import { applyRounded } from "../patch/fusion.ts";
 import type { Fusion, Survival } from "../patch/fusion.ts";
 import { applyPatch, readPatch } from "../patch/patch.ts";
 import { embeddedTask } from "./embedded.ts";
+import { loadAbilities, loadMainTask } from "./load_tasks.ts";
 import { loadModel } from "./load_model.ts";
 import { modelOfPatch } from "./patch_model.ts";
 import { promptOptions, promptSettings } from "./prompt_settings.ts";
@@ -27,7 +28,7 @@ import {
   mainTask,
 } from "./settings/evaluation.ts";
 import { modelDefinitions, type ModelSettings } from "./settings/model.ts";
-import { type PromptChoices, promptDefinitions } from "./settings/prompt.ts";
+import { type PromptChoices, promptDefinitions, type PromptSettings } from "./settings/prompt.ts";
 import { abilitiesBeside, referenceSetting, seedSetting } from "./settings/run.ts";
 import { checkSettings, setting, type Some } from "./settings/setting.ts";
 import { oneOf, text } from "./settings/value_types.ts";
@@ -165,10 +166,15 @@ async function evaluate(
   if (options.out !== undefined) await requireWritable(options.out);
   const { source, revision } = await modelOfPatch(path, settings.model);
   const file = settings.data.file ?? embeddedTask();
-  const prompt = await promptSettings(source, settings.prompt);
+  const general = await promptSettings(source, settings.prompt);
   const { split, abilities = await abilitiesBeside(file) } = settings.evaluation;
-  const tasks = await loadTasks(file, abilities, split, settings.seed, options.notice);
-  shotsNotices(tasks[0]!.problems, prompt.shots).forEach((sentence) => options.notice?.(sentence));
+  const { tasks, prompt } = await loadTasks(
+    { data: { ...settings.data, file }, prompt: general },
+    abilities,
+    { split, seed: settings.seed },
+    options.notice,
+  );
+  using _scorers = scorersOf(tasks);
   await prepareGpu(gpu, options);
   using model = await loadModel(gpu, { ...settings.model, source, revision }, options);
   const fusion = path === undefined ? undefined : await applyPatchTo(model, path, rounding, settings.seed);
@@ -210,24 +216,22 @@ async function evaluate(
 
 /** The main task's part and the other abilities; throws InputError for data that cannot be scored. */
 async function loadTasks(
-  file: string,
+  { data, prompt: general }: { readonly data: DataSettings; readonly prompt: PromptSettings },
   abilities: Readonly<Record<string, string>>,
-  split: EvaluationReport["split"],
-  seed: number,
+  { split, seed }: Pick<EvaluationReport, "split" | "seed">,
   notice?: (sentence: string) => void,
-): Promise<Task[]> {
-  const problems = await loadProblems(file);
-  requireNumericAnswers(problems, file);
-  splitNotices(problems, file).forEach((sentence) => notice?.(sentence));
+): Promise<{ tasks: Task[]; prompt: PromptSettings }> {
+  const { file } = data;
+  const { problems, scoring, prompt } = await loadMainTask(data, general, notice);
+  [...splitNotices(problems, file), ...shotsNotices(problems, prompt.shots)].forEach((sentence) =>
+    notice?.(sentence)
+  );
   const part = split === "all" ? problems : splitProblems(problems, seed)[split];
   if (part.length === 0) {
     throw new InputError(`The ${split} part of ${file} is empty; measure all of it.`, "split");
   }
-  const tasks: Task[] = [{ name: mainTask, problems: part, scoring: "number" }];
-  for (const [name, path] of Object.entries(abilities)) {
-    tasks.push({ name, problems: await loadProblems(path), scoring: "exact" });
-  }
-  return tasks;
+  const main: Task = { name: mainTask, problems: part, scoring };
+  return { tasks: [main, ...await loadAbilities(abilities, { general, main: prompt }, notice)], prompt };
 }
 
 /** Puts a patch into the model, rounded unless `rounding` is none; tells then what rounding left of it. */

@@ -3,12 +3,15 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { readWeightMap } from "../checkpoint/checkpoint.ts";
 import { sha256OfFile } from "../files.ts";
+import { filesOfTask, isScorerFile } from "../evaluation/task_file.ts";
 import type { RunSettings } from "./settings/run.ts";
 
 /** Fingerprints by file. */
 export interface Inputs {
-  /** Of the data file. */
+  /** Of the data file; of a task file with all that it names. */
   readonly data: string;
+  /** Of the file that judges the main task, where the settings name one. */
+  readonly scorer?: string | undefined;
   /** Of the file of each ability, by its name. */
   readonly abilities: Readonly<Record<string, string>>;
   /** Of the template files that rounds sample, where there are such. */
@@ -20,15 +23,22 @@ export interface Inputs {
 /** Fingerprints of the inputs of a run whose model lies in `folder`. */
 export async function fingerprintInputs(settings: RunSettings, folder: string): Promise<Inputs> {
   const abilities = Object.entries(settings.evaluation.abilities);
-  const { templates } = settings.rounds;
+  const { rounds: { templates }, data: { file, scorer } } = settings;
   return {
-    data: await sha256OfFile(settings.data.file),
+    data: await fingerprintTask(file),
+    ...(scorer !== undefined && isScorerFile(scorer) && { scorer: await sha256OfFile(scorer) }),
     abilities: Object.fromEntries(
-      await Promise.all(abilities.map(async ([name, file]) => [name, await sha256OfFile(file)] as const)),
+      await Promise.all(abilities.map(async ([name, file]) => [name, await fingerprintTask(file)] as const)),
     ),
     ...(templates !== undefined && { templates: await fingerprintTemplates(templates) }),
     model: await fingerprintModel(folder),
   };
+}
+
+/** Of a data file its own; of a task file that of all files that it names. */
+async function fingerprintTask(file: string): Promise<string> {
+  const hashes = await Promise.all((await filesOfTask(file)).map(sha256OfFile));
+  return hashes.length === 1 ? hashes[0]! : createHash("sha256").update(hashes.join("\n")).digest("hex");
 }
 
 async function fingerprintTemplates(folder: string): Promise<string> {
@@ -64,6 +74,7 @@ export async function fingerprintModel(folder: string): Promise<Record<string, s
 /** What of the inputs differs from what it was, in words; undefined where nothing does. */
 export function changedInput(before: Inputs, now: Inputs, settings: RunSettings): string | undefined {
   if (before.data !== now.data) return `data file "${settings.data.file}" has`;
+  if (before.scorer !== now.scorer) return `scorer "${settings.data.scorer}" has`;
   for (const [name, file] of Object.entries(settings.evaluation.abilities)) {
     if (before.abilities[name] !== now.abilities[name]) return `data file "${file}" of ${name} has`;
   }

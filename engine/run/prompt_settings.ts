@@ -55,6 +55,7 @@ export async function promptSettings(folder: string, choices: PromptChoices = {}
   const shots = await chosenShots(choices.shots ?? own.shots ?? "default");
   const thinkingTags = choices.thinkingTags ?? own.thinking_tags;
   const settings: PromptSettings = {
+    ...(choices.description !== undefined && { description: choices.description }),
     template,
     shots,
     chat,

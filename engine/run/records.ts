@@ -346,6 +346,7 @@ export const summarySchema: z.ZodType<Summary> = z.looseObject({
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const inputsSchema: z.ZodType<Inputs> = z.looseObject({
   data: hash,
+  scorer: hash.optional(),
   abilities: byName(hash),
   templates: hash.optional(),
   model: byName(hash),

@@ -11,7 +11,7 @@ const stages = [
   {
     name: "traces and pivotal tokens",
     files: ["traces.jsonl", "localization.json"],
-    settings: ["prompt", "traces", "seed"],
+    settings: ["prompt", "scorer", "traces", "seed"],
   },
   { name: "gradient", files: ["energies.safetensors"], settings: ["objective"] },
   {
@@ -111,12 +111,14 @@ async function takeBase(
 
 function valueOf(settings: RunConfig["settings"], key: string): unknown {
   if (key === "objective") return (settings.update as Record<string, unknown> | undefined)?.objective;
+  if (key === "scorer") return (settings.data as Record<string, unknown> | undefined)?.scorer;
   return settings[key];
 }
 
 /** Which input differs, in words. Abilities do not matter to these stages. */
 function otherInput(before: Inputs, now: Inputs): string | undefined {
   if (before.data !== now.data) return "data file";
+  if (before.scorer !== now.scorer) return "scorer";
   const names = new Set([...Object.keys(before.model), ...Object.keys(now.model)]);
   for (const name of names) if (before.model[name] !== now.model[name]) return `model (its ${name} differs)`;
 }

@@ -21,7 +21,7 @@ export async function roundExamples(
   round: number,
   journal: CompletionJournal,
 ): Promise<LocalizationExample[]> {
-  const { model, settings, folder, progress } = context;
+  const { model, settings, folder, scoring, progress } = context;
   const problems = await roundProblems(context, round);
   using sharedPrefix = promptPrefix(model, promptOptions(settings));
   const seed = Math.floor(seededRandom(`${settings.seed}/round ${round} samples`)() * 2 ** 32);
@@ -29,7 +29,7 @@ export async function roundExamples(
   const report: Progress = (stage, done, total) =>
     progress(name, (round - 1) * stepsPerRound, steps, `round ${round}: ${stage}, ${done} of ${total}`);
   const { traces, pivots: { examples } } = await traceProblems(
-    { model, settings, progress: report },
+    { model, settings, scoring, progress: report },
     problems,
     { sharedPrefix, seed, journal: within(journal, `round ${round}`) },
   );

@@ -1,5 +1,6 @@
 /** What the stages of a run share. */
 import type { Split } from "../evaluation/split.ts";
+import type { Scoring } from "../evaluation/scorers.ts";
 import type { Task } from "../evaluation/tasks.ts";
 import type { Model } from "../model/model.ts";
 import type { Progress } from "../progress.ts";
@@ -13,6 +14,8 @@ export interface RunContext {
   readonly settings: RunSettings;
   readonly folder: RunFolder;
   readonly split: Split;
+  /** How the main task is judged. */
+  readonly scoring: Scoring;
   readonly abilities: readonly Task[];
   /** Completions that were made elsewhere, by stage and key: `identify/greedy 0`. */
   readonly completions?: Completions | undefined;

@@ -8,7 +8,8 @@ import { applyPatch, extractPatch, type Patch, readPatch, writePatch } from "../
 import { describePivots, pivotProbabilities } from "../circuit/pivot_tokens.ts";
 import type { ProblemTraces } from "../circuit/traces.ts";
 import { InputError } from "../errors.ts";
-import { loadProblems, requireNumericAnswers } from "../evaluation/data.ts";
+import { CustomScorer } from "../evaluation/custom_scorer.ts";
+import type { Scoring } from "../evaluation/scorers.ts";
 import { shotsNotices } from "../evaluation/shots.ts";
 import { type Split, splitNotices, splitProblems } from "../evaluation/split.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
@@ -17,6 +18,7 @@ import { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { controlSelection, controlsOf } from "./controls.ts";
 import { within } from "./journal.ts";
+import { loadAbilities, loadMainTask, type MainTask } from "./load_tasks.ts";
 import { freshProblems } from "./rounds.ts";
 import { openJournal, type RunContext, timed } from "./run_context.ts";
 import { promptOptions } from "./prompt_settings.ts";
@@ -30,19 +32,20 @@ import {
 import { type Circuit, findCircuit } from "./selection_stage.ts";
 import type { ListedName } from "./manifest.ts";
 import type { RunFolder } from "./run_folder.ts";
+import type { PromptSettings } from "./settings/prompt.ts";
 import type { RunSettings } from "./settings/run.ts";
 import { traceProblems } from "./tracing.ts";
 import { removeTrainingStates } from "./training_state.ts";
 
-/** Loads and checks all data of a run: the split of the main task, and the other abilities. */
+/** Loads and checks all data of a run: the main task's split, how it is judged and asked, and the other abilities. */
 export async function loadData(
   settings: RunSettings,
   notice?: (sentence: string) => void,
-): Promise<{ split: Split; abilities: Task[] }> {
+): Promise<{ split: Split; scoring: Scoring; prompt: PromptSettings; abilities: Task[] }> {
   const { file } = settings.data;
-  const problems = await loadProblems(file);
-  requireNumericAnswers(problems, file);
-  const said = [...splitNotices(problems, file), ...shotsNotices(problems, settings.prompt.shots)];
+  const main = await loadMainTask(settings.data, settings.prompt, notice);
+  const { problems, scoring, prompt } = main;
+  const said = [...splitNotices(problems, file), ...shotsNotices(problems, prompt.shots)];
   said.forEach((sentence) => notice?.(sentence));
   const split = splitProblems(problems, settings.seed);
   for (const part of ["train", "validation", "test"] as const) {
@@ -52,17 +55,32 @@ export async function loadData(
       );
     }
   }
-  const abilities: Task[] = [];
-  for (const [name, file] of Object.entries(settings.evaluation.abilities)) {
-    abilities.push({ name, problems: await loadProblems(file), scoring: "exact" });
-  }
+  const abilities = await loadAbilities(
+    settings.evaluation.abilities,
+    { general: settings.prompt, main: prompt },
+    notice,
+  );
   const { limit } = settings.traces;
   const used = { ...split, train: limit ? split.train.slice(0, limit) : split.train };
   const { count, templates, validation } = settings.rounds;
+  if (templates !== undefined && (count > 1 || validation > 0)) requireFitForTemplates(main);
   // Templates that cannot be sampled are found before anything is computed.
   if (count > 1 && templates !== undefined) await freshProblems(settings, used, "round 2", 1);
   const fresh = validation > 0 && await freshProblems(settings, used, "validation", validation);
-  return { split: fresh ? { ...used, validation: fresh } : used, abilities };
+  return { split: fresh ? { ...used, validation: fresh } : used, scoring, prompt, abilities };
+}
+
+/** Fresh problems are asked and judged as the main task's are. */
+function requireFitForTemplates({ scoring, ownPrompt }: MainTask) {
+  const byNumber = scoring === "number" || scoring instanceof CustomScorer;
+  if (byNumber && !ownPrompt) return;
+  const why = byNumber
+    ? "are not asked with the prompt of a task file"
+    : "have numbers for answers, which this scorer does not judge";
+  throw new InputError(
+    `Problems from templates ${why}; use data of your own without templates.`,
+    "templates",
+  );
 }
 
 /** Stages 1 and 2 on the unchanged model: what prompts begin with is computed once for both. */
@@ -200,8 +218,8 @@ async function evaluateModel(
   abilities: readonly Task[] = context.abilities,
   kept: { readonly answers?: ListedName; readonly pivots?: readonly LocalizationExample[] } = {},
 ): Promise<EvaluationRecord> {
-  const { model, settings, split, progress, folder } = context;
-  const test: Task = { name: "test", problems: split.test, scoring: "number" };
+  const { model, settings, split, scoring, progress, folder } = context;
+  const test: Task = { name: "test", problems: split.test, scoring };
   const update_norm = patchNorm(await extractPatch(model)); // before the prefix, which it would outdate
   const pivots = kept.pivots && await pivotProbabilities(model, kept.pivots);
   using sharedPrefix = promptPrefix(model, promptOptions(settings));

@@ -5,6 +5,7 @@ import { onceMoreIfLost } from "../gpu/fresh_device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { puzzles } from "../evaluation/puzzles/catalog.ts";
 import { describeSizes } from "../evaluation/puzzles/complexity.ts";
+import { isScorerFile } from "../evaluation/task_file.ts";
 import { readPatch } from "../patch/patch.ts";
 import { applyPatchTo, evaluationRunDefinitions } from "./evaluation_run.ts";
 import type { EvaluationChoices } from "./evaluation_run.ts";
@@ -31,7 +32,7 @@ export async function runTaskEvaluation(
 ): Promise<TaskResults> {
   const settings = checkSettings({ ...evaluationRunDefinitions, tasks: taskDefinitions }, given);
   const {
-    tasks: { names, data, shots, limit, scorer, sizes, instances },
+    tasks: { names, data, shots, limit, sizes, instances },
     prompt,
     patch: { path, rounding = "none" },
   } = settings;
@@ -41,6 +42,7 @@ export async function runTaskEvaluation(
   }
   const own = {
     data: settings.data.file,
+    description: prompt.description,
     "prompt-template": prompt.template,
     shots: prompt.shots,
     stop: prompt.stop,
@@ -50,6 +52,13 @@ export async function runTaskEvaluation(
     if (value !== undefined) {
       throw new InputError("A task defines its own data, prompt and stop texts; leave them out.", name);
     }
+  }
+  const { scorer } = settings.data;
+  if (scorer !== undefined && !isScorerFile(scorer)) {
+    throw new InputError(
+      `A task is judged by its own rule or by a file; "${scorer}" is no .ts file.`,
+      "scorer",
+    );
   }
   const ofPuzzles = { sizes, instances };
   for (const [name, value] of Object.entries(ofPuzzles)) {

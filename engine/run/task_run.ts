@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { InputError } from "../errors.ts";
 import { complete, scorePairs } from "../evaluation/harness/answers.ts";
-import { CustomScorer } from "../evaluation/harness/custom_scorer.ts";
+import { CustomScorer } from "../evaluation/custom_scorer.ts";
 import { tasksOf } from "../evaluation/harness/catalog.ts";
 import { isTaskFile, readTaskFile } from "../evaluation/harness/own_task.ts";
 import { type Prompted, promptsOf, shotCount, type TaskRows } from "../evaluation/harness/prompts.ts";

@@ -7,12 +7,12 @@ import type { RunContext } from "./run_context.ts";
 
 /** Traces problems with the model as it is and searches the traces for pivotal tokens; `traced` gets the traces before that. */
 export async function traceProblems(
-  { model, settings, progress }: Pick<RunContext, "model" | "settings" | "progress">,
+  { model, settings, scoring, progress }: Pick<RunContext, "model" | "settings" | "scoring" | "progress">,
   problems: readonly Problem[],
   given: Pick<TraceOptions, "seed" | "sharedPrefix" | "journal" | "positions">,
   traced?: (traces: readonly ProblemTraces[]) => Promise<void>,
 ): Promise<{ traces: ProblemTraces[]; pivots: Pivots }> {
-  const options = { ...promptOptions(settings), ...settings.traces, ...given };
+  const options = { ...promptOptions(settings), ...settings.traces, ...given, scoring };
   const greedy = await greedyTraces(model, problems, options, progress);
   const traces = await addContrast(model, greedy, options, progress);
   await traced?.(traces);

@@ -104,7 +104,7 @@ const cases: readonly Case[] = [
     completion: "5",
     answer: '"#### five"',
     expected:
-      'Line 1 of data file "FILE" has "#### five" as "answer", which states no number: end it with "#### N".',
+      'Line 1 of data file "FILE" has "#### five" as "answer", which states no number: end it with "#### N", or choose another scorer.',
   },
 ];
 

@@ -76,15 +76,17 @@ gpuTest(
       batch: 50,
       stopAt: endOfAnswer(model, options),
     });
-    traces.forEach(({ problem, greedy, contrast }, i) => {
-      const samples = all.slice(i * 10, i * 10 + 10).map((ids) => toTrace(model, ids, problem, options));
+    for (const [i, { problem, greedy, contrast }] of traces.entries()) {
+      const samples = await Promise.all(
+        all.slice(i * 10, i * 10 + 10).map((ids) => toTrace(model, ids, problem, options)),
+      );
       const first = samples.findIndex(({ correct }) => correct !== greedy.correct);
       assertEquals(contrast?.sample ?? -1, first);
-      if (!contrast) return;
+      if (!contrast) continue;
       const { sample: _, temperature, ...trace } = contrast;
       assertEquals<Trace>(trace, samples[first]!);
       assertEquals(temperature, greedy.correct ? 1.2 : 0.8);
-    });
+    }
     const sampleNumbers = traces.flatMap(({ contrast }) => contrast ? [contrast.sample] : []);
     assertGreater(sampleNumbers.length, 3);
     assert(sampleNumbers.some((sample) => sample >= 2), "every contrast was found in the first round");
@@ -145,7 +147,8 @@ async function branchOneByOne(
       }) as [number[]];
       tokens += promptIds.length + k + completion.length;
     }
-    if (toTrace(model, [...begun, ...completion], problem, options).correct !== greedy.correct) {
+    const { correct } = await toTrace(model, [...begun, ...completion], problem, options);
+    if (correct !== greedy.correct) {
       const [ours, theirs] = [continuation[0], contrast!.ids[k - 1]!];
       return { tokens, pair: ours === undefined || ours === theirs ? undefined : { k, ours, theirs } };
     }

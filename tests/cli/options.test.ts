@@ -26,6 +26,7 @@ const wrong: Readonly<Record<string, readonly [string, string]>> = {
   "seed": number("4294967296", largestSeed),
   "seeds": ["4-0", "a range like 0-4 or a list like 1,3, of at most 1000 seeds"],
   "preset": ["published", "one of default, paper"],
+  "description": text,
   "prompt-template": text,
   "shots": ["", "a file, none, default, or a list of question and answer"],
   "stop": text,

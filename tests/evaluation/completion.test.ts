@@ -1,6 +1,7 @@
 /** Where completions end: texts cut exactly, tokens to the last one that holds any of what is kept. */
 import { assert, assertEquals } from "@std/assert";
-import { completionText, endAtStop, endOfAnswer, isCorrect } from "../../engine/evaluation/tasks.ts";
+import { isCorrect } from "../../engine/evaluation/scorers.ts";
+import { completionText, endAtStop, endOfAnswer } from "../../engine/evaluation/tasks.ts";
 import type { Model } from "../../engine/model/model.ts";
 
 const pieces = [" 3", " +", " 4", " =", " 7", ".", " The", " answer", " is", "\n", "\nQ", ": Tom has 9"];
@@ -33,11 +34,11 @@ Deno.test("a numeric trace ends at its answer sentence or at a stop text, whiche
   assertEquals(endOfAnswer(model, {})([...sum, ...onward]), undefined);
 });
 
-Deno.test("numbers of a next question that a model makes up do not score", () => {
+Deno.test("numbers of a next question that a model makes up do not score", async () => {
   const problem = { id: 0, question: "?", answer: "#### 7", templateId: "a", instanceId: "0" };
   const right = (ids: number[], options: { stop?: string[] }) =>
     isCorrect(completionText(model, ids, options), problem, "number", {});
-  assert(right([...sum, ...onward], few));
-  assert(right([...sum, ...onward], {}));
-  assert(right([...sum, ...answer, ...onward], {}));
+  assert(await right([...sum, ...onward], few));
+  assert(await right([...sum, ...onward], {}));
+  assert(await right([...sum, ...answer, ...onward], {}));
 });

@@ -135,7 +135,7 @@ gpuTest("tasks that cannot be run are refused in a sentence", async ({ gpu }) =>
   await refused({ tasks: { sizes: [2] } }, "No puzzle is named; name one of hanoi", "sizes");
   await refused({ tasks: { instances: 2 } }, "No puzzle is named", "instances");
   await refused({ tasks: { names: ["hanoi"], sizes: [11] } }, "up to 10 disks, not 11", "sizes");
-  await refused({ tasks: { names: ["hanoi"], scorer: ownFile } }, "judged by its rules", "scorer");
+  await refused({ tasks: { names: ["hanoi"] }, data: { scorer: ownFile } }, "judged by its rules", "scorer");
   await refused({ prompt: { template: "{question}" } }, "defines its own data", "prompt-template");
   await refused({ prompt: { chat: true } }, "no chat template", "chat");
   await refused(

@@ -6,7 +6,7 @@ import { z } from "npm:zod@4.6.7";
 import { requireAsWritten } from "../../as_written.ts";
 import { InputError } from "../../errors.ts";
 import { parseJson, readJsonObject } from "../../json_objects.ts";
-import { loadProblems } from "../data.ts";
+import { problemsOfTask } from "../data_task.ts";
 import { splitProblems } from "../split.ts";
 import { readWholeText } from "../../whole_file.ts";
 
@@ -177,7 +177,7 @@ async function runOutcomes(path: string, run: Record<string, unknown>, which: st
 /** The templates of a run's test problems, by its data file; undefined where that is gone or another one now. */
 async function templatesOf(file: string | undefined, seed: number | undefined, items: number) {
   if (file === undefined || seed === undefined) return undefined;
-  const problems = await loadProblems(file).catch((error) => {
+  const problems = await problemsOfTask(file).catch((error) => {
     if (error instanceof InputError) return undefined;
     throw error;
   });

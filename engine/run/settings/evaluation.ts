@@ -9,13 +9,15 @@ export const mainTask = "task";
 
 /** The main task. */
 export interface DataSettings {
-  /** JSONL or parquet. */
+  /** JSONL or parquet, or a task file. */
   readonly file: string;
+  /** A rule's name or a file that judges completions; default what the task's file says, for a data file `number`. */
+  readonly scorer?: string | undefined;
 }
 
 /** Other tasks, by name, whose accuracy must not suffer. */
 export interface AbilitySettings {
-  /** Data files by name. */
+  /** Data files or task files by name. */
   readonly abilities: Readonly<Record<string, string>>;
 }
 
@@ -33,8 +35,17 @@ export const dataDefinitions = {
     name: "data",
     type: text("FILE"),
     otherwise: "the embedded task",
-    help: "task: JSONL or parquet with question, answer (#### N), original_id, instance",
+    help:
+      "task: JSONL or parquet with question, answer (#### N), original_id, instance; or a YAML or JSON task file that says how its rows are asked and judged",
     example: "problems.jsonl",
+  }),
+  scorer: setting({
+    name: "scorer",
+    type: text("SCORER"),
+    otherwise: "the task file's own, for a data file number",
+    help:
+      "what judges completions: number, exact, contains, regex (a task file's pattern), choice (the rows' choices), or a TypeScript file whose default export judges { completion, row } from 0 to 1, right from 0.5 on, run without permissions",
+    example: "contains",
   }),
 } satisfies Definitions<DataSettings>;
 
@@ -44,7 +55,8 @@ export const abilityDefinitions = {
     name: "ability",
     type: mapOf(text("FILE"), { taken: { [mainTask]: "the main task" } }),
     otherwise: "choice, reverse and fact beside the data",
-    help: "other ability to watch",
+    help:
+      "other ability to watch: a data file (by exact match, or by number where all answers end in #### N) or a task file",
     example: "facts=fact.jsonl",
   }),
 } satisfies Definitions<AbilitySettings>;

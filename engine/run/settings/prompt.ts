@@ -1,4 +1,4 @@
-/** How questions are asked; what is left out follows the model folder's prompt.json, if it has one. */
+/** How questions are asked; what is left out follows the model folder's prompt.json, if it has one. What a task file says goes before. */
 import { z } from "npm:zod@4.6.7";
 import type { Shot, Shots } from "../../evaluation/shots.ts";
 import { type Definitions, setting } from "./setting.ts";
@@ -15,6 +15,8 @@ const shotsChoice: z.ZodType<ShotsChoice> = z.union([
 
 /** How questions are asked, resolved. */
 export interface PromptSettings {
+  /** Stands before everything; in a chat it is the system's message. */
+  readonly description?: string | undefined;
   /** Text with {question} in it; in a chat that of a user's turn. */
   readonly template: string;
   /** Worked examples, or text before the question; the examples themselves, not the name of their file. */
@@ -35,6 +37,8 @@ export interface PromptSettings {
 
 /** What a user may choose of it; what is left undefined follows the model. */
 export interface PromptChoices {
+  /** Stands before everything; in a chat it is the system's message. */
+  readonly description?: string | undefined;
   /** Text with {question} in it. */
   readonly template?: string | undefined;
   /** A file, "none", "default", or the shots themselves. */
@@ -55,6 +59,13 @@ export interface PromptChoices {
 
 /** See PromptChoices. */
 export const promptDefinitions = {
+  description: setting({
+    name: "description",
+    type: lines(),
+    otherwise: "none",
+    help: "text before everything; in a chat it is the system's message",
+    example: "Answer in one word.\\n\\n",
+  }),
   template: setting({
     name: "prompt-template",
     type: lines(),

@@ -155,7 +155,7 @@ export async function runSettings(given: RunChoices = {}): Promise<RunSettings> 
   return {
     ...rest,
     model: { ...model, source },
-    data: { file },
+    data: { file, ...(data.scorer !== undefined && { scorer: data.scorer }) },
     prompt: await promptSettings(source, prompt),
     traces: { ...traces, samples: traces.samples ?? preset.samples },
     selection: { method, budget: selection.budget ?? (method === "dcm" ? undefined : preset.budget) },

@@ -10,8 +10,6 @@ export interface TaskSettings {
   readonly data: string;
   /** Worked examples before each question. */
   readonly shots: number;
-  /** A file that judges completions. */
-  readonly scorer: string;
   /** Rows of each task; below 1 a share of them. */
   readonly limit: number;
   /** Sizes of puzzles. */
@@ -43,14 +41,6 @@ export const taskDefinitions = {
     otherwise: "each task's own",
     help: "worked examples before each question of a task",
     example: "5",
-  }),
-  scorer: setting({
-    name: "scorer",
-    type: text("FILE"),
-    otherwise: "the task's own",
-    help:
-      "TypeScript file whose default export judges { completion, row } from 0 to 1, run without permissions",
-    example: "scorer.ts",
   }),
   limit: setting({
     name: "limit",

@@ -7,7 +7,7 @@ import { loadProblems, requireNumericAnswers } from "../../../engine/evaluation/
 import { puzzles } from "../../../engine/evaluation/puzzles/catalog.ts";
 import { puzzleData, type PuzzleDataRow } from "../../../engine/evaluation/puzzles/problem.ts";
 import { shotsNotices, workedExamples } from "../../../engine/evaluation/shots.ts";
-import { isCorrect } from "../../../engine/evaluation/tasks.ts";
+import { isCorrect } from "../../../engine/evaluation/scorers.ts";
 import { temporaryFolder } from "../../model/model_fixture.ts";
 
 const lines = (rows: readonly unknown[]) => rows.map((row) => JSON.stringify(row) + "\n").join("");
@@ -32,15 +32,15 @@ Deno.test("what the data command writes of a puzzle is read as problems that its
       // Of instances that differ in names another's plan is wrong.
       const other = problems[i ^ 1]!.answer;
       const right = (completion: string) => isCorrect(completion, problem, "number", {});
-      assertEquals(right(` ${problem.answer}`), true);
-      assertEquals(right(`<think>${other}</think> moves = ${problem.answer}.`), true);
-      assertEquals(right(`<think>${problem.answer}</think> ${other}`), false);
-      assertEquals(right(problem.answer.slice(0, -1)), false);
+      assertEquals(await right(` ${problem.answer}`), true);
+      assertEquals(await right(`<think>${other}</think> moves = ${problem.answer}.`), true);
+      assertEquals(await right(`<think>${problem.answer}</think> ${other}`), false);
+      assertEquals(await right(problem.answer.slice(0, -1)), false);
     }
   }
 });
 
-Deno.test("a longer plan is as right as the shortest", () => {
+Deno.test("a longer plan is as right as the shortest", async () => {
   const [row] = puzzleData(puzzles.get("hanoi")!, { sizes: [1], instances: 1, seed: 0 }).rows;
   const { pegs: [first, spare, last] } = row!.setup as PuzzleDataRow["setup"] & { pegs: string[] };
   const problem = {
@@ -52,9 +52,9 @@ Deno.test("a longer plan is as right as the shortest", () => {
     puzzle: { name: "hanoi", setup: row!.setup },
   };
   const right = (completion: string) => isCorrect(completion, problem, "exact", {});
-  assertEquals(right(`[[1, ${first}, ${last}]]`), true);
-  assertEquals(right(`[[1, ${first}, ${spare}], [1, ${spare}, ${last}]]`), true);
-  assertEquals(right(`[[1, ${first}, ${spare}]]`), false);
+  assertEquals(await right(`[[1, ${first}, ${last}]]`), true);
+  assertEquals(await right(`[[1, ${first}, ${spare}], [1, ${spare}, ${last}]]`), true);
+  assertEquals(await right(`[[1, ${first}, ${spare}]]`), false);
 });
 
 Deno.test("rows that name no puzzle of ours, or no instance of it, are refused; other data sets' fields are left alone", async () => {

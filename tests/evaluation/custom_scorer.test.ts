@@ -1,9 +1,9 @@
 /** Scorers from files: they judge, may touch nothing, and fail in a sentence. */
 import { join } from "node:path";
 import { assertEquals, assertRejects } from "@std/assert";
-import { InputError } from "../../../engine/errors.ts";
-import { CustomScorer } from "../../../engine/evaluation/harness/custom_scorer.ts";
-import { temporaryFolder } from "../../model/model_fixture.ts";
+import { InputError } from "../../engine/errors.ts";
+import { CustomScorer } from "../../engine/evaluation/custom_scorer.ts";
+import { temporaryFolder } from "../model/model_fixture.ts";
 
 async function judge(program: string, completion = "yes"): Promise<number> {
   await using folder = await temporaryFolder();
