@@ -14,7 +14,6 @@ import type { TryRecord } from "./records.ts";
 import { roundExamples } from "./rounds.ts";
 import type { ControlName } from "./settings/control_names.ts";
 import type { RunContext } from "./run_context.ts";
-import { TrainingState } from "./training_state.ts";
 
 /** One arm of a run. */
 export interface Arm {
@@ -107,7 +106,7 @@ async function updateOnce(context: RunContext, arm: Arm, rate: number): Promise<
         normalize: false,
       }),
       rate,
-      store: new TrainingState(folder.path, name),
+      store: folder.trainingState(name),
       mustChange: settings.referenceCompat,
       ...(count > 1 && {
         rounds: { stepsPerRound, examples: (round: number) => roundExamples(context, name, round, own) },

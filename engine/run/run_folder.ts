@@ -18,7 +18,7 @@ import {
   stateTexts,
 } from "./manifest.ts";
 import { curvesFile } from "./tensorboard.ts";
-import { removeTrainingStates } from "./training_state.ts";
+import { removeTrainingStates, TrainingState } from "./training_state.ts";
 import { parseRecord, type RunConfig, runConfigSchema } from "./records.ts";
 import { readWholeText } from "../whole_file.ts";
 
@@ -165,7 +165,13 @@ export class RunFolder implements Disposable {
 
   /** The journal of a stage, which the stage removes once its own files are there; `known` is what is known besides. */
   async journal(stage: JournaledStage, known?: Completions): Promise<Journal> {
+    await this.lock.require();
     return await Journal.open(join(this.path, journalFile(stage)), known);
+  }
+
+  /** Where a training keeps what an interrupted one goes on from. */
+  trainingState(name: string): TrainingState {
+    return new TrainingState(this.path, name, () => this.lock.require());
   }
 
   /** Removes journals and snapshots of stages that are done: whoever ended between a stage's file and these left them. */

@@ -17,7 +17,7 @@ import type { ControlName } from "./settings/control_names.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import { type ArmSelection, type MaskRecord, maskSchema, type SelectionRecord } from "./records.ts";
 import { type RunContext, timed } from "./run_context.ts";
-import { removeTrainingStates, TrainingState } from "./training_state.ts";
+import { removeTrainingStates } from "./training_state.ts";
 
 /** The circuit, the squared task gradient by component [L · P], and what is said of them. */
 export interface Circuit {
@@ -116,7 +116,7 @@ async function learn(
     crossPairs: settings.referenceCompat,
     ...(settings.referenceCompat && { patience: referencePatience, referenceStop: true }),
     sharedPrefix,
-    store: new TrainingState(folder.path, "mask"),
+    store: folder.trainingState("mask"),
   }, (done, total, selected) => progress("component mask", done, total, `${selected} selected`));
 }
 

@@ -20,8 +20,8 @@ export class TrainingState implements TrainingStore {
   private cost = 0;
   private saved = -Infinity;
 
-  /** Of the training called `name` in the run folder `run`. */
-  constructor(run: string, name: string) {
+  /** Of the training called `name` in the run folder `run`, which `require` makes sure is there still. */
+  constructor(run: string, name: string, private readonly require: () => Promise<void> = async () => {}) {
     this.folder = join(run, trainingFolder);
     const hash = createHash("sha256").update(name).digest("hex").slice(0, 16);
     this.path = join(this.folder, `${hash}.safetensors`);
@@ -44,6 +44,7 @@ export class TrainingState implements TrainingStore {
   async offer(bytes: number, take: () => Promise<TrainingSnapshot>) {
     const start = performance.now();
     if (bytes > mostBytes || start - this.saved < shareOfTime * this.cost) return;
+    await this.require();
     const { facts, tensors } = await take();
     const text = JSON.stringify(facts);
     await writing(this.path, () => this.makeFolder());
