@@ -52,9 +52,11 @@ export function curvePlot(
     chosen?: number;
     include?: readonly number[];
   },
-): Markup {
+): Markup | undefined {
   const [width, height, left, right, top, bottom] = [430, 250, 66, 414, 34, 200];
-  const all = lines.flatMap(({ points }) => points);
+  const finite = lines.map(({ points }) => points.filter(([, value]) => Number.isFinite(value)));
+  const all = finite.flat();
+  if (all.length === 0) return undefined;
   const x = linearScale(all.map(([step]) => step), [left, right]);
   const y = linearScale(all.map(([, value]) => value), [bottom, top], { include: include ?? [] });
   const last = all.at(-1)!;
@@ -68,7 +70,7 @@ export function curvePlot(
     body: [
       bottomAxis(x, { top, bottom, title: steps, format: (tick) => whole(tick) }),
       leftAxis(y, { left, right, top, title, format }),
-      lines.map(({ points }, i) => [
+      finite.map((points, i) => [
         path(points.map(([step, value]) => [x.at(step), y.at(value)]), `curve curve${i}`),
         points.length <= 40 &&
         points.map(([step, value]) =>
@@ -88,7 +90,7 @@ export function curvePlot(
 /** Gain over the share of parameters that could move. */
 function budgetPlot({ summary: { circuit, controls } }: RunData): Markup | undefined {
   const arms = [["circuit", circuit] as const, ...Object.entries(controls)]
-    .filter(([, { parameter_share }]) => parameter_share > 0);
+    .filter(([, { parameter_share, gain }]) => parameter_share > 0 && Number.isFinite(gain));
   if (arms.length < 2) return undefined;
   const [width, height, left, right, top, bottom] = [430, 250, 66, 414, 34, 200];
   const x = logScale(arms.map(([, { parameter_share }]) => parameter_share), [left, right]);

@@ -7,11 +7,11 @@ import type { Answer, RunData } from "./run_data.ts";
 /** Most characters of JSON that a page gives each of its browsers, so that a report of any run stays small. */
 export const browserRoom = { pivots: 350_000, answers: 450_000 };
 
-/** As many rows as fit into `room` characters of JSON, in order. */
+/** As many rows as fit into `room` characters of JSON, in order, but at least one. */
 export function rowsWithin<T>(rows: readonly T[], room: number): T[] {
   let used = 0;
   const end = rows.findIndex((row) => (used += JSON.stringify(row).length + 1) > room);
-  return end < 0 ? [...rows] : rows.slice(0, end);
+  return end < 0 ? [...rows] : rows.slice(0, Math.max(1, end));
 }
 
 /** The pivots that a page holds, probabilities to three digits. */

@@ -24,6 +24,9 @@ export function figure(
   `;
 }
 
+/** Nothing: what has a place that is no number is not drawn. */
+const nothing = html``;
+
 /** Text at a place. */
 export function label(
   x: number,
@@ -31,6 +34,7 @@ export function label(
   text: string,
   { anchor = "start", className = "" }: { anchor?: "start" | "middle" | "end"; className?: string } = {},
 ): Markup {
+  if (!Number.isFinite(x + y)) return nothing;
   return html`
     <text x="${px(x)}" y="${px(y)}" text-anchor="${anchor}" class="${className}">${text}</text>
   `;
@@ -38,6 +42,7 @@ export function label(
 
 /** A straight line. */
 export function line(x1: number, y1: number, x2: number, y2: number, className: string): Markup {
+  if (!Number.isFinite(x1 + y1 + x2 + y2)) return nothing;
   return html`
     <line class="${className}" x1="${px(x1)}" y1="${px(y1)}" x2="${px(x2)}" y2="${px(y2)}" />
   `;
@@ -48,6 +53,7 @@ export type Shape = "dot" | "diamond" | "square" | "triangle";
 
 /** A mark at a place, with what hovering over it says. */
 export function mark(x: number, y: number, shape: Shape, className: string, title?: string): Markup {
+  if (!Number.isFinite(x + y)) return nothing;
   const outlines: Record<Shape, string> = {
     dot: "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
     diamond: "m0-7l7 7l-7 7l-7-7z",

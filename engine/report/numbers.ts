@@ -1,7 +1,8 @@
 /** Numbers as the report writes them. Fractions come in, percent and points go out. */
 
 /** A fraction as percent with one decimal. */
-export const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
+export const percent = (fraction: number): string =>
+  Number.isFinite(fraction) ? `${(100 * fraction).toFixed(1)} %` : "none";
 
 /** A probability as percent, never 0 where it is not. */
 export const likelihood = (probability: number): string =>
@@ -9,6 +10,7 @@ export const likelihood = (probability: number): string =>
 
 /** A difference of fractions in points, with its sign. */
 export function points(difference: number): string {
+  if (!Number.isFinite(difference)) return "none";
   const value = (100 * difference).toFixed(1);
   return value === "-0.0" || value === "0.0"
     ? "0.0"
@@ -25,7 +27,8 @@ export function short(value: number): string {
 }
 
 /** A whole number with spaces between thousands. */
-export const whole = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+export const whole = (value: number): string =>
+  !Number.isFinite(value) ? "none" : String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 
 /** Seconds in words. */
 export function duration(seconds: number): string {

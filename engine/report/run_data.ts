@@ -6,62 +6,64 @@ import { type Pivot, readPivots } from "./pivots.ts";
 import { readObject, readRows } from "./run_files.ts";
 import { type ComponentValues, layoutSchema, readComponentValues } from "./component_values.ts";
 
-const beside = z.record(z.string(), z.object({ base: z.number(), amplified: z.number() }));
-const interval = z.tuple([z.number(), z.number()]);
+/** JSON has no number for what cannot be computed, such as the loss of an update that diverged: null stands for it. */
+const number = z.number().or(z.null().transform(() => NaN));
+const beside = z.record(z.string(), z.object({ base: number, amplified: number }));
+const interval = z.tuple([number, number]);
 const arm = {
-  components: z.number(),
-  parameters: z.number(),
-  parameter_share: z.number(),
-  capture_ratio: z.number(),
-  gain: z.number(),
+  components: number,
+  parameters: number,
+  parameter_share: number,
+  capture_ratio: number,
+  gain: number,
   ci95: interval,
-  update_norm: z.number(),
-  negative_flips: z.number(),
+  update_norm: number,
+  negative_flips: number,
 };
-const capture = z.looseObject({ draws: z.number(), mean: z.number(), interval, rank_p: z.number() });
+const capture = z.looseObject({ draws: number, mean: number, interval, rank_p: number });
 
 const summarySchema = z.looseObject({
   model: z.string(),
   data: z.string(),
-  seed: z.number(),
-  localization_examples: z.number(),
-  components: z.looseObject({ selected: z.number(), total: z.number(), percent: z.number() }),
-  circuit: z.looseObject({ ...arm, p: z.number() }),
+  seed: number,
+  localization_examples: number,
+  components: z.looseObject({ selected: number, total: number, percent: number }),
+  circuit: z.looseObject({ ...arm, p: number }),
   verdict: z.array(z.string()),
   selection: z.looseObject({
     method: z.string(),
     random_capture: z.looseObject({ same_composition: capture, same_parameters: capture }).optional(),
   }),
-  accuracy: z.looseObject({ base: z.number(), amplified: z.number(), gain: z.number(), ci95: interval }),
+  accuracy: z.looseObject({ base: number, amplified: number, gain: number, ci95: interval }),
   per_template: beside,
-  flips: z.looseObject({ positive: z.number(), negative: z.number(), mcnemar_p: z.number() }),
+  flips: z.looseObject({ positive: number, negative: number, mcnemar_p: number }),
   other_abilities: beside,
-  fused: z.looseObject({ dtype: z.string(), accuracy: z.number() }).optional(),
+  fused: z.looseObject({ dtype: z.string(), accuracy: number }).optional(),
   controls: z.record(
     z.string(),
     z.looseObject({
       ...arm,
-      amplified: z.number(),
-      best_step: z.number(),
-      p: z.number(),
-      other_abilities: z.record(z.string(), z.number()),
+      amplified: number,
+      best_step: number,
+      p: number,
+      other_abilities: z.record(z.string(), number),
     }),
   ),
-  best_step: z.number(),
-  changed_parameters_percent: z.number(),
-  seconds: z.record(z.string(), z.number()),
+  best_step: number,
+  changed_parameters_percent: number,
+  seconds: z.record(z.string(), number),
   adapter: z.string(),
 });
 
 const maskSchema = z.looseObject({
   layout: layoutSchema.optional(),
-  losses: z.array(z.number()),
-  selected: z.array(z.number()),
+  losses: z.array(number),
+  selected: z.array(number),
 });
 
 const updateSchema = z.looseObject({
-  best_step: z.number(),
-  history: z.array(z.looseObject({ step: z.number(), accuracy: z.number(), loss: z.number() })),
+  best_step: number,
+  history: z.array(z.looseObject({ step: number, accuracy: number, loss: number })),
 });
 
 const configSchema = z.looseObject({

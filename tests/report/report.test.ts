@@ -186,6 +186,29 @@ Deno.test("each missing file costs only the parts that it feeds", async () => {
   }
 });
 
+Deno.test("what could not be computed is said to be none, not drawn", async () => {
+  const copy = at("diverged");
+  await writeRunFolder(copy);
+  const set = async (name: string, change: (value: typeof summary) => void) => {
+    const value = JSON.parse(await Deno.readTextFile(join(copy, name)));
+    change(value);
+    await Deno.writeTextFile(join(copy, name), JSON.stringify(value));
+  };
+  await set("summary.json", ({ circuit, controls, selection }) => {
+    const none = { capture_ratio: null, update_norm: null };
+    Object.assign(circuit, none);
+    Object.assign(controls.random, { ...none, gain: null, ci95: [null, null] });
+    Object.assign(selection.random_capture.same_parameters, { mean: null, interval: [null, null] });
+  });
+  const history = [{ step: 0, accuracy: 0.5, loss: null }, { step: 2, accuracy: 0.4, loss: null }];
+  await Deno.writeTextFile(join(copy, "update.json"), JSON.stringify({ best_step: 0, history }));
+  const text = runPage(await readRun(copy));
+  assertEquals(mistakes(text), []);
+  const shown = text.replace(/data-value="[^"]*"/g, "").replace(/<script[^]*?<\/script>/g, "");
+  assertEquals(shown.match(/.*(NaN|Infinity).*/g), null);
+  assertStringIncludes(text, ">none</td>");
+});
+
 Deno.test("a page stays small however much there is to show", () => {
   const many = { ...run, answers: Array.from({ length: 20_000 }, () => run.answers![3]!) };
   const pivots = Array.from({ length: 20_000 }, () => run.pivots![0]!);
@@ -195,6 +218,7 @@ Deno.test("a page stays small however much there is to show", () => {
   const data = dataBlock({ ...many, pivots }) as { answers: unknown[]; pivots: unknown[] };
   assertGreater(JSON.stringify(data.answers).length, browserRoom.answers / 2);
   assertEquals(rowsWithin([1, 22, 333], 5), [1, 22]);
+  assertEquals(rowsWithin([333], 1), [333]);
 });
 
 Deno.test("runs are compared on one page", async () => {
