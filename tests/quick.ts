@@ -5,7 +5,7 @@ import { join } from "node:path";
 const root = fileURLToPath(new URL("..", import.meta.url));
 /** What a test that needs an adapter, or takes long, is recognised by. */
 const needsMore =
-  /Gpu\.open|gpuTest|splitTest|withModel|loadTwins|SizingGpu|Deno\.execPath|command_line|run_fixture|training_fixture/;
+  /Gpu\.open|gpuTest|splitTest|withModel|loadTwins|SizingGpu|Deno\.execPath|command_line|run_fixture|training_fixture|\.\/chaos\.ts/;
 
 async function* testFiles(folder: string): AsyncGenerator<string> {
   for await (const { name, isDirectory } of Deno.readDir(join(root, folder))) {
