@@ -168,17 +168,19 @@ export class Chaos implements AsyncDisposable {
     return said;
   }
 
-  /** Files of a finished run, or of one that is not, are damaged. */
+  /** Files of a run are damaged: of a finished one, of one that lacks its last files, or of one that was stopped anywhere. */
   private async damage(out: string, draws: Draws): Promise<Ending> {
-    await this.copyWhole(out);
-    const files = [...listedFiles, "manifest.json", "events.jsonl"];
-    if (draws.number(2)) {
+    const state = draws.one(["whole", "without its end", "stopped"] as const);
+    if (state === "stopped") await this.stop(out, draws);
+    else await this.copyWhole(out);
+    if (state === "without its end") {
       for (const name of listedFiles.slice(1 + draws.number(listedFiles.length))) {
         await remove(join(out, name));
       }
     }
+    const files = await filesIn(out);
     const damages: string[] = [];
-    for (let i = 1 + draws.number(2); i > 0; i--) {
+    for (let i = 1 + draws.number(2); i > 0 && files.length > 0; i--) {
       const name = draws.one(files);
       const what = await damageFile(join(out, name), draws);
       if (what) damages.push(`${name} ${what}`);
@@ -188,7 +190,7 @@ export class Chaos implements AsyncDisposable {
       // Nothing can be told of such a run: it is started over.
       await this.run(out, { fresh: true });
     }
-    return `${damages.join(", ")}: ${said ?? "made again"}`;
+    return `${state}, ${damages.join(", ")}: ${said ?? "made again"}`;
   }
 
   /** Another process starts on the same folder, and perhaps afresh or with other settings. */
@@ -216,15 +218,7 @@ export class Chaos implements AsyncDisposable {
 
   /** Data or model change between start and going on. */
   private async input(out: string, draws: Draws): Promise<Ending> {
-    const stop = 1 + draws.number(this.counts.reports);
-    let left = stop;
-    const stopped = new Error("stopped");
-    const progress = () => {
-      if (--left === 0) throw stopped;
-    };
-    await this.run(out, { progress }).catch((error) => {
-      if (error !== stopped) throw error;
-    });
+    await this.stop(out, draws);
     const path = draws.one([
       ...["math.jsonl", "fact.jsonl"].map((name) => join(this.work.path, name)),
       ...["config.json", "tokenizer.json", "model.safetensors"].map((name) => join(this.model.path, name)),
@@ -237,6 +231,18 @@ export class Chaos implements AsyncDisposable {
     if (!said && begun) throw new Wrong(`${path} ${what} went unnoticed`);
     await this.run(out, { fresh: !begun });
     return `${path.split("/").at(-1)} ${what}: ${said ?? "before the run began"}`;
+  }
+
+  /** Begins the run and stops it anywhere. */
+  private async stop(out: string, draws: Draws) {
+    let left = 1 + draws.number(this.counts.reports);
+    const stopped = new Error("stopped");
+    const progress = () => {
+      if (--left === 0) throw stopped;
+    };
+    await this.run(out, { progress }).catch((error) => {
+      if (error !== stopped) throw error;
+    });
   }
 
   /** The run, in this process. */
@@ -349,6 +355,17 @@ async function damageFile(path: string, draws: Draws, least = 0): Promise<string
       await remove(path);
       return "is gone";
   }
+}
+
+/** Paths in a folder and the folders in it, sorted. */
+async function filesIn(folder: string, above = ""): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(join(folder, above))) {
+    const path = join(above, name);
+    if (isDirectory) found.push(...await filesIn(folder, path));
+    else found.push(path);
+  }
+  return found.sort();
 }
 
 async function remove(path: string) {
