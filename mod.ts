@@ -98,6 +98,7 @@ export type { Objective } from "./engine/ops/loss.ts";
 export { fullGradient } from "./engine/circuit/full_gradient.ts";
 export { applyPatch, extractPatch, patchFormats, readPatch, writePatch } from "./engine/patch/patch.ts";
 export type { Patch, PatchTensor, RowChange } from "./engine/patch/patch.ts";
+export { PatchStack } from "./engine/patch/patch_stack.ts";
 export { applyRounded, Fusion } from "./engine/patch/fusion.ts";
 export { exportPatch, patchInfo } from "./engine/patch/patch_info.ts";
 export type { PatchedMatrix, PatchInfo } from "./engine/patch/patch_info.ts";

@@ -3,7 +3,15 @@ import { Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Model } from "../model/model.ts";
 import { embed } from "../ops/embedding.ts";
-import { freeOverlay, readRows, type RowChunk, splitRows, type Weight, writeRows } from "../ops/weight.ts";
+import {
+  freeOverlay,
+  readRows,
+  type RowChunk,
+  type RowOverlay,
+  splitRows,
+  type Weight,
+  writeRows,
+} from "../ops/weight.ts";
 
 /** Gathers rows of a matrix's base (not its overlay) as f32 [R, I]; the embedding kernel is just that. */
 function gatherBaseRows({ gpu }: Model, weight: Weight, rows: Uint32Array, values: Tensor) {
@@ -43,10 +51,14 @@ export async function readBaseRows(
   }
 }
 
-/** Overlays rows of a matrix, replacing an overlay it may have; values default to the checkpoint's own. */
-export function overlayRows(model: Model, weight: Weight, rows: Uint32Array, values?: Float32Array) {
+/** Rows of a matrix as an overlay that is not in place yet; values default to the checkpoint's own. */
+export function makeOverlay(
+  model: Model,
+  weight: Weight,
+  rows: Uint32Array,
+  values?: Float32Array,
+): RowOverlay {
   const { gpu } = model;
-  freeOverlay(gpu, weight);
   const made = makeRows(model, weight, rows);
   const upload = (part: Uint32Array) =>
     gpu.upload(part, [part.length], `${weight.name} overlaid rows`, { part: "rows" });
@@ -57,6 +69,12 @@ export function overlayRows(model: Model, weight: Weight, rows: Uint32Array, val
     return { ...chunk, index: made.length === 1 ? index : upload(own) };
   });
   if (values) writeRows(gpu, chunks, values);
-  weight.overlay = { rows, index, chunks };
+  return { rows, index, chunks };
+}
+
+/** Overlays rows of a matrix, replacing an overlay it may have; values default to the checkpoint's own. */
+export function overlayRows(model: Model, weight: Weight, rows: Uint32Array, values?: Float32Array) {
+  freeOverlay(model.gpu, weight);
+  weight.overlay = makeOverlay(model, weight, rows, values);
   model.weightsChanged();
 }

@@ -26,6 +26,8 @@ export interface RowOverlay {
   readonly index: Tensor;
   /** f32 [R, columns] in as many buffers as it takes. */
   readonly chunks: readonly OverlayChunk[];
+  /** Whether someone keeps it to put it back: dropping it then frees nothing, and nobody writes into it. */
+  readonly kept?: boolean;
 }
 
 /** Consecutive rows of an overlay; `firstRow` counts overlaid rows. */
@@ -110,12 +112,15 @@ export function freeWeight(gpu: Gpu, weight: Weight) {
 
 /** Drops a weight's overlay, if any: the base rows count again. */
 export function freeOverlay(gpu: Gpu, weight: Weight) {
-  if (!weight.overlay) return;
-  const { index, chunks } = weight.overlay;
+  if (weight.overlay && !weight.overlay.kept) freeRows(gpu, weight.overlay);
+  weight.overlay = undefined;
+}
+
+/** Frees the buffers of an overlay that no weight has any more. */
+export function freeRows(gpu: Gpu, { index, chunks }: RowOverlay) {
   gpu.free(index);
   for (const chunk of chunks) {
     if (chunk.index !== index) gpu.free(chunk.index);
     gpu.free(chunk.tensor);
   }
-  weight.overlay = undefined;
 }

@@ -107,8 +107,12 @@ export async function extractPatch(model: Model): Promise<Patch> {
     const base = await readBaseRows(model, weight, rows);
     const now = await readRows(model.gpu, chunks);
     const delta = now.map((value, i) => value - base[i]!);
-    writeRows(model.gpu, chunks, base.map((value, i) => value + delta[i]!));
-    model.weightsChanged();
+    const values = base.map((value, i) => value + delta[i]!);
+    if (weight.overlay.kept) overlayRows(model, weight, rows, values);
+    else {
+      writeRows(model.gpu, chunks, values);
+      model.weightsChanged();
+    }
     for (const { name, firstRow, rows: count } of parts) {
       const inside = [...rows.keys()].filter((r) => rows[r]! >= firstRow && rows[r]! < firstRow + count);
       if (inside.length === 0) continue;
@@ -126,28 +130,35 @@ export async function extractPatch(model: Model): Promise<Patch> {
   return { tensors, base_sha256: baseFingerprint({ tensors }, ({ name }) => bases.get(name)!) };
 }
 
+/** Rows of a matrix of a model under a patch; values are [R, I] on the host. */
+export interface PatchedRows {
+  /** The matrix on the GPU. */
+  readonly weight: Weight;
+  /** Ascending row numbers in it. */
+  readonly rows: Uint32Array<ArrayBuffer>;
+  /** The checkpoint's values. */
+  readonly base: Float32Array<ArrayBuffer>;
+  /** The patch's. */
+  readonly delta: Float32Array<ArrayBuffer>;
+  /** What takes the base's place. */
+  readonly values: Float32Array<ArrayBuffer>;
+}
+
 /**
- * Overlays the model with base + delta, or with what `change` makes of them.
- *
- * @throws {InputError} when the patch was made for other weights.
- *
- * @example Put a patch into a model and take it out
- * ```ts
- * import { applyPatch, extractPatch, Gpu, Model } from "../../mod.ts";
- *
- * using gpu = await Gpu.open();
- * using model = await Model.load(gpu, "fixtures/gemma2-mini");
- * await applyPatch(model, await extractPatch(model));
- * model.revert();
- * ```
+ * What a patch puts over the matrices of a model.
+ * @throws {InputError} when the patch was made for other weights, or makes a value infinite.
  */
-export async function applyPatch(model: Model, patch: Patch, change: RowChange = addDelta): Promise<void> {
+export async function planPatch(
+  model: Model,
+  patch: Patch,
+  change: RowChange = addDelta,
+): Promise<PatchedRows[]> {
   const known = new Set(patchable(model).flatMap(({ parts }) => parts.map(({ name }) => name)));
   const stranger = patch.tensors.find(({ name }) => !known.has(name));
   if (stranger) {
     throw new InputError(`The patch changes ${stranger.name}, which ${model.directory} does not have.`);
   }
-  const planned: { weight: Weight; rows: Uint32Array; values: Float32Array }[] = [];
+  const planned: PatchedRows[] = [];
   const bases = new Map<string, Float32Array<ArrayBuffer>>();
   for (const { weight, parts } of patchable(model)) {
     const own = parts.flatMap((part) => {
@@ -169,25 +180,49 @@ export async function applyPatch(model: Model, patch: Patch, change: RowChange =
       own.flatMap(({ part, tensor }) => [...tensor.rows].map((row) => part.firstRow + row)),
     );
     const base = await readBaseRows(model, weight, rows);
-    const values = new Float32Array(base.length);
+    const [values, delta] = [new Float32Array(base.length), new Float32Array(base.length)];
     let at = 0;
     for (const { tensor } of own) {
       const before = base.subarray(at, at + tensor.delta.length);
       bases.set(tensor.name, before);
       values.set(change(tensor, before), at);
+      delta.set(tensor.delta, at);
       at += tensor.delta.length;
     }
-    planned.push({ weight, rows, values });
+    planned.push({ weight, rows, base, delta, values });
   }
   if (baseFingerprint(patch, ({ name }) => bases.get(name)!) !== patch.base_sha256) {
     throw new InputError(
       `The patch was made for other weights than those in ${model.directory}; use its own model.`,
     );
   }
-  const overflowing = planned.find(({ values }) => !values.every(Number.isFinite));
-  if (overflowing) {
-    throw new NonFiniteError(`The patch makes ${overflowing.weight.name} infinite; write the patch again.`);
-  }
+  planned.forEach(({ weight, values }) => requireFinite(weight, values));
+  return planned;
+}
+
+/** Throws NonFiniteError for patched rows that float32 cannot hold. */
+export function requireFinite({ name }: Weight, values: Float32Array) {
+  if (values.every(Number.isFinite)) return;
+  throw new NonFiniteError(`The patch makes ${name} infinite; write the patch again.`);
+}
+
+/**
+ * Overlays the model with base + delta, or with what `change` makes of them.
+ *
+ * @throws {InputError} when the patch was made for other weights.
+ *
+ * @example Put a patch into a model and take it out
+ * ```ts
+ * import { applyPatch, extractPatch, Gpu, Model } from "../../mod.ts";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await Model.load(gpu, "fixtures/gemma2-mini");
+ * await applyPatch(model, await extractPatch(model));
+ * model.revert();
+ * ```
+ */
+export async function applyPatch(model: Model, patch: Patch, change: RowChange = addDelta): Promise<void> {
+  const planned = await planPatch(model, patch, change);
   model.revert();
   for (const { weight, rows, values } of planned) overlayRows(model, weight, rows, values);
 }

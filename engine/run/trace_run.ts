@@ -4,9 +4,9 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { type TokenTrace, traceTokens } from "../model/token_trace.ts";
 import { applyPatch, readPatch } from "../patch/patch.ts";
 import { type Asked, askedDefinitions, checkAsked, encodeAsked } from "./asked.ts";
-import { embeddedModel } from "./embedded.ts";
 import { patchSetting } from "./evaluation_run.ts";
 import { loadModel } from "./load_model.ts";
+import { modelOfPatch } from "./patch_model.ts";
 import { promptSettings } from "./prompt_settings.ts";
 import { modelDefinitions, type ModelSettings } from "./settings/model.ts";
 import { type PromptChoices, promptDefinitions } from "./settings/prompt.ts";
@@ -82,10 +82,10 @@ export async function runTrace(
   return await onceMoreIfLost(gpu, options.notice, async () => {
     const settings = checkTrace(given);
     const { last, top } = settings.traced;
-    const source = settings.model.source ?? embeddedModel();
+    const { source, revision } = await modelOfPatch(settings.patch.path, settings.model);
     const prompt = await promptSettings(source, settings.prompt);
     await prepareGpu(gpu, options);
-    using model = await loadModel(gpu, { ...settings.model, source }, options);
+    using model = await loadModel(gpu, { ...settings.model, source, revision }, options);
     const { path: patch } = settings.patch;
     if (patch !== undefined) await applyPatch(model, await readPatch(patch));
     const ids = encodeAsked(model, settings.traced, prompt, options.notice);
