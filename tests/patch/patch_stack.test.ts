@@ -1,5 +1,5 @@
 /** Patches on the GPU: in turn and together they compute what applying them or their sum does, and swapping reads nothing back. */
-import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { Checkpoint } from "../../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model/model.ts";
@@ -33,7 +33,7 @@ for (const name of ["llama-tiny", "gemma2-bf16-sharded"]) {
       both: await applying((await mergePatches(checkpoint, [one, other])).patch),
     };
     model.revert();
-    const bytes = gpu.liveBytes;
+    const bytes = gpu.memory.liveBytes;
     {
       using patches = new PatchStack(model);
       await patches.load("one", one);
@@ -64,7 +64,7 @@ for (const name of ["llama-tiny", "gemma2-bf16-sharded"]) {
     }
     assertEquals(await logits(), expected.none);
     await gpu.fence();
-    assert(gpu.liveBytes <= bytes, "a patch's buffers were left behind");
+    assertEquals(gpu.memory.liveBytes, bytes);
     assertNotEquals(expected.both, expected.other);
   });
 }
