@@ -47,7 +47,7 @@ const schema = z.strictObject({
   scorer: z.string().min(1).optional(),
   /** Of `regex`: its first group is compared with the answer. */
   pattern: z.string().min(1).optional(),
-  /** Most tokens of a completion, as data of a run. */
+  /** Most tokens of a completion. */
   max_new_tokens: z.int().min(1).optional(),
   version: z.number().default(1),
 });
@@ -140,10 +140,9 @@ function groupsOf(pattern: string): number | undefined {
 
 /** Rows that a task file names. Throws InputError for a file that holds none. */
 export async function readTaskRows(file: string, setting: string): Promise<Row[]> {
-  const rows: unknown = await readRows(file).catch((error) => {
+  const rows = await readRows(file).catch((error) => {
     throw error instanceof InputError ? new InputError(error.message, setting) : error;
   });
-  if (!Array.isArray(rows)) throw new InputError(`Data file "${file}" is not a list of rows.`, setting);
   if (rows.length === 0) throw new InputError(`Data file "${file}" holds no rows; give it some.`, setting);
   const wrong = rows.findIndex((row) => typeof row !== "object" || row === null || Array.isArray(row));
   if (wrong >= 0) throw new InputError(`Row ${wrong + 1} of data file "${file}" is not an object.`, setting);

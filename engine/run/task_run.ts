@@ -114,11 +114,23 @@ export async function runTasks(
 ): Promise<TaskResults> {
   const started = Date.now();
   const { maxNewTokens = 256, chat = false, seed = 1234, thinkingTags } = choices;
-  const parts = (await loadTasks({ ...choices, chat }, options.notice)).map(({ task, ...rest }) => ({
-    task: choices.scorer === undefined ? task : judgedByFile(task),
-    ...rest,
-  }));
-  using scorer = choices.scorer === undefined ? undefined : new CustomScorer(choices.scorer);
+  using stack = new DisposableStack();
+  const parts = (await loadTasks({ ...choices, chat }, options.notice)).map((part) => {
+    const file = choices.scorer ?? part.file;
+    return file === undefined
+      ? { ...part, scorer: undefined }
+      : { ...part, file, task: judgedByFile(part.task), scorer: stack.use(new CustomScorer(file)) };
+  });
+  const scorerHash = choices.scorer === undefined ? null : await sha256OfFile(choices.scorer);
+  const own: Record<string, object> = {};
+  for (const { task, file, ownLimit } of parts) {
+    const scorer = choices.scorer === undefined && file !== undefined && await sha256OfFile(file);
+    if (!scorer && ownLimit === undefined) continue;
+    own[task.name] = {
+      ...(scorer && { scorer }),
+      ...(ownLimit !== undefined && { max_new_tokens: ownLimit }),
+    };
+  }
   const config = {
     model: "circuit-amp",
     model_args: { pretrained: model.directory },
@@ -133,24 +145,26 @@ export async function runTasks(
       patch: options.patch ?? null,
       chat,
       max_new_tokens: maxNewTokens,
-      scorer: choices.scorer === undefined ? null : await sha256OfFile(choices.scorer),
+      scorer: scorerHash,
+      ...(Object.keys(own).length > 0 && { own }),
       ...(thinkingTags && { thinking_tags: thinkingTags }),
     });
   }
   const measured: Measured[] = [];
   const complexity: Record<string, SizeResult[]> = {};
-  for (const { task, data, shots, puzzle } of parts) {
-    const form = {
+  for (const { task, data, shots, puzzle, scorer, ownLimit } of parts) {
+    const asked = {
       shots,
       seed,
       ...(chat && { chat: (messages: readonly ChatMessage[]) => model.tokenizer.chatText(messages) }),
     };
-    const prompts = promptsOf(task, data, form, rowLimit(choices.limit, data.docs.length));
+    const prompts = promptsOf(task, data, asked, rowLimit(choices.limit, data.docs.length));
     if (puzzle) {
       roomNotices(model, puzzle, prompts, { chat, maxNewTokens }).forEach((said) => options.notice?.(said));
     }
     const thinking = thinkingTags ? { thinkingTags } : {};
-    const samples = await answerAll(model, task, prompts, { chat, maxNewTokens, scorer, thinking }, options);
+    const form = { chat, maxNewTokens: choices.maxNewTokens ?? ownLimit ?? maxNewTokens, scorer, thinking };
+    const samples = await answerAll(model, task, prompts, form, options);
     // What a judged task records stands in its samples.
     if (puzzle) complexity[task.name] = bySize(samples as unknown as PuzzleSample[]);
     measured.push({ task, samples, rows: data.docs.length, shots });
@@ -202,6 +216,10 @@ interface TaskPart {
   readonly data: TaskRows;
   readonly shots: number;
   readonly puzzle?: AnyPuzzle;
+  /** A file of the task's own that judges its completions. */
+  readonly file?: string | undefined;
+  /** Most tokens of a completion by the task's own file. */
+  readonly ownLimit?: number | undefined;
 }
 
 /** Rows of all tasks; of a group those whose data is there. */
@@ -213,9 +231,9 @@ async function loadTasks(
   const parts: TaskPart[] = [];
   const missing: AnyTask[] = [];
   for (const file of tasks.filter(isTaskFile)) {
-    const { task, rows, said } = await readTaskFile(file);
+    const { task, rows, said, scorer, maxNewTokens } = await readTaskFile(file);
     if (said !== undefined) notice?.(said);
-    parts.push({ task, data: rows, shots: shotCount(task, shots) });
+    parts.push({ task, data: rows, shots: shotCount(task, shots), file: scorer, ownLimit: maxNewTokens });
   }
   for (const puzzle of tasks.flatMap((name) => puzzles.get(name) ?? [])) {
     const { rows, said } = puzzleRows(puzzle, { sizes, instances, seed });

@@ -116,6 +116,33 @@ gpuTest("puzzles are asked by size without data, go on where they were, and comp
   assertEquals(tasks.hanoi!.complexity!.map(({ size, items }) => [size, items]), [[1, 2], [6, 2]]);
 });
 
+gpuTest("a task file's own scorer and limit of tokens hold, and belong to the folder", async ({ gpu }) => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => join(folder.path, name);
+  await Deno.writeTextFile(
+    at("rows.jsonl"),
+    '{"question": "a", "answer": "x"}\n{"question": "b", "answer": "y"}\n',
+  );
+  await Deno.writeTextFile(
+    at("odd.ts"),
+    "export default ({ row }: { row: { answer: string } }) => row.answer === 'y' ? 1 : 0.5;",
+  );
+  const describe = (limit: number) =>
+    Deno.writeTextFile(
+      at("odd.yaml"),
+      `data: rows.jsonl\nprompt: "{question}"\nscorer: odd.ts\nmax_new_tokens: ${limit}\n`,
+    );
+  await describe(3);
+  using model = await Model.load(gpu, source);
+  const out = at("out");
+  const { results } = await runTasks(model, { tasks: [at("odd.yaml")] }, { out });
+  assertEquals(results.odd!["exact_match,scorer"], 0.75);
+  const { own } = JSON.parse(await Deno.readTextFile(join(out, "tasks.json")));
+  assertEquals([own.odd.max_new_tokens, own.odd.scorer.length], [3, 64]);
+  await describe(4);
+  await assertRejects(() => runTasks(model, { tasks: [at("odd.yaml")] }, { out }), InputError, "another own");
+});
+
 gpuTest("tasks that cannot be run are refused in a sentence", async ({ gpu }) => {
   const refused = async (given: Partial<TaskEvaluationChoices>, message: string, setting: string) => {
     const choices = { model: { source }, ...given, tasks: { names: ["arc_easy"], data, ...given.tasks } };
@@ -136,6 +163,7 @@ gpuTest("tasks that cannot be run are refused in a sentence", async ({ gpu }) =>
   await refused({ tasks: { instances: 2 } }, "No puzzle is named", "instances");
   await refused({ tasks: { names: ["hanoi"], sizes: [11] } }, "up to 10 disks, not 11", "sizes");
   await refused({ tasks: { names: ["hanoi"] }, data: { scorer: ownFile } }, "judged by its rules", "scorer");
+  await refused({ data: { scorer: "exact" } }, 'or by a file; "exact" is no .ts file', "scorer");
   await refused({ prompt: { template: "{question}" } }, "defines its own data", "prompt-template");
   await refused({ prompt: { chat: true } }, "no chat template", "chat");
   await refused(

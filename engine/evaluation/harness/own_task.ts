@@ -37,6 +37,8 @@ export interface OwnTask {
   readonly rows: TaskRows;
   /** A file that judges its completions. */
   readonly scorer?: string;
+  /** Most tokens of a completion. */
+  readonly maxNewTokens?: number;
   /** What its user should know. */
   readonly said?: string;
 }
@@ -85,6 +87,7 @@ export async function readTaskFile(path: string): Promise<OwnTask> {
     task,
     rows: { rows, docs: rows, shotDocs },
     ...(judged && { scorer: own }),
+    ...(description.max_new_tokens !== undefined && { maxNewTokens: description.max_new_tokens }),
     ...(said && { said }),
   };
 }
