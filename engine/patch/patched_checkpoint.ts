@@ -3,6 +3,7 @@
  * rounded; applied, their changed matrices are F32, nothing is rounded, and the rows' original values travel along in
  * original_rows.safetensors for the way back. R rows, I columns.
  */
+import { createHash } from "node:crypto";
 import { join, relative } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { Fusion, type MatrixSurvival, type Survival } from "./fusion.ts";
@@ -104,12 +105,11 @@ export async function patchCheckpoint(model: string, patch: Patch, target: strin
   for (const file of Object.keys(headers)) headers[file] = await readHeaderText(join(model, file));
   return await rewriteCheckpoint(checkpoint, target, replacements, {
     omit: [originalsFile],
-    finish: (folder) =>
-      writeSafetensors(join(folder, originalsFile), originals, {
-        format,
-        dtypes: JSON.stringify(dtypes),
-        headers: JSON.stringify(headers),
-      }),
+    finish: (folder) => {
+      const texts = { format, dtypes: JSON.stringify(dtypes), headers: JSON.stringify(headers) };
+      const sha256 = hashOf(originals, texts);
+      return writeSafetensors(join(folder, originalsFile), originals, { ...texts, sha256 });
+    },
   });
 }
 
@@ -137,8 +137,10 @@ export async function revertCheckpoint(patched: string, target: string): Promise
       `"${patched}" has no ${originalsFile}, so it is no patched model; pass one that patch apply wrote.`,
     );
   }
-  const { dtypes, headers } = await readOriginalsMetadata(path);
+  const { texts, sha256, dtypes, headers } = await readOriginalsMetadata(path);
   const originals = await readTensors(path);
+  // Copies of earlier versions have no hash.
+  if (sha256 !== undefined && sha256 !== hashOf(Object.fromEntries(originals), texts)) throw damaged(path);
   using checkpoint = await Checkpoint.open(patched);
   const replacements = new Map<string, RowReplacement>();
   for (const [name, dtype] of Object.entries(dtypes)) {
@@ -150,7 +152,21 @@ export async function revertCheckpoint(patched: string, target: string): Promise
   return await rewriteCheckpoint(checkpoint, target, replacements, { omit: [originalsFile], headers });
 }
 
+/** SHA-256 in hexadecimal of everything that the way back hangs on. */
+function hashOf(
+  tensors: Readonly<Record<string, Pick<TensorToWrite, "data">>>,
+  texts: Readonly<Record<string, string>>,
+): string {
+  const hash = createHash("sha256").update(JSON.stringify(Object.entries(texts).sort()));
+  for (const name of Object.keys(tensors).sort()) {
+    const { buffer, byteOffset, byteLength } = tensors[name]!.data;
+    hash.update(`${name}\0${byteLength}\0`).update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return hash.digest("hex");
+}
+
 const originalsSchema = z.object({
+  sha256: z.string().optional(),
   format: z.literal(format),
   dtypes: z.string().transform((text) => JSON.parse(text)).pipe(
     z.record(z.string(), z.enum(["F32", "F16", "BF16"])),
@@ -160,10 +176,13 @@ const originalsSchema = z.object({
   ),
 });
 
-async function readOriginalsMetadata(path: string): Promise<z.infer<typeof originalsSchema>> {
+async function readOriginalsMetadata(
+  path: string,
+): Promise<z.infer<typeof originalsSchema> & { readonly texts: Readonly<Record<string, string>> }> {
   using file = await SafetensorsFile.open(path);
+  const { sha256: _, ...texts } = file.metadata;
   try {
-    return originalsSchema.parse(file.metadata);
+    return { ...originalsSchema.parse(file.metadata), texts };
   } catch {
     throw damaged(path);
   }

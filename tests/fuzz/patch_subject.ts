@@ -96,7 +96,12 @@ export const patch: Subject = {
         return { what: `${name} a link out of the folder`, files: { [name]: { link } }, expected: "refused" };
       }
       case 3:
-        return changeSafetensors(dice, originals, files.get(originals)!, () => "reverted");
+        return changeSafetensors(
+          dice,
+          originals,
+          files.get(originals)!,
+          () => "nothing, as its hash would tell",
+        );
       default: {
         const nameOf = (tensor: string) =>
           tensor.endsWith(".delta") ? `tensor.${tensor.slice(0, -".delta".length)}` : "rows";

@@ -7,8 +7,8 @@ import { isTame } from "../../engine/model/tokenizer_work.ts";
 import { readJsonObject } from "../../engine/json_objects.ts";
 import { copyOf, embeddedModel, temporaryFolder } from "./model_fixture.ts";
 
-/** Milliseconds that a refusal may take beyond its own limit of one second, on a machine that does other things too. */
-const most = 5000;
+/** Milliseconds that a refusal may take on a machine that does other things too; alone it takes one second. */
+const most = 30_000;
 
 function assertSoon<T>(work: () => T): T {
   const started = performance.now();
