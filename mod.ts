@@ -161,6 +161,7 @@ export type {
 export { inspectAdapter, reportMemory } from "./engine/run/doctor.ts";
 export type { AdapterReport, MemoryChoices, MemoryReport } from "./engine/run/doctor.ts";
 export type { Progress } from "./engine/progress.ts";
+export type { ExpectedStage } from "./engine/run/run_stages.ts";
 export type { StartOptions } from "./engine/run/start_options.ts";
 export { defaultRates, runSettings } from "./engine/run/settings/run.ts";
 export type { RunChoices, RunSettings } from "./engine/run/settings/run.ts";

@@ -8,7 +8,7 @@ import { runStartDefinitions } from "../engine/run/settings/start.ts";
 import { describeSeeds, describeSummary } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { print, printAside } from "./terminal.ts";
+import { print, printAside, printJson } from "./terminal.ts";
 
 export const amplify = defineCommand({
   name: "amplify",
@@ -19,7 +19,13 @@ export const amplify = defineCommand({
     const settings = await runSettings(given);
     const out = start.out ?? runFolderPath(seeds ? "seeds" : "amplify", settings);
     const display = new ProgressDisplay(quiet);
-    const options = { ...start, out, progress: display.report, notice: display.notice };
+    const options = {
+      ...start,
+      out,
+      progress: display.report,
+      expect: display.expect,
+      notice: display.notice,
+    };
     using gpu = await Gpu.open();
     display.watch(gpu);
     if (seeds) {
@@ -27,7 +33,7 @@ export const amplify = defineCommand({
       display.finish();
       print(describeSeeds(result));
       print(`run folders    ${out}/seed-N, each with its report.html`);
-      if (json) print(JSON.stringify(result));
+      if (json) printJson(result);
       return;
     }
     const summary = await runAmplify(gpu, settings, options);
@@ -36,7 +42,7 @@ export const amplify = defineCommand({
     print(describeSummary(summary));
     print(`run folder     ${out} (${summary.seconds.total} s on ${summary.adapter})`);
     print(`report         ${join(out, "report.html")}`);
-    if (json) print(JSON.stringify(summary));
+    if (json) printJson(summary);
   },
 });
 

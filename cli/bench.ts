@@ -11,7 +11,7 @@ import { text, toggle } from "../engine/run/settings/value_types.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
 import denoConfig from "../deno.json" with { type: "json" };
-import { print, printAside } from "./terminal.ts";
+import { print, printAside, printJson } from "./terminal.ts";
 
 const folder = fileURLToPath(new URL("../fixtures/benchmarks", import.meta.url));
 
@@ -96,7 +96,8 @@ export const bench = defineCommand({
     };
     if (values.list) {
       for (const { name, shape } of values.model ? chosenStages(choice) : listBenchmarks(gpu, choice)) {
-        print(json ? JSON.stringify({ name, shape }) : `${name} ${shape}`.trimEnd());
+        if (json) printJson({ name, shape });
+        else print(`${name} ${shape}`.trimEnd());
       }
       return;
     }
@@ -106,7 +107,8 @@ export const bench = defineCommand({
     const results: BenchResult[] = [];
     const show = (result: BenchResult) => {
       results.push(result);
-      print(json ? JSON.stringify(round(result)) : tableRow(result));
+      if (json) printJson(round(result));
+      else print(tableRow(result));
     };
     const progress = display.report;
     const failures: string[] = [];

@@ -8,7 +8,7 @@ import { InputError } from "../engine/errors.ts";
 import { requireWritable, writeAtomically } from "../engine/files.ts";
 import { outSetting } from "../engine/run/settings/start.ts";
 import { defineCommand, runCommand } from "./command.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 export const cluster = defineCommand({
   name: "cluster",
@@ -39,7 +39,7 @@ export const cluster = defineCommand({
     for (const [name, text] of Object.entries(files)) await writeAtomically(join(folder, name), text);
     print(`written        ${Object.keys(files).map((name) => join(folder, name)).join(", ")}`);
     print(`to submit      bash ${join(folder, "submit.sh")}`);
-    if (json) print(JSON.stringify({ folder, files: Object.keys(files), shards }));
+    if (json) printJson({ folder, files: Object.keys(files), shards });
   },
 });
 

@@ -12,7 +12,8 @@ import {
 import { text, toggle } from "../engine/run/settings/value_types.ts";
 import { exitCodeOf, exitCodes, messageOf } from "./exit_codes.ts";
 import { optionName, readOptions } from "./options.ts";
-import { print, printableLine, printAside } from "./terminal.ts";
+import { endOnSignals } from "./interruption.ts";
+import { printableLine, printAside, printJson, setOutput } from "./terminal.ts";
 import { enterCallersFolder } from "./working_folder.ts";
 
 /** Settings that every command takes. */
@@ -29,10 +30,16 @@ export const commonSettings = {
     name: "json",
     type: toggle,
     default: false,
-    help: "print the result as one line of JSON, last",
+    help: "print the result on stdout as one line of JSON and nothing else; the text goes to stderr",
     example: "",
   }),
-  quiet: setting({ name: "quiet", type: toggle, default: false, help: "no progress", example: "" }),
+  quiet: setting({
+    name: "quiet",
+    type: toggle,
+    default: false,
+    help: "print results only: no progress, no notes",
+    example: "",
+  }),
   trace: setting({
     name: "trace",
     type: toggle,
@@ -68,8 +75,10 @@ export interface CliCommand {
 export interface ParsedCommand {
   readonly values: Readonly<Record<string, unknown>>;
   readonly args: readonly string[];
-  /** Whether the result, or an error, is to be the last line of stdout as JSON. */
+  /** Whether stdout is to hold the result, or an error, as a line of JSON and nothing else. */
   readonly json: boolean;
+  /** Whether nothing but results is to be printed. */
+  readonly quiet: boolean;
   /** Whether an error is to be followed by where it came from. */
   readonly trace: boolean;
   /** Runs the command; resolves to an exit code. */
@@ -107,11 +116,12 @@ export function defineCommand<const Tree extends SettingTree>(spec: {
         ? [source]
         : [source, await readSettingsFile(file, fileTree, source.call)];
       const values = readSettings({ ...spec.settings, ...ofRun }, sources);
-      const { json, trace } = readSettings(commonSettings, sources);
+      const { json, quiet, trace } = readSettings(commonSettings, sources);
       return {
         values,
         args,
         json,
+        quiet,
         trace,
         run: async () => await spec.run(values, args) ?? exitCodes.done.code,
       };
@@ -130,16 +140,15 @@ export async function runCommand(
   argv: readonly string[] = Deno.args,
   usage = `deno task ${command.name}`,
 ): Promise<never> {
-  Deno.addSignalListener("SIGINT", () => {
-    printAside(command.resumes ? "\nInterrupted; the same command resumes." : "\nInterrupted.");
-    Deno.exit(exitCodes.interrupted.code);
+  endOnSignals({
+    SIGINT: {
+      said: command.resumes ? "Interrupted; the same command resumes." : "Interrupted.",
+      code: exitCodes.interrupted.code,
+    },
+    ...(command.retries && Deno.build.os !== "windows" && {
+      SIGTERM: { said: "Stopped; the same command goes on.", code: exitCodes.retry.code },
+    }),
   });
-  if (command.retries && Deno.build.os !== "windows") {
-    Deno.addSignalListener("SIGTERM", () => {
-      printAside("\nStopped; the same command goes on.");
-      Deno.exit(exitCodes.retry.code);
-    });
-  }
   let [json, trace] = [argv.includes("--json"), argv.includes("--trace")];
   const fail = (error: unknown): never => {
     const code = exitCodeOf(error, command.retries);
@@ -150,7 +159,7 @@ export async function runCommand(
       const message = messageOf(error, (name) => options.get(name));
       printAside(`error: ${printableLine(message)}`);
       if (trace) printAside(error instanceof Error ? error.stack ?? error.message : Deno.inspect(error));
-      if (json) print(JSON.stringify({ error: message, exit_code: code }));
+      if (json) printJson({ error: message, exit_code: code });
     }
     Deno.exit(code);
   };
@@ -161,6 +170,7 @@ export async function runCommand(
     enterCallersFolder();
     const parsed = await command.parse(argv, usage);
     ({ json, trace } = parsed);
+    setOutput(parsed);
     Deno.exit(await parsed.run());
   } catch (error) {
     return fail(error);

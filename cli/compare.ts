@@ -5,7 +5,7 @@ import { InputError } from "../engine/errors.ts";
 import { setting } from "../engine/run/settings/setting.ts";
 import { nonNegative, seed, text } from "../engine/run/settings/value_types.ts";
 import { defineCommand, runCommand } from "./command.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 const modelOf = (side: "a" | "b", which: string) =>
   setting({
@@ -62,9 +62,7 @@ export const compare = defineCommand({
     print(describeComparison(compared));
     if (dropped.length > 0) print(`more than ${maxDrop} points lost: ${dropped.join(", ")}`);
     if (json) {
-      print(
-        JSON.stringify({ ...compared, max_drop: maxDrop ?? null, dropped, passed: dropped.length === 0 }),
-      );
+      printJson({ ...compared, max_drop: maxDrop ?? null, dropped, passed: dropped.length === 0 });
     }
     return dropped.length > 0 ? 1 : 0;
   },

@@ -2,18 +2,20 @@
 import { InputError } from "../engine/errors.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { completionScript, shells } from "./completion_script.ts";
-import { print } from "./terminal.ts";
+import { printJson, printVerbatim } from "./terminal.ts";
 
 export const completion = defineCommand({
   name: "completion",
   summary: "Prints a script that completes circuit-amp's commands and options in a shell.",
   arguments: shells.join("|"),
   settings: {},
-  async run(_, [name, ...rest]) {
+  async run({ json }, [name, ...rest]) {
     const shell = shells.find((known) => known === name);
     if (!shell || rest.length > 0) throw new InputError(`Give one of ${shells.join(", ")}.`);
     const { loadCommands } = await import("./commands.ts");
-    print(completionScript(shell, await loadCommands()).trimEnd());
+    const script = completionScript(shell, await loadCommands()).trimEnd();
+    if (json) printJson({ shell, script });
+    else printVerbatim(script);
   },
 });
 

@@ -8,7 +8,7 @@ import { setting } from "../engine/run/settings/setting.ts";
 import { taskDefinitions } from "../engine/run/settings/tasks.ts";
 import { integer, oneOf, seed, text } from "../engine/run/settings/value_types.ts";
 import { defineCommand, runCommand } from "./command.ts";
-import { print, printAside } from "./terminal.ts";
+import { print, printAside, printJson } from "./terminal.ts";
 
 export const data = defineCommand({
   name: "data",
@@ -71,7 +71,7 @@ export const data = defineCommand({
     print(
       `${rows.length} problems of ${count} ${puzzle === undefined ? "templates" : "sizes"} in ${out}`,
     );
-    if (json) print(JSON.stringify({ problems: rows.length, templates: count, out }));
+    if (json) printJson({ problems: rows.length, templates: count, out });
   },
 });
 

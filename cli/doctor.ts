@@ -6,7 +6,7 @@ import { describeRun, inspectRun, runSetting } from "../engine/run/run_check.ts"
 import { describeAdapter, describeMemory } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { exitCodes } from "./exit_codes.ts";
-import { print, printAside } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 export const doctor = defineCommand({
   name: "doctor",
@@ -24,14 +24,18 @@ export const doctor = defineCommand({
     const memory = model === undefined ? undefined : await reportMemory(gpu, model, settings);
     print(describeAdapter(report));
     if (memory) print(describeMemory(model!, memory.plan));
-    if (memory?.refusal) printAside(`error: ${memory.refusal}`);
-    const code = memory?.refusal ? exitCodes.wrongInput.code : exitCodes.done.code;
+    if (memory) {
+      print(`fits      ${memory.refusal ? `no: ${memory.refusal}` : "yes, as far as the adapter tells"}`);
+    }
+    // What was asked is answered; that the answer is no is no wrong input.
+    const { code } = memory?.refusal ? exitCodes.failed : exitCodes.done;
     if (json) {
-      print(JSON.stringify({
+      printJson({
         ...report,
         ...(memory && { model, memory: memoryRecord(memory.plan) }),
-        ...(memory?.refusal && { error: memory.refusal, exit_code: code }),
-      }));
+        ...(memory && { fits: memory.refusal === undefined }),
+        ...(memory?.refusal && { why_not: memory.refusal }),
+      });
     }
     return code;
   },
@@ -40,8 +44,8 @@ export const doctor = defineCommand({
 /** Needs no GPU, and changes nothing. */
 async function reportRun(folder: string, json: boolean): Promise<number> {
   const runs = await inspectRun(folder);
-  for (const run of runs) console.log(describeRun(run));
-  if (json) console.log(JSON.stringify({ runs }));
+  for (const run of runs) print(describeRun(run));
+  if (json) printJson({ runs });
   return (runs.some(({ problems }) => problems.length > 0) ? exitCodes.failed : exitCodes.done).code;
 }
 

@@ -7,7 +7,7 @@ import { describeTasks, runTaskEvaluation } from "../engine/run/task_evaluation.
 import { describeEvaluation } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 export const evaluate = defineCommand({
   name: "evaluate",
@@ -32,7 +32,7 @@ export const evaluate = defineCommand({
       : await runEvaluate(gpu, settings, options);
     display.finish();
     print("results" in report ? describeTasks(report) : describeEvaluation(report));
-    if (json) print(JSON.stringify(report));
+    if (json) printJson(report);
   },
 });
 

@@ -5,7 +5,7 @@ import { DeviceError, DeviceLostError, InputError, NoAdapterError } from "../eng
 /** What an exit code says. */
 export const exitCodes = {
   done: { code: 0, meaning: "done" },
-  failed: { code: 1, meaning: "a check failed, the GPU did, or a defect of ours" },
+  failed: { code: 1, meaning: "a check failed, a model does not fit, the GPU failed, or a defect of ours" },
   wrongInput: {
     code: 2,
     meaning: "wrong input, or a file or disk that fails: one sentence on stderr says what to do",

@@ -4,7 +4,7 @@ import { checkGeneration, generationRunDefinitions, runGenerate } from "../engin
 import { startDefinitions } from "../engine/run/settings/start.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 export const generate = defineCommand({
   name: "generate",
@@ -20,8 +20,8 @@ export const generate = defineCommand({
       progress: display.report,
       notice: display.notice,
     });
-    for (const { text } of report.completions) print(text);
-    if (json) print(JSON.stringify(report));
+    for (const { text } of report.completions) print(text, { breaks: false });
+    if (json) printJson(report);
   },
 });
 

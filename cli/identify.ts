@@ -13,7 +13,7 @@ import { describeSelection } from "../engine/run/selection_text.ts";
 import { describeComponents } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 export const identify = defineCommand({
   name: "identify",
@@ -41,6 +41,7 @@ export const identify = defineCommand({
       ...start,
       out,
       progress: display.report,
+      expect: display.expect,
       notice: display.notice,
     });
     display.finish();
@@ -53,15 +54,13 @@ export const identify = defineCommand({
     pivots.flatMap(pivotLines).forEach((line) => print(line));
     print(`run folder     ${out}`);
     if (json) {
-      print(
-        JSON.stringify({
-          localization_examples: examples.length,
-          components: { ...components, names: selectedNames(config, circuit.selection) },
-          selection: circuit.record,
-          ...(show !== undefined && { pivots }),
-          out,
-        }),
-      );
+      printJson({
+        localization_examples: examples.length,
+        components: { ...components, names: selectedNames(config, circuit.selection) },
+        selection: circuit.record,
+        ...(show !== undefined && { pivots }),
+        out,
+      });
     }
   },
 });

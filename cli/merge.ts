@@ -8,7 +8,7 @@ import { offlineSetting } from "../engine/run/settings/model.ts";
 import { describeSummary } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { print, printAside } from "./terminal.ts";
+import { print, printAside, printJson } from "./terminal.ts";
 
 export const merge = defineCommand({
   name: "merge",
@@ -22,13 +22,18 @@ export const merge = defineCommand({
     const display = new ProgressDisplay(quiet);
     using gpu = await Gpu.open();
     display.watch(gpu);
-    const summary = await mergeRun(gpu, run, { ...start, progress: display.report, notice: display.notice });
+    const summary = await mergeRun(gpu, run, {
+      ...start,
+      progress: display.report,
+      expect: display.expect,
+      notice: display.notice,
+    });
     display.finish();
     if (!quiet) printAside("");
     print(describeSummary(summary));
     print(`run folder     ${run} (${summary.seconds.total} s on ${summary.adapter})`);
     print(`report         ${join(run, "report.html")}`);
-    if (json) print(JSON.stringify(summary));
+    if (json) printJson(summary);
   },
 });
 

@@ -19,7 +19,7 @@ import { oneOf, seed } from "../engine/run/settings/value_types.ts";
 import { describeCollisions, describeFusion, describePatch } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { print, printAside } from "./terminal.ts";
+import { print, printAside, printJson } from "./terminal.ts";
 
 /** What each action takes besides options: a form for help, and how many words. */
 const actions = {
@@ -111,7 +111,7 @@ export const patch = defineCommand({
         print(`left out, as they are of the unchanged model or are links: ${leftOut.join(", ")}`);
       }
       print(`${what} in ${out}`);
-      if (json) print(JSON.stringify({ action, out, ...more }));
+      if (json) printJson({ action, out, ...more });
     };
     switch (action as keyof typeof actions) {
       case "info": {
@@ -130,7 +130,7 @@ export const patch = defineCommand({
           card: await ownFields(path),
         };
         print(describePatch(info));
-        if (json) print(JSON.stringify(info));
+        if (json) printJson(info);
         return;
       }
       case "fuse": {

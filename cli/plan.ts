@@ -6,7 +6,7 @@ import { runDefinitions, runSettings } from "../engine/run/settings/run.ts";
 import { freshSetting, outSetting, startDefinitions } from "../engine/run/settings/start.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 export const plan = defineCommand({
   name: "plan",
@@ -35,7 +35,7 @@ export const plan = defineCommand({
     print(`planned        ${items.length} items in ${shards} shards of at most ${most}`);
     print(`each of them   deno task work --run ${out} --shard ${shards === 1 ? "0" : `0 … ${last}`}`);
     print(`then           deno task merge --run ${out}`);
-    if (json) print(JSON.stringify({ run: out, shards, items: items.length, sha256 }));
+    if (json) printJson({ run: out, shards, items: items.length, sha256 });
   },
 });
 

@@ -15,7 +15,7 @@ import { prepareGpu } from "../engine/run/start_options.ts";
 import { describeTemplates } from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 export const pretrain = defineCommand({
   name: "pretrain",
@@ -80,7 +80,7 @@ export const pretrain = defineCommand({
       await requireWritable(out);
       await writeDataSets(dataSeed, out);
       print(`data sets         ${kinds.map((kind) => join(out, `${kind}.jsonl`)).join(" ")}`);
-      if (json) print(JSON.stringify({ out, data_seed: dataSeed }));
+      if (json) printJson({ out, data_seed: dataSeed });
       return;
     }
     const settings = { ...training, sizes: embeddedSizes, steps: training.steps ?? defaultSteps[shape] };
@@ -98,7 +98,7 @@ export const pretrain = defineCommand({
     if (json) {
       const asked = withSnakeCaseKeys(settings) as object;
       const { adapterName: adapter } = gpu;
-      print(JSON.stringify({ ...asked, out, accuracy, per_template: perTemplate, adapter }));
+      printJson({ ...asked, out, accuracy, per_template: perTemplate, adapter });
     }
   },
 });

@@ -5,7 +5,7 @@ import { runFoldersAt, writeComparison, writeReport } from "../engine/report/wri
 import { setting } from "../engine/run/settings/setting.ts";
 import { text } from "../engine/run/settings/value_types.ts";
 import { defineCommand, runCommand } from "./command.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 export const report = defineCommand({
   name: "report",
@@ -29,7 +29,7 @@ export const report = defineCommand({
       ? await writeReport(first, out ?? join(first, "report.html"))
       : await writeComparison(folders, out ?? "comparison.html");
     print(`report in ${path}`);
-    if (json) print(JSON.stringify({ out: path, runs: folders }));
+    if (json) printJson({ out: path, runs: folders });
   },
 });
 

@@ -2,7 +2,7 @@
 import { InputError } from "../engine/errors.ts";
 import { settingsSchema } from "../engine/run/settings/schema.ts";
 import { defineCommand, runCommand } from "./command.ts";
-import { print } from "./terminal.ts";
+import { printVerbatim } from "./terminal.ts";
 
 export const schema = defineCommand({
   name: "schema",
@@ -17,7 +17,7 @@ export const schema = defineCommand({
       );
     }
     const { fileSettings } = await loadCommand(name);
-    print(JSON.stringify(settingsSchema(fileSettings, `Settings of ${name}`), null, 2));
+    printVerbatim(JSON.stringify(settingsSchema(fileSettings, `Settings of ${name}`), null, 2));
   },
 });
 

@@ -12,7 +12,7 @@ import { runSweep } from "../engine/run/sweep.ts";
 import { sweepPlot } from "../engine/run/sweep_plot.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 export const sweep = defineCommand({
   name: "sweep",
@@ -48,7 +48,7 @@ export const sweep = defineCommand({
     await writeAtomically(join(out, "sweep.svg"), await sweepPlot(rows));
     print(describeSweep(rows));
     print(`run folders    ${out}, picture in ${join(out, "sweep.svg")}`);
-    if (json) print(JSON.stringify(rows));
+    if (json) printJson(rows);
   },
 });
 

@@ -9,7 +9,7 @@ import { text } from "../engine/run/settings/value_types.ts";
 import { checkTrace, runTrace, traceRunDefinitions } from "../engine/run/trace_run.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 export const trace = defineCommand({
   name: "trace",
@@ -54,7 +54,7 @@ export const trace = defineCommand({
       print(`  ${depths[d]!.padEnd(10)}  ${JSON.stringify(text)} ${likelihood(probability)}`)
     );
     if (out !== undefined) print(`\npage in ${await writePage(out, tracePage(report))}`);
-    if (json) print(JSON.stringify(report));
+    if (json) printJson(report);
   },
 });
 

@@ -6,7 +6,7 @@ import { Gpu } from "../engine/gpu/gpu.ts";
 import { offlineSetting } from "../engine/run/settings/model.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 export const work = defineCommand({
   name: "work",
@@ -39,7 +39,7 @@ export const work = defineCommand({
         already ? ", published before" : ""
       }`,
     );
-    if (json) print(JSON.stringify(outcome));
+    if (json) printJson(outcome);
   },
 });
 

@@ -24,7 +24,7 @@ export async function requireShards(run: string): Promise<void> {
 export async function mergeRun(
   gpu: Gpu,
   run: string,
-  options: Pick<StartOptions, "offline" | "progress" | "notice"> = {},
+  options: Pick<StartOptions, "offline" | "progress" | "expect" | "notice"> = {},
 ): Promise<Summary> {
   const plan = await readPlan(run);
   const parts = await readParts(run, plan.sha256, plan.shards);

@@ -50,6 +50,8 @@ export class Gpu implements Disposable {
    * costs is a submit every fraction of a second.
    */
   onWork: ((done: number, of: number) => void) | undefined;
+  /** Told the name of each kernel before it is compiled, which on a software adapter can take a second. */
+  onCompile: ((name: string) => void) | undefined;
   /** Milliseconds the host spent recording and submitting so far. */
   hostMs = 0;
   private readonly pipelines = new Map<string, GPUComputePipeline>();
@@ -352,6 +354,7 @@ export class Gpu implements Disposable {
     const { key, code } = expandKernel(kernel);
     let pipeline = this.pipelines.get(key);
     if (!pipeline) {
+      this.onCompile?.(key);
       const module = this.device.createShaderModule({ code, label: key });
       pipeline = this.device.createComputePipeline({
         label: key,

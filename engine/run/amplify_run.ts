@@ -15,6 +15,7 @@ import type { Completions } from "./journal.ts";
 import { loadModel } from "./load_model.ts";
 import { type RunConfig, type Summary, summarySchema } from "./records.ts";
 import type { RunContext } from "./run_context.ts";
+import { expectedStages } from "./run_stages.ts";
 import { reuseStages } from "./reuse.ts";
 import { RunFolder } from "./run_folder.ts";
 import type { ModelSettings } from "./settings/model.ts";
@@ -183,6 +184,7 @@ export async function runShared(
       if (!await folder.has("report.html")) await writeReport(folder.path);
       return finished;
     }
+    options.expect?.(expectedStages(context));
     const { examples, circuit } = await localize(context);
     describeSelection(circuit.record).forEach(context.notice);
     const updated = await updateCircuit(context, circuit.selection, examples);
@@ -216,6 +218,7 @@ export async function runIdentify(
   options: RunOptions,
 ): Promise<{ examples: LocalizationExample[]; selection: Selection; circuit: Circuit; config: ModelConfig }> {
   return await onOpenRun(gpu, settings, options, async (context) => {
+    options.expect?.(expectedStages(context, "identify"));
     const { examples, circuit } = await localize(context);
     return { examples, selection: circuit.selection, circuit, config: context.model.config };
   });

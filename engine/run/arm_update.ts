@@ -93,6 +93,7 @@ async function updateOnce(context: RunContext, arm: Arm, rate: number): Promise<
   const own = tries === 1 ? journal : within(journal, `rate ${rate}`);
   // The unchanged model is the same at every rate.
   const stepJournal = (step: number) => within(step === 0 ? journal : own, `step ${step}`);
+  progress(name, 0, steps);
   return await amplify(
     model,
     movedRows(context, arm),

@@ -68,12 +68,19 @@ export async function runSeeds(
 ): Promise<SeedsSummary> {
   const summaries: Summary[] = [];
   const outcomes: SeedOutcomes[] = [];
+  const named = (seed: number, stage: string) => `seed ${seed}: ${stage}`;
+  let expected = false;
+  const expect: RunOptions["expect"] = (stages) => {
+    if (expected) return;
+    expected = true;
+    options.expect?.(seeds.flatMap((seed) => stages.map((one) => ({ ...one, name: named(seed, one.name) }))));
+  };
   for (const seed of seeds) {
     const progress: RunOptions["progress"] = (stage, done, total, note) =>
-      options.progress?.(`seed ${seed}: ${stage}`, done, total, note);
+      options.progress?.(named(seed, stage), done, total, note);
     const out = join(options.out, `seed-${seed}`);
     const from = options.from === undefined ? undefined : join(options.from, `seed-${seed}`);
-    summaries.push(await runAmplify(gpu, { ...settings, seed }, { ...options, out, from, progress }));
+    summaries.push(await runAmplify(gpu, { ...settings, seed }, { ...options, out, from, progress, expect }));
     outcomes.push(await readOutcomes(out, { ...settings, seed }));
   }
   const result = summarizeSeeds(summaries, outcomes);

@@ -2,6 +2,7 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { tune } from "../ops/tuning.ts";
 import type { Progress } from "../progress.ts";
+import type { ExpectedStage } from "./run_stages.ts";
 
 /** See file comment. */
 export interface StartOptions {
@@ -11,6 +12,8 @@ export interface StartOptions {
   readonly offline?: boolean;
   /** Called with how far each stage is. */
   readonly progress?: Progress;
+  /** Called with the stages of a run that are to come, as their progress will name them, before the first begins. */
+  readonly expect?: (stages: readonly ExpectedStage[]) => void;
   /** Called with a sentence on what a user should know although all goes on, such as that a run resumes on another adapter. */
   readonly notice?: (sentence: string) => void;
 }

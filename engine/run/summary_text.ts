@@ -218,12 +218,44 @@ export function describeFusion({ matrices, dtype, rounding, survives }: FuseRepo
   return [...matrices.map(matrix), all].join("\n");
 }
 
+/** Vendors by the numbers that Vulkan and PCI know them by (Vulkan registry, `VkVendorId`; PCI ID repository). */
+const vendors: Readonly<Record<number, string>> = {
+  0x1002: "AMD",
+  0x1010: "Imagination",
+  0x10005: "Mesa",
+  0x106b: "Apple",
+  0x10de: "NVIDIA",
+  0x13b5: "Arm",
+  0x1414: "Microsoft",
+  0x1ae0: "Google",
+  0x5143: "Qualcomm",
+  0x8086: "Intel",
+};
+
+/** A vendor's name, where WebGPU gives its number. */
+function vendorName(vendor: string): string {
+  if (!/^\d+$/.test(vendor)) return vendor || "unknown";
+  const name = vendors[Number(vendor)];
+  return name ? `${name} (${numberInHex(vendor)})` : numberInHex(vendor);
+}
+
+/** Numbers of devices are known in hexadecimal. */
+function numberInHex(text: string): string {
+  return /^\d+$/.test(text) ? `0x${Number(text).toString(16)}` : text;
+}
+
 /** An adapter in a few lines. */
 export function describeAdapter(report: AdapterReport): string {
   return [
-    `adapter   ${report.adapter}${report.opengl ? " (OpenGL)" : ""}${report.software ? " (software)" : ""}`,
-    `driver    vendor ${report.vendor || "?"}, architecture ${report.architecture || "?"}, device ${
-      report.driver || "?"
+    `adapter   ${report.adapter}${report.opengl ? ", through OpenGL" : ""}${
+      report.software ? ", in software on the CPU" : ""
+    }`,
+    `driver    ${
+      [
+        `vendor ${vendorName(report.vendor)}`,
+        ...(report.architecture ? [`architecture ${report.architecture}`] : []),
+        ...(report.driver ? [`device ${numberInHex(report.driver)}`] : []),
+      ].join(", ")
     }`,
     `deno      ${report.deno}`,
     ...Object.entries(report.limits).map(([name, value]) =>

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { temporaryFolder } from "../model/model_fixture.ts";
 import { assertSameRun, writeSmallTask } from "../run/run_fixture.ts";
-import { assertRefused, command, lastLine, run } from "./command_line.ts";
+import { assertRefused, command, onlyLine, run } from "./command_line.ts";
 
 Deno.test("a run planned in three shards, one of them warned and started again, is what amplify leaves", async () => {
   await using folder = await temporaryFolder();
@@ -13,7 +13,7 @@ Deno.test("a run planned in three shards, one of them warned and started again, 
   const few = ["--mask-epochs", "1", "--steps", "1", "--controls", "none", "--no-tune", "--quiet"];
   const planned = await run("plan", [...flags, ...few, "--shards", "3", "--out", out, "--json"]);
   assertEquals([planned.code, planned.stderr], [0, ""]);
-  const { items, shards } = lastLine(planned);
+  const { items, shards } = onlyLine(planned);
   assertEquals([shards, Number(items) > 30], [3, true]);
 
   const work = (env: Record<string, string>, ...args: string[]) => run("work", ["--run", out, ...args], env);
@@ -48,13 +48,13 @@ Deno.test("a run planned in three shards, one of them warned and started again, 
   ]);
   for (const [shard, outcome] of outcomes.entries()) {
     assertEquals([outcome.code, outcome.stderr], [0, ""]);
-    assertEquals([lastLine(outcome).shard, lastLine(outcome).already], [shard, false]);
+    assertEquals([onlyLine(outcome).shard, onlyLine(outcome).already], [shard, false]);
   }
   const again = await work({}, "--shard", "2", "--quiet");
   assertStringIncludes(again.stdout, "published before");
   const merged = await run("merge", ["--run", out, "--quiet", "--json"]);
   assertEquals(merged.code, 0, merged.stderr);
-  assertEquals(lastLine(merged), JSON.parse(await Deno.readTextFile(join(out, "summary.json"))));
+  assertEquals(onlyLine(merged), JSON.parse(await Deno.readTextFile(join(out, "summary.json"))));
 
   const whole = join(folder.path, "whole");
   assertEquals((await run("amplify", [...flags, ...few, "--out", whole])).code, 0);

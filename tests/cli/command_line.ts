@@ -67,7 +67,8 @@ export function assertRefused({ code, stderr }: Outcome, expected: number, ...pa
   for (const part of parts) assert(lines[0]!.includes(part), `"${part}" is not in: ${stderr}`);
 }
 
-/** The last line of what a command printed, as JSON. */
-export function lastLine({ stdout }: Outcome): Record<string, unknown> {
-  return JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+/** The one line of JSON that a command called with --json printed, and nothing else on stdout. */
+export function onlyLine({ stdout, stderr }: Outcome): Record<string, unknown> {
+  assertEquals(stdout.trimEnd().split("\n").length, 1, `${stdout}\n${stderr}`);
+  return JSON.parse(stdout);
 }

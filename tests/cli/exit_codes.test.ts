@@ -12,7 +12,7 @@ import {
 } from "../model/model_fixture.ts";
 import { FolderLock } from "../../engine/folder_lock.ts";
 import { writeSmallTask } from "../run/run_fixture.ts";
-import { assertRefused, command, lastLine, run } from "./command_line.ts";
+import { assertRefused, command, onlyLine, run } from "./command_line.ts";
 
 const prompt = ["--prompt", "Q: Kim has 24 cups. Kim buys 17 more. How many cups does Kim have?\nA:"];
 
@@ -177,11 +177,11 @@ Deno.test("a run folder that another process has ends amplify with exit code 2",
   assertRefused(outcome, 2, folder.path, `in use by process ${Deno.pid}`, "(--out)");
 });
 
-Deno.test("with --json a refusal is also the last line of stdout", async () => {
+Deno.test("with --json a refusal is also the only line of stdout", async () => {
   const outcome = await run("evaluate", ["--data", "none.jsonl", "--json"]);
   assertRefused(outcome, 2, "none.jsonl");
-  assertEquals(lastLine(outcome).exit_code, 2);
-  assertStringIncludes(String(lastLine(outcome).error), "none.jsonl");
+  assertEquals(onlyLine(outcome).exit_code, 2);
+  assertStringIncludes(String(onlyLine(outcome).error), "none.jsonl");
 });
 
 Deno.test("without an adapter commands end with exit code 3 and say how to get one", async () => {
@@ -208,16 +208,17 @@ Deno.test("every command explains itself with --help", async () => {
   }
 });
 
-Deno.test("generate prints the completion, and with --json ids on a last line that parses", async () => {
+Deno.test("generate prints the completion, and with --json ids on stdout and the text on stderr", async () => {
   const [expected] = JSON.parse(await Deno.readTextFile(join(embeddedModel, "greedy_cases.json")));
   const plain = await run("generate", ["--prompt", `Q: ${expected.question}\nA:`]);
   assertEquals(plain, { code: 0, stdout: `${expected.text}\n`, stderr: "" });
   const question = ["--question", expected.question, "--max-new-tokens", "4", "--json"];
   const json = await run("generate", question);
   assertEquals(json.code, 0);
-  const [completion] = lastLine(json).completions as { text: string; ids: number[] }[];
+  const [completion] = onlyLine(json).completions as { text: string; ids: number[] }[];
   assertEquals(completion!.ids, expected.greedy_ids.slice(0, 4));
-  assertEquals(json.stdout.split("\n")[0], completion!.text);
+  assertEquals(json.stderr, `${completion!.text}\n`);
+  assertEquals((await run("generate", [...question, "--quiet"])).stderr, "");
 });
 
 Deno.test("generate shows shots before a question and ends before a stop text", async () => {
@@ -229,7 +230,7 @@ Deno.test("generate shows shots before a question and ends before a stop text", 
   const json = async (...args: string[]) => {
     const outcome = await run("generate", ["--json", ...args]);
     assertEquals(outcome.code, 0, outcome.stderr);
-    return (lastLine(outcome).completions as { text: string; ids: number[] }[])[0]!;
+    return (onlyLine(outcome).completions as { text: string; ids: number[] }[])[0]!;
   };
   const asked = await json("--question", first.question, "--shots", shots);
   const written = `Q: ${shot.question}\nA: ${shot.answer}\n\nQ: ${first.question}\nA:`;
@@ -252,14 +253,14 @@ Deno.test("values of a config file are used, and flags win over them", async () 
   );
   const fromFile = await run("evaluate", ["--config", config]);
   assertEquals([fromFile.code, fromFile.stderr], [0, ""]);
-  const { accuracy, per_template, other_abilities, ...rest } = lastLine(fromFile);
+  const { accuracy, per_template, other_abilities, ...rest } = onlyLine(fromFile);
   assertEquals([rest.data, rest.seed, rest.split], [data, 5, "all"]);
   assert(Number(accuracy) > 0.2 && Number(accuracy) < 1);
   assertEquals(Object.keys(per_template as object).length, 12);
   assertEquals(other_abilities, { fact: 1 });
   const out = join(folder.path, "evaluation");
   const flags = ["--seed", "6", "--split", "test", "--out", out];
-  const overridden = lastLine(await run("evaluate", ["--config", config, ...flags]));
+  const overridden = onlyLine(await run("evaluate", ["--config", config, ...flags]));
   assertEquals([overridden.seed, overridden.split, overridden.data], [6, "test", data]);
   assertEquals(JSON.parse(await Deno.readTextFile(join(out, "evaluation.json"))), overridden);
 });
@@ -274,9 +275,11 @@ Deno.test("verify ends on its count, and with exit code 1 when a check fails", a
   await setElement(join(copy.path, "expected.safetensors"), "dcm_train_mask", 9, 7);
   const failing = await run("verify", ["--golden", copy.path, "--quiet", "--json"]);
   assertEquals(failing.code, 1);
-  assertMatch(failing.stdout, /^FAILED \S+ dcm_train_mask: .+ \(limit 0\.002\)\n/);
-  const { passed, failed } = lastLine(failing);
+  assertEquals(failing.stderr, "");
+  const { passed, failed, checks } = onlyLine(failing);
   assertEquals([passed, failed], [15, 1]);
+  const wrong = (checks as { passed: boolean }[]).filter(({ passed }) => !passed);
+  assertMatch(JSON.stringify(wrong), /^\[\{"of":"[^"]+","name":"dcm_train_mask",.*"limit":0\.002,/);
 });
 
 Deno.test("an interrupted amplify ends with exit code 130 and resumes where it was", async () => {
@@ -306,7 +309,7 @@ Deno.test("an interrupted amplify ends with exit code 130 and resumes where it w
   const resumed = await run("amplify", [...args, "--quiet", "--json"]);
   assertEquals(resumed.code, 0);
   assertEquals(resumed.stderr.split("\n").filter((line) => line !== "" && !line.startsWith("note: ")), []);
-  assertEquals(lastLine(resumed), JSON.parse(await Deno.readTextFile(join(out, "summary.json"))));
+  assertEquals(onlyLine(resumed), JSON.parse(await Deno.readTextFile(join(out, "summary.json"))));
   assertEquals((await Deno.stat(localization)).mtime, before);
   const events = await jsonLines<{ type: string; stage?: string }>(join(out, "events.jsonl"));
   const kinds = events.map(({ type, stage }) => stage ?? type);

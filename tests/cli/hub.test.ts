@@ -13,7 +13,7 @@ import {
 } from "../checkpoint/hub_server.ts";
 import { embeddedModel, temporaryFolder } from "../model/model_fixture.ts";
 import { writeSmallTask } from "../run/run_fixture.ts";
-import { assertRefused, lastLine, run, taskPermissions } from "./command_line.ts";
+import { assertRefused, onlyLine, run, taskPermissions } from "./command_line.ts";
 
 const id = "someone/tiny-llama";
 const permissions = (name: string) => taskPermissions(name, "127.0.0.1");
@@ -162,7 +162,7 @@ Deno.test("commands take a Hugging Face id, and runs stay on the commit they beg
     },
   };
   const again = await identify();
-  assertEquals([again.code, lastLine(again)], [0, lastLine(first)], again.stderr);
+  assertEquals([again.code, onlyLine(again)], [0, onlyLine(first)], again.stderr);
   assert(!again.stderr.includes("download"), again.stderr);
   assertRefused(await identify("--revision", "v2", "--quiet"), 2, '"v2"');
   await hub.stop();
@@ -173,5 +173,5 @@ Deno.test("commands take a Hugging Face id, and runs stay on the commit they beg
     permissions("evaluate"),
   );
   assertEquals(evaluation.code, 0, evaluation.stderr);
-  assertEquals(lastLine(evaluation).model_commit, commits.first);
+  assertEquals(onlyLine(evaluation).model_commit, commits.first);
 });

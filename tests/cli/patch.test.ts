@@ -5,17 +5,17 @@ import { writePatch } from "../../engine/patch/patch.ts";
 import { embeddedModel, golden, temporaryFolder } from "../model/model_fixture.ts";
 import { assertSameFolder, filesUnder, foreign, madePatch } from "../patch/patched_fixture.ts";
 import { writeSmallTask } from "../run/run_fixture.ts";
-import { assertRefused, lastLine, run } from "./command_line.ts";
+import { assertRefused, onlyLine, run } from "./command_line.ts";
 
-Deno.test("patch fuse says per matrix and in total what survives, and with --json the same on a last line", async () => {
+Deno.test("patch fuse says per matrix and in total what survives, and as JSON", async () => {
   await using folder = await temporaryFolder();
   const { dir } = await golden("gemma2-bf16-sharded");
   await writePatch(folder.path, await madePatch(dir, 0.002), {});
   const fuse = (out: string, ...flags: string[]) =>
     run("patch", ["fuse", folder.path, "--model", dir, "--out", join(folder.path, out), ...flags]);
   const nearest = await fuse("nearest", "--json");
-  assertEquals([nearest.code, nearest.stderr], [0, ""]);
-  const report = lastLine(nearest) as Record<string, unknown> & {
+  assertEquals(nearest.code, 0);
+  const report = onlyLine(nearest) as Record<string, unknown> & {
     survives: Record<string, number>;
     matrices: unknown[];
   };
@@ -28,7 +28,7 @@ Deno.test("patch fuse says per matrix and in total what survives, and with --jso
   assertEquals(Object.keys(report.survives), ["values_percent", "norm_ratio", "cosine"]);
   assert(report.survives.values_percent! > 1 && report.survives.values_percent! < 99);
   assertEquals(report.matrices.length, 12);
-  const lines = nearest.stdout.split("\n");
+  const lines = nearest.stderr.split("\n");
   assertMatch(
     lines[0]!,
     /^model\.layers\.0\.self_attn\.q_proj\.weight: 5 rows BF16, \d+\.\d % of the changed values survive/,
@@ -118,7 +118,7 @@ Deno.test("evaluate --rounding answers what evaluating the fused checkpoint does
     ];
     const outcome = await run("evaluate", [...data, "--quiet", ...flags]);
     assertEquals([outcome.code, outcome.stderr], [0, ""]);
-    return lastLine(outcome);
+    return onlyLine(outcome);
   };
   const patch = ["--patch", join(folder.path, "patch")];
   const base = await evaluate();
@@ -128,7 +128,7 @@ Deno.test("evaluate --rounding answers what evaluating the fused checkpoint does
   for (const rounding of ["nearest", "stochastic"]) {
     const out = join(folder.path, rounding);
     const flags = ["--rounding", rounding, "--seed", "3", "--json"];
-    const fused = lastLine(await run("patch", ["fuse", patch[1]!, "--out", out, ...flags]));
+    const fused = onlyLine(await run("patch", ["fuse", patch[1]!, "--out", out, ...flags]));
     const emulated = await evaluate(...patch, "--rounding", rounding);
     const real = await evaluate("--model", out);
     assertEquals(emulated.accuracy, real.accuracy);
@@ -146,23 +146,23 @@ Deno.test("patch info, scale and merge go on from the card's model, and say what
   await Deno.mkdir(at("patch"));
   await writePatch(at("patch"), await madePatch(dir, 0.01), { model: dir, step: 4 });
   const half = await run("patch", ["scale", at("patch"), "-0.5", "--out", at("half"), "--json"]);
-  assertEquals([half.code, half.stderr, lastLine(half).factor], [0, "", -0.5]);
+  assertEquals([half.code, onlyLine(half).factor], [0, -0.5]);
   const merged = await run("patch", ["merge", at("patch"), at("half"), "--out", at("sum"), "--json"]);
-  assertEquals([merged.code, merged.stderr], [0, ""]);
-  assertStringIncludes(merged.stdout, "45 rows are changed by more than one of them");
+  assertEquals(merged.code, 0);
+  assertStringIncludes(merged.stderr, "45 rows are changed by more than one of them");
   const card = JSON.parse(await Deno.readTextFile(at("sum/patch.json")));
   assertEquals([card.model, card.merged.length], [dir, 2]);
   const info = await run("patch", ["info", at("half"), "--json"]);
-  assertEquals([info.code, info.stderr], [0, ""]);
-  assertMatch(info.stdout, /^layer 0: q-head/);
-  const { components, card: told, norm } = lastLine(info) as {
+  assertEquals(info.code, 0);
+  assertMatch(info.stderr, /^layer 0: q-head/);
+  const { components, card: told, norm } = onlyLine(info) as {
     components: { name: string }[];
     card: Record<string, unknown>;
     norm: number;
   };
   assertEquals(components[0]!.name, "layer 0 q-head 0");
   assertEquals([told.step, told.scale, told.model], [4, -0.5, dir]);
-  const sum = lastLine(await run("patch", ["info", at("sum"), "--json"]));
+  const sum = onlyLine(await run("patch", ["info", at("sum"), "--json"]));
   assertAlmostEquals(Number(sum.norm), norm, 1e-6); // 1 − ½ of the patch
   for (
     const [args, part] of [

@@ -6,7 +6,7 @@ import { plainTemplate } from "../../engine/evaluation/prompt.ts";
 import { promptSettings } from "../../engine/run/prompt_settings.ts";
 import { kinds } from "../../engine/pretrain/exercises.ts";
 import { copyOf, golden, jsonLines, temporaryFolder } from "../model/model_fixture.ts";
-import { assertRefused, command, lastLine, run } from "./command_line.ts";
+import { assertRefused, command, onlyLine, run } from "./command_line.ts";
 
 const fixtures = fileURLToPath(new URL("../../fixtures/tasks", import.meta.url));
 
@@ -65,7 +65,7 @@ Deno.test("an interrupted training ends with exit code 130; the same command fin
 
   const resumed = await run("pretrain", [...args, "--quiet", "--json"]);
   assertEquals([resumed.code, resumed.stderr], [0, ""]);
-  const { accuracy, per_template } = lastLine(resumed) as Record<string, Record<string, number>>;
+  const { accuracy, per_template } = onlyLine(resumed) as Record<string, Record<string, number>>;
   assertEquals(Object.keys(accuracy!), [...kinds]);
   assertEquals(Object.keys(per_template!).length, 12);
   assertEquals(
@@ -95,7 +95,7 @@ Deno.test("an interrupted training ends with exit code 130; the same command fin
 
   const written = (await Deno.stat(join(out, "model.safetensors"))).mtime;
   const again = await run("pretrain", [...args, "--quiet", "--json"]);
-  assertEquals(lastLine(again), lastLine(resumed));
+  assertEquals(onlyLine(again), onlyLine(resumed));
   assertEquals((await Deno.stat(join(out, "model.safetensors"))).mtime, written);
   assertRefused(await run("pretrain", [...args, "--seed", "1"]), 2, "seed 0 instead of 1", "--fresh");
 });

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { printable, printableLine } from "../../cli/terminal.ts";
 import { temporaryFolder } from "../model/model_fixture.ts";
-import { assertRefused, lastLine, run } from "./command_line.ts";
+import { assertRefused, onlyLine, run } from "./command_line.ts";
 
 /** Runs a command whose work is `body`, as `amplify` would be. */
 async function commandThat(body: string, ...args: string[]) {
@@ -40,7 +40,7 @@ for (
   Deno.test(`what is thrown ${where} is told in one sentence, with --trace also from where`, async () => {
     const outcome = await commandThat(body, "--json");
     assertRefused(outcome, 1, "Unexpected ", "defect", "report", "--trace");
-    assertEquals(lastLine(outcome).exit_code, 1);
+    assertEquals(onlyLine(outcome).exit_code, 1);
     const traced = await commandThat(body, "--trace");
     assertEquals(traced.code, 1);
     assert(traced.stderr.split("\n").length > 2, traced.stderr);
