@@ -83,7 +83,11 @@ export const writableProbe = ".writable-";
 export async function requireWritable(folder: string): Promise<void> {
   try {
     await Deno.mkdir(folder, { recursive: true });
-    await Deno.remove(await Deno.makeTempFile({ dir: folder, prefix: writableProbe }));
+    const probe = await Deno.makeTempFile({ dir: folder, prefix: writableProbe });
+    await Deno.remove(probe).catch((error) => {
+      // Another process may have swept it.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
   } catch (error) {
     const why = error instanceof Error ? error.message.replace(/ \(os error.*$/s, "") : String(error);
     throw new InputError(
