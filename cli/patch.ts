@@ -7,6 +7,7 @@ import { requireWritable } from "../engine/files.ts";
 import { readConfig } from "../engine/model/config.ts";
 import { mergePatches, scalePatch } from "../engine/patch/combine.ts";
 import { patchSha256, readPatch, writePatch } from "../engine/patch/patch.ts";
+import { readCard } from "../engine/patch/patch_card.ts";
 import { exportPatch, ownFields, patchInfo } from "../engine/patch/patch_info.ts";
 import { exportPeft } from "../engine/patch/peft.ts";
 import { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "../engine/patch/patched_checkpoint.ts";
@@ -135,8 +136,9 @@ export const patch = defineCommand({
       }
       case "fuse": {
         const changes = await readPatch(path);
-        const { folder } = await found();
-        const report = await fuseCheckpoint(folder, changes, out!, fusion.rounding, fusion.seed);
+        const { source, folder, commit } = await found();
+        const card = { ...await readCard(path), model: source, commit };
+        const report = await fuseCheckpoint(folder, changes, out!, fusion.rounding, fusion.seed, card);
         print(describeFusion(report));
         return done("fused model", { model: folder, ...report }, report.left_out);
       }

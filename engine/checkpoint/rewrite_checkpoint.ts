@@ -29,6 +29,12 @@ export interface RowReplacement {
 export interface RewriteOptions {
   /** Files of the source that stay out. */
   readonly omit?: readonly string[];
+  /** Files of the source that are told to be left out. */
+  readonly leaveOut?: RegExp;
+  /** Contents of files that differ from the source's, by path within the folder. */
+  readonly texts?: Readonly<Record<string, string>>;
+  /** Metadata that files with changed matrices are to have, from what they had. */
+  readonly metadata?: (had: Readonly<Record<string, string>>) => Record<string, string>;
   /** Header texts by path within the folder for files in which types change, so that a copy of a copy can be the original again. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Adds files before the folder counts as complete. */
@@ -72,6 +78,10 @@ export async function rewriteCheckpoint(
       const path = join(folder, name);
       const shown = relative(source, path);
       if (options.omit?.includes(shown)) continue;
+      if (options.leaveOut?.test(shown)) {
+        leftOut.push(shown);
+        continue;
+      }
       const info = await Deno.stat(path).catch(() => {
         throw new InputError(`"${path}" is a link to nothing; download the model again.`);
       });
@@ -86,7 +96,9 @@ export async function rewriteCheckpoint(
         else if (!name.startsWith(".")) await copyFolder(path, join(into, name));
       } else if (!info.isFile) leftOut.push(shown);
       else if (ownFiles.has(path)) {
-        await rewriteFile(path, join(into, name), replacements, options.headers?.[shown]);
+        await rewriteFile(path, join(into, name), replacements, options.headers?.[shown], options.metadata);
+      } else if (options.texts?.[shown] !== undefined) {
+        await Deno.writeTextFile(join(into, name), options.texts[shown]);
       } else if (shown === indexFile && !ownFiles.has(join(source, singleFile))) {
         const text = await Deno.readTextFile(path);
         await Deno.writeTextFile(join(into, name), resize(text, checkpoint, replacements));
@@ -130,7 +142,13 @@ async function holdsOldValues(path: string, replacements: Replacements): Promise
   return [...file.tensors.keys()].some((name) => replacements.has(name));
 }
 
-async function rewriteFile(from: string, to: string, replacements: Replacements, headerText?: string) {
+async function rewriteFile(
+  from: string,
+  to: string,
+  replacements: Replacements,
+  headerText?: string,
+  newMetadata: RewriteOptions["metadata"] = undefined,
+) {
   using source = await SafetensorsFile.open(from);
   using input = await Deno.open(from);
   using output = await Deno.open(to, { write: true, createNew: true });
@@ -138,12 +156,14 @@ async function rewriteFile(from: string, to: string, replacements: Replacements,
   const infos = [...source.tensors.values()].sort((a, b) => a.byteStart - b.byteStart);
   // First byte of each tensor in the copy.
   const starts = new Map<string, number>();
-  if (infos.every((info) => typeOf(info) === info.dtype)) {
+  const isChanged = infos.some(({ name }) => replacements.has(name));
+  const metadata = newMetadata && isChanged ? newMetadata(source.metadata) : source.metadata;
+  if (infos.every((info) => typeOf(info) === info.dtype) && metadata === source.metadata) {
     const { size } = await input.stat();
     await copyBytes(input, output, 0, size, from);
     for (const { name, byteStart } of infos) starts.set(name, byteStart);
   } else {
-    const text = new TextEncoder().encode(headerText ?? newHeader(source, infos, replacements));
+    const text = new TextEncoder().encode(headerText ?? newHeader(source, infos, replacements, metadata));
     const length = new Uint8Array(8);
     new DataView(length.buffer).setBigUint64(0, BigInt(text.length), true);
     await writeAll(output, length);
@@ -178,6 +198,7 @@ function newHeader(
   source: SafetensorsFile,
   infos: readonly TensorInfo[],
   replacements: Replacements,
+  metadata: Readonly<Record<string, string>>,
 ): string {
   const places = new Map<string, [number, number]>();
   let end = 0;
@@ -187,7 +208,7 @@ function newHeader(
     places.set(name, [end, end += size]);
   }
   const header: Record<string, unknown> = {};
-  if (Object.keys(source.metadata).length > 0) header.__metadata__ = source.metadata;
+  if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
   for (const { name, dtype, shape } of source.tensors.values()) {
     header[name] = { dtype: replacements.get(name)?.dtype ?? dtype, shape, data_offsets: places.get(name) };
   }

@@ -8,8 +8,11 @@ import { join, relative } from "node:path";
 import { z } from "npm:zod@4.6.7";
 import { Fusion, type MatrixSurvival, type Survival } from "./fusion.ts";
 import { checkFit, forEachBase } from "./base_rows.ts";
+import { fusedMetadata, fusedReadme, resultsOfBase, withDtype } from "./fused_card.ts";
 import { addDelta, type Patch } from "./patch.ts";
+import type { PatchCard } from "./patch_card.ts";
 import { InputError } from "../errors.ts";
+import { readTextIfThere } from "../json_objects.ts";
 import { readHeaderText, rewriteCheckpoint, type RowReplacement } from "../checkpoint/rewrite_checkpoint.ts";
 import { narrowFromFloat32, type Rounding } from "../checkpoint/rounding.ts";
 import {
@@ -23,6 +26,15 @@ import {
 
 const originalsFile = "original_rows.safetensors";
 const format = "circuit-amp-original-rows-1";
+const configFile = "config.json";
+const readmeFile = "README.md";
+
+/** config.json with the type that changed matrices have, where it names another. */
+async function configWith(model: string, dtypes: readonly FloatType[]): Promise<Record<string, string>> {
+  const text = await readTextIfThere(join(model, configFile));
+  const changed = text && withDtype(text, dtypes);
+  return changed === undefined || changed === text ? {} : { [configFile]: changed };
+}
 
 /** What fusing left of an update, and out of the copy. */
 export interface FuseReport {
@@ -36,13 +48,13 @@ export interface FuseReport {
   readonly survives: Survival;
   /** The same by matrix. */
   readonly matrices: readonly MatrixSurvival[];
-  /** Files that hold the old weights in another form, and linked folders. */
+  /** Files that hold the old weights in another form or results of the unchanged model, and linked folders. */
   readonly left_out: readonly string[];
 }
 
 /**
- * Writes a copy of a checkpoint with base + delta in it, in the checkpoint's own types, files and order. Throws
- * InputError for a patch of other weights, a value the type cannot hold, or a target that cannot be used.
+ * Writes a copy of a checkpoint with base + delta in it, in the checkpoint's own types, files and order, with a model card of
+ * its own; `card` is the patch's (readCard). Metadata of the files tell patch, step and rounding. Throws InputError for a patch of other weights, a value the type cannot hold, or a target that cannot be used.
  *
  * @example A checkpoint with the patch in it
  * ```ts
@@ -60,6 +72,7 @@ export async function fuseCheckpoint(
   target: string,
   rounding: Rounding = "nearest",
   seed = 0,
+  card: PatchCard = {},
 ): Promise<FuseReport> {
   using checkpoint = await Checkpoint.open(model);
   const fusion = new Fusion(checkpoint, patch, rounding, seed);
@@ -69,9 +82,17 @@ export async function fuseCheckpoint(
     const bytes = narrowFromFloat32(fusion.rows(tensor, base), dtype); // exact: they are rounded already
     replacements.set(tensor.name, { dtype, rows: tensor.rows, bytes });
   });
-  const left_out = await rewriteCheckpoint(checkpoint, target, replacements, { omit: [originalsFile] });
   const { dtype, survives, matrices } = fusion;
-  return { dtype, rounding, seed, survives, matrices, left_out };
+  const report = { dtype, rounding, seed, survives, matrices };
+  const readme = await fusedReadme(model, patch, card, report);
+  const left_out = await rewriteCheckpoint(checkpoint, target, replacements, {
+    omit: [originalsFile, readmeFile],
+    leaveOut: resultsOfBase,
+    texts: await configWith(model, [...replacements.values()].map(({ dtype }) => dtype)),
+    metadata: (had) => fusedMetadata(had, patch, card, fusion.rounds ? rounding : "none", seed),
+    finish: (folder) => Deno.writeTextFile(join(folder, readmeFile), readme),
+  });
+  return { ...report, left_out };
 }
 
 /**
@@ -103,10 +124,18 @@ export async function patchCheckpoint(model: string, patch: Patch, target: strin
     replacements.set(name, { dtype: "F32", rows, bytes: narrowFromFloat32(addDelta(tensor, base), "F32") });
   });
   for (const file of Object.keys(headers)) headers[file] = await readHeaderText(join(model, file));
+  const texts = await configWith(model, ["F32"]);
+  const config = configFile in texts ? await readTextIfThere(join(model, configFile)) : undefined;
   return await rewriteCheckpoint(checkpoint, target, replacements, {
     omit: [originalsFile],
+    texts,
     finish: (folder) => {
-      const texts = { format, dtypes: JSON.stringify(dtypes), headers: JSON.stringify(headers) };
+      const texts = {
+        format,
+        dtypes: JSON.stringify(dtypes),
+        headers: JSON.stringify(headers),
+        ...(config !== undefined && { config }),
+      };
       const sha256 = hashOf(originals, texts);
       return writeSafetensors(join(folder, originalsFile), originals, { ...texts, sha256 });
     },
@@ -137,7 +166,7 @@ export async function revertCheckpoint(patched: string, target: string): Promise
       `"${patched}" has no ${originalsFile}, so it is no patched model; pass one that patch apply wrote.`,
     );
   }
-  const { texts, sha256, dtypes, headers } = await readOriginalsMetadata(path);
+  const { texts, sha256, dtypes, headers, config } = await readOriginalsMetadata(path);
   const originals = await readTensors(path);
   // Copies of earlier versions have no hash.
   if (sha256 !== undefined && sha256 !== hashOf(Object.fromEntries(originals), texts)) throw damaged(path);
@@ -149,7 +178,11 @@ export async function revertCheckpoint(patched: string, target: string): Promise
     checkFit(checkpoint, { name, rows, columns: base.length / rows.length });
     replacements.set(name, { dtype, rows, bytes: narrowFromFloat32(base, dtype) });
   }
-  return await rewriteCheckpoint(checkpoint, target, replacements, { omit: [originalsFile], headers });
+  return await rewriteCheckpoint(checkpoint, target, replacements, {
+    omit: [originalsFile],
+    headers,
+    ...(config !== undefined && { texts: { [configFile]: config } }),
+  });
 }
 
 /** SHA-256 in hexadecimal of everything that the way back hangs on. */
@@ -174,6 +207,7 @@ const originalsSchema = z.object({
   headers: z.string().transform((text) => JSON.parse(text)).pipe(z.record(z.string(), z.string())).default(
     {},
   ),
+  config: z.string().optional(),
 });
 
 async function readOriginalsMetadata(

@@ -9,18 +9,19 @@ import {
   assertRejects,
 } from "@std/assert";
 import { Fusion } from "../../engine/patch/fusion.ts";
-import { applyPatch, baseFingerprint, readPatch, writePatch } from "../../engine/patch/patch.ts";
+import { applyPatch, baseFingerprint, patchSha256, readPatch, writePatch } from "../../engine/patch/patch.ts";
 import { InputError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model/model.ts";
 import { roundToType } from "../../engine/checkpoint/rounding.ts";
 import {
   Checkpoint,
   type FloatType,
+  SafetensorsFile,
   type TensorToWrite,
   writeSafetensors,
 } from "../../engine/checkpoint/checkpoint.ts";
 import { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "../../engine/patch/patched_checkpoint.ts";
-import { alterSafetensors, embeddedModel, golden, temporaryFolder } from "../model/model_fixture.ts";
+import { alterSafetensors, copyOf, embeddedModel, golden, temporaryFolder } from "../model/model_fixture.ts";
 import { gpuTest } from "../ops/gpu_fixture.ts";
 import { assertSameFolder, filesUnder, foreign, madePatch, splitBytes } from "./patched_fixture.ts";
 
@@ -39,7 +40,8 @@ for (const [what, { dir, dtype }] of Object.entries(await models())) {
     assertEquals([report.dtype, report.rounding], [dtype, "nearest"]);
     // Files of golden folders that hold gradients under the weights' names would be taken for stale weights.
     const gradients: readonly string[] = report.left_out;
-    assert(gradients.join() === "" || gradients.join() === "full_grads.safetensors", gradients.join());
+    const results = "greedy_cases.json,loss.jsonl,loss.svg,pretrain.json";
+    assert(["", "full_grads.safetensors", results].includes(gradients.join()), gradients.join());
     const before = await splitBytes(dir, patch);
     const after = await splitBytes(join(folder.path, "fused"), patch);
     assertEquals([...after.keys()], [...before.keys()]);
@@ -49,8 +51,8 @@ for (const [what, { dir, dtype }] of Object.entries(await models())) {
       after.get(file)!.changed.forEach((byte, i) => changed += Number(byte !== old[i]));
     }
     assert(changed > 100);
-    const names = (await filesUnder(dir)).filter((name) => !gradients.includes(name));
-    assertEquals(await filesUnder(join(folder.path, "fused")), names);
+    const names = (await filesUnder(dir)).filter((name) => !gradients.includes(name) && name !== "README.md");
+    assertEquals(await filesUnder(join(folder.path, "fused")), [...names, "README.md"].sort());
     for (const name of names.filter((name) => !before.has(name))) { // config, tokenizer, data, and the shards' index
       assertEquals(
         await Deno.readFile(join(folder.path, "fused", name)),
@@ -130,6 +132,54 @@ for (const [what, { dir, dtype }] of Object.entries(await models())) {
     await assertSameFolder(reverted, dir);
   });
 }
+
+Deno.test("a fused folder says what it is: model card, metadata and type, and keeps no results of the base", async () => {
+  await using folder = await temporaryFolder();
+  await using source = await copyOf((await golden("llama-tiny")).dir);
+  const at = (name: string) => join(source.path, name);
+  await Deno.writeTextFile(
+    at("README.md"),
+    "---\nlicense: mit\nmodel-index: [{name: x}]\n---\n\nAccuracy 90 %\n",
+  );
+  await Deno.writeTextFile(at("trainer_state.json"), "{}");
+  const config = (await Deno.readTextFile(at("config.json"))).replace(
+    /^\{/,
+    '{"torch_dtype": "bfloat16",  "quoted_dtype": "bfloat16",',
+  ).replace(/,\s*"(torch_)?dtype": "float32"/, "");
+  await Deno.writeTextFile(at("config.json"), config);
+  const patch = await madePatch(source.path, 0.01);
+  const fused = join(folder.path, "fused");
+  const card = { model: "org/base", commit: "abc", step: 7 };
+  const { left_out } = await fuseCheckpoint(source.path, patch, fused, "stochastic", 3, card);
+  assert(left_out.includes("trainer_state.json"), left_out.join());
+  const read = (name: string) => Deno.readTextFile(join(fused, name));
+  const readme = await read("README.md");
+  assert(readme.startsWith("---\nlicense: mit\nbase_model: org/base\ntags:\n  - circuit-amp\n---\n"), readme);
+  assert(readme.includes("commit `abc`") && readme.includes("step 7") && !readme.includes("90 %"), readme);
+  assertEquals(
+    await read("config.json"),
+    config.replace('torch_dtype": "bfloat16"', 'torch_dtype": "float32"'),
+  );
+  using file = await SafetensorsFile.open(join(fused, "model.safetensors"));
+  assertEquals(file.metadata.circuit_amp_patch_sha256, patchSha256(patch));
+  assertEquals([file.metadata.circuit_amp_step, file.metadata.circuit_amp_rounding], ["7", "none"]); // F32
+  const [applied, reverted] = ["applied", "reverted"].map((name) => join(folder.path, name));
+  await patchCheckpoint(source.path, patch, applied!);
+  assert((await Deno.readTextFile(join(applied!, "config.json"))).includes('"torch_dtype": "float32"'));
+  await revertCheckpoint(applied!, reverted!);
+  await Deno.copyFile(at("full_grads.safetensors"), join(reverted!, "full_grads.safetensors")).catch(
+    () => {},
+  );
+  await assertSameFolder(reverted!, source.path);
+  // What was fused before is not said of what is fused now.
+  const again = await madePatch(fused, 0.001);
+  await fuseCheckpoint(fused, again, join(folder.path, "again"));
+  using second = await SafetensorsFile.open(join(folder.path, "again", "model.safetensors"));
+  assertEquals([second.metadata.circuit_amp_patch_sha256, second.metadata.circuit_amp_step], [
+    patchSha256(again),
+    undefined,
+  ]);
+});
 
 Deno.test("a patch applied to shards in a subfolder is taken back byte for byte", async () => {
   await using folder = await temporaryFolder();

@@ -53,7 +53,7 @@ export async function assertSameFolder(actual: string, expected: string, differi
   }
 }
 
-/** The bytes of a model folder's safetensors files that a patch does not touch, zero where it does; and those it does. */
+/** The tensors' bytes in a model folder's safetensors files that a patch does not touch, zero where it does; and those it does. */
 export async function splitBytes(
   model: string,
   patch: Patch,
@@ -74,7 +74,11 @@ export async function splitBytes(
         rest.fill(0, start, end);
       }
     }
-    split.set(file.slice(model.length + 1), { rest, changed });
+    const first = Math.min(
+      ...checkpoint.names().map((name) => checkpoint.tensor(name)!).filter((info) => info.file === file)
+        .map(({ byteStart }) => byteStart),
+    );
+    split.set(file.slice(model.length + 1), { rest: rest.subarray(first), changed: changed.subarray(first) });
   }
   return split;
 }
