@@ -4,6 +4,7 @@ import type { Problem } from "../evaluation/data.ts";
 import type { CompletionJournal } from "../model/generate.ts";
 import { within } from "./journal.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
+import { arePuzzles, freshPuzzles } from "../evaluation/puzzles/fresh.ts";
 import { sampleFolder } from "../evaluation/templates/folder.ts";
 import { seededRandom, shuffled } from "../random.ts";
 import type { Progress } from "../progress.ts";
@@ -43,14 +44,27 @@ export async function roundExamples(
   return examples;
 }
 
-/** The problems of a round: fresh ones, or training problems where no templates make any. */
+/** The problems of a round: fresh ones, or training problems where neither templates nor the rules of puzzles make any. */
 export async function roundProblems(
   { settings, split }: Pick<RunContext, "settings" | "split">,
   round: number,
 ): Promise<Problem[]> {
   const { templates, problems } = settings.rounds;
   if (templates !== undefined) return await freshProblems(settings, split, `round ${round}`, problems);
+  const puzzles = roundPuzzles(settings.seed, split, round, problems);
+  if (puzzles.length > 0) return puzzles;
   return shuffled(split.train, seededRandom(`${settings.seed}/round ${round} problems`)).slice(0, problems);
+}
+
+/** Fresh puzzles of the training part's kinds; none where not all of it is puzzles as we word them, or no others are left. */
+export function roundPuzzles(
+  seed: number,
+  split: RunContext["split"],
+  round: number,
+  count: number,
+): Problem[] {
+  if (!arePuzzles(split.train)) return [];
+  return freshPuzzles(split.train, Object.values(split).flat(), { count, name: `round ${round}`, seed });
 }
 
 /** Problems sampled from the settings' templates, none of which the data file has. Equal names and seeds give equal problems. */

@@ -12,6 +12,7 @@ import { CustomScorer } from "../evaluation/custom_scorer.ts";
 import type { Scoring } from "../evaluation/scorers.ts";
 import { shotsNotices } from "../evaluation/shots.ts";
 import { type Split, splitNotices, splitProblems } from "../evaluation/split.ts";
+import { arePuzzles } from "../evaluation/puzzles/fresh.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -64,6 +65,13 @@ export async function loadData(
   const used = { ...split, train: limit ? split.train.slice(0, limit) : split.train };
   const { count, templates, validation } = settings.rounds;
   if (templates !== undefined && (count > 1 || validation > 0)) requireFitForTemplates(main);
+  if (
+    count > 1 && templates === undefined && used.train.some(({ puzzle }) => puzzle) && !arePuzzles(used.train)
+  ) {
+    notice?.(
+      `Not all of ${file} is puzzles as the command data words them, so rounds trace problems of its training part again.`,
+    );
+  }
   // Templates that cannot be sampled are found before anything is computed.
   if (count > 1 && templates !== undefined) await freshProblems(settings, used, "round 2", 1);
   const fresh = validation > 0 && await freshProblems(settings, used, "validation", validation);

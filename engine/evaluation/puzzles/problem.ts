@@ -36,12 +36,17 @@ export function puzzleData(
   const data = rows.map(({ size, instance, setup, plan }) => ({
     original_id: `${puzzle.name} ${size}`,
     instance,
-    question: puzzle.text(setup).replace(/^Puzzle: /, "").replace(/\nPlan:$/, ""),
+    question: puzzleQuestion(puzzle, setup),
     answer: planText(plan),
     puzzle: puzzle.name,
     setup,
   }));
   return { rows: data.sort((a, b) => a.setup.size - b.setup.size), said };
+}
+
+/** How a problem asks for an instance. */
+export function puzzleQuestion(puzzle: AnyPuzzle, setup: PuzzleInstance): string {
+  return puzzle.text(setup).replace(/^Puzzle: /, "").replace(/\nPlan:$/, "");
 }
 
 /** What a row says of a puzzle: nothing where it lacks either field, and why where what it says is none. */

@@ -11,7 +11,7 @@ export interface RoundSettings {
   readonly stepsPerRound: number;
   /** Problems to trace anew in each round after the first. */
   readonly problems: number;
-  /** Folder of template files that fresh problems are sampled from; without one, rounds have training problems. */
+  /** Folder of template files that fresh problems are sampled from; without one, rounds have fresh puzzles, or training problems. */
   readonly templates: string | undefined;
   /** Fresh problems to validate on; 0 for the validation part of the data. */
   readonly validation: number;
@@ -23,7 +23,8 @@ export const roundDefinitions = {
     name: "rounds",
     type: integer(1),
     otherwise: `${byPreset("rounds")}; 1 where no templates make fresh problems`,
-    help: "rounds of traces, pivotal tokens and update steps",
+    help:
+      "rounds of traces, pivotal tokens and update steps; of puzzles with fresh instances of the data's sizes",
     example: "10",
   }),
   stepsPerRound: setting({
