@@ -3,6 +3,7 @@ import { InputError, NonFiniteError } from "../errors.ts";
 import { seededRandom, shuffled } from "../random.ts";
 import { Plan } from "../gpu/plan.ts";
 import { StepInputs } from "../gpu/step_inputs.ts";
+import { firstNonFinite, nonFiniteActivations } from "../model/finite.ts";
 import type { Model } from "../model/model.ts";
 import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { maskStep, type MaskTraining } from "../ops/component_mask.ts";
@@ -93,6 +94,8 @@ const epsilon = 1e-8;
 const mostStepsPerSubmit = 16;
 /** Fewer steps say nothing about settling, however few examples there are. */
 const leastWindow = 50;
+/** Examples that are looked at for what is wrong with the model itself, where training diverged. */
+const mostLookedAt = 8;
 /** Share of the loss's whole movement that counts as standing still. */
 const stillShare = 0.01;
 
@@ -224,6 +227,9 @@ export async function learnMask(
     const bad = history.findIndex((value, i) => i % 2 === 0 && !Number.isFinite(value));
     if (bad >= 0 || !mask.every(Number.isFinite)) {
       const where = bad >= 0 ? `the loss of step ${bad / 2 + 1}` : "the mask";
+      for (const { prefix_ids } of examples.slice(0, mostLookedAt)) {
+        if (await firstNonFinite(model, prefix_ids)) throw await nonFiniteActivations(model, prefix_ids);
+      }
       throw new NonFiniteError(
         `Mask training diverged at rate ${settings.rate}: ${where} is NaN or infinite; use a smaller rate.`,
         "mask-rate",
