@@ -4,6 +4,7 @@ import { html, type Markup } from "./markup.ts";
 import { percent, points, short, whole } from "./numbers.ts";
 import type { RunData } from "./run_data.ts";
 import { linearScale, logScale } from "./scale.ts";
+import { sortableTable } from "./table.ts";
 
 /** One line of a plot. */
 export interface Curve {
@@ -33,6 +34,24 @@ export function curves(run: RunData): Markup {
         { name: "selected", points: course(mask.selected) },
       ], { format: whole, include: [0] })}${budgetPlot(run)}${collateralPlot(run)}</div>
   `;
+}
+
+/** The rates that were tried, where there were several. */
+export function triesTable({ update }: RunData): Markup | undefined {
+  const tries = update?.tries ?? [];
+  if (tries.length < 2) return undefined;
+  return html`<p>Rates that were tried; validation chose among them.</p>
+    ${
+    sortableTable(
+      "tries",
+      [{ title: "rate" }, { title: "best step" }, { title: "accuracy on the validation split" }],
+      tries.map(({ rate, best_step, accuracy }) => [
+        { text: short(rate), value: rate },
+        { text: whole(best_step), value: best_step },
+        { text: percent(accuracy), value: accuracy },
+      ]),
+    )
+  }`;
 }
 
 /** Every n-th point of a long curve, and its last. */

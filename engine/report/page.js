@@ -44,11 +44,12 @@ function readAddress() {
 // Tables.
 function sortTable(table, column, descending) {
   const value = (row) => row.cells[column].dataset.value;
+  const number = (row) => value(row) === "NaN" ? -Infinity : Number(value(row));
   const words = table.tHead.rows[0].cells[column].classList.contains("words");
   const sign = descending ? -1 : 1;
   const order = words
     ? (a, b) => sign * value(a).localeCompare(value(b), "en", { numeric: true })
-    : (a, b) => sign * (Number(value(a)) - Number(value(b))) || 0;
+    : (a, b) => sign * (number(a) - number(b)) || 0;
   table.tBodies[0].append(...[...table.tBodies[0].rows].sort(order));
   [...table.tHead.rows[0].cells].forEach((cell, i) => {
     if (i === column) cell.setAttribute("aria-sort", descending ? "descending" : "ascending");

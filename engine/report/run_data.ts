@@ -64,6 +64,7 @@ const maskSchema = z.looseObject({
 const updateSchema = z.looseObject({
   best_step: number,
   history: z.array(z.looseObject({ step: number, accuracy: number, loss: number })),
+  tries: z.array(z.looseObject({ rate: number, best_step: number, accuracy: number })).default([]),
 });
 
 const configSchema = z.looseObject({

@@ -2,7 +2,7 @@
 import { armsTable, stripPlots } from "./arms.ts";
 import { costTable, templatesTable } from "./breakdowns.ts";
 import { answerBrowser, pivotBrowser } from "./browsers.ts";
-import { curves } from "./curves.ts";
+import { curves, triesTable } from "./curves.ts";
 import { dataBlock } from "./data_block.ts";
 import { heatMap } from "./heat_map.ts";
 import { html, type Markup } from "./markup.ts";
@@ -25,7 +25,7 @@ export function runPage(run: RunData): string {
       { id: "circuit", title: "Circuit", body: heatMap(run) },
       { id: "pivots", title: "Pivots", body: pivotBrowser(run) },
       { id: "answers", title: "Answers", body: answerBrowser(run) },
-      { id: "curves", title: "Curves", body: curves(run) },
+      { id: "curves", title: "Curves", body: html`${curves(run)}${triesTable(run)}` },
       { id: "by-template", title: "Templates", body: templatesTable(run) },
       { id: "by-stage", title: "Cost", body: costTable(run) },
       { id: "again", title: "Again", body: reproduction(run) },

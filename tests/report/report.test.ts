@@ -209,6 +209,11 @@ Deno.test("what could not be computed is said to be none, not drawn", async () =
   assertStringIncludes(text, ">none</td>");
 });
 
+Deno.test("rates that were tried stand below the curves", () => {
+  const [row] = page.match(/<tr>\s*<th scope="row" data-value="1">[^]*?<\/tr>/) ?? [];
+  assertStringIncludes(row!, ">none</td>"); // it diverged
+});
+
 Deno.test("a page stays small however much there is to show", () => {
   const many = { ...run, answers: Array.from({ length: 20_000 }, () => run.answers![3]!) };
   const pivots = Array.from({ length: 20_000 }, () => run.pivots![0]!);

@@ -99,6 +99,7 @@ export async function writeRunFolder(folder: string, { onlySummary = false, seed
     best_step: 2,
     trainable: 40,
     history: [{ step: 0, accuracy: 0.5, loss: 1 }, { step: 2, accuracy: 0.625, loss: 0.5 }],
+    tries: [{ rate: 0.1, best_step: 2, accuracy: 0.625 }, { rate: 1, best_step: 0, accuracy: null }],
   });
   const matrix = (name: string, rows: number[], delta: number[]) => ({
     [`${name}.rows`]: { dtype: "I32" as const, shape: [rows.length], data: Int32Array.from(rows) },
