@@ -7,7 +7,7 @@ import type { ExpectedStage } from "../engine/run/run_stages.ts";
 import { endIfInterrupted } from "./interruption.ts";
 import { duration, progressLine, rateText } from "./progress_line.ts";
 import { RunEstimate } from "./run_estimate.ts";
-import { columns, printAside, setLiveLine } from "./terminal.ts";
+import { columns, printableLine, printAside, setLiveLine } from "./terminal.ts";
 
 /** On plain output, seconds to the first line of a stage that says how far it is, and between later ones. */
 const plainSeconds = { first: 1.5, later: 10 } as const;
@@ -37,9 +37,10 @@ export class ProgressDisplay {
   constructor(private readonly quiet: boolean) {}
 
   /** To pass to the engine. */
-  readonly report: Progress = (stage, done, total, note = "") => {
+  readonly report: Progress = (given, done, total, said = "") => {
     endIfInterrupted();
     if (this.quiet) return;
+    const [stage, note] = [given, said].map(printableLine) as [string, string];
     if (stage !== this.stage) {
       this.finish();
       this.stage = stage;

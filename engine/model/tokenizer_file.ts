@@ -5,6 +5,7 @@
 import { z } from "npm:zod@4.6.7";
 import type { TokenizerJson } from "./tokenizer_library.ts";
 
+const mostId = 2 ** 31 - 1;
 const id = z.int("is no integer from 0").min(0, "is no integer from 0").max(
   2 ** 31 - 1,
   "is no token's number",
@@ -156,12 +157,15 @@ function idsOf({ type, vocab }: z.infer<typeof model>): Map<string, number> {
   }
   if (typeof vocab !== "object" || vocab === null) throw new Error('"model.vocab" is missing');
   if (type === "Unigram") throw new Error('"model.vocab" is no list, as Unigram has');
-  const ids = new Map(Object.entries(vocab as Record<string, unknown>));
-  for (const [token, number] of ids) {
-    if (id.safeParse(number).success) continue;
-    throw new Error(`"model.vocab" numbers ${JSON.stringify(token).slice(0, 40)} otherwise than from 0`);
+  const ids = new Map<string, number>();
+  for (const token in vocab) {
+    const number = (vocab as Record<string, unknown>)[token] as number;
+    if (!Number.isInteger(number) || number < 0 || number > mostId) {
+      throw new Error(`"model.vocab" numbers ${JSON.stringify(token).slice(0, 40)} otherwise than from 0`);
+    }
+    ids.set(token, number);
   }
-  return ids as Map<string, number>;
+  return ids;
 }
 
 function checkMerges(
@@ -175,17 +179,24 @@ function checkMerges(
   }
   if (!Array.isArray(merges)) throw new Error('"model.merges" is no list');
   for (const merge of merges) {
-    const parts: unknown[] = typeof merge === "string" ? merge.split(" ") : Array.isArray(merge) ? merge : [];
-    const [first, second] = parts;
-    const isPair = parts.length === 2 && typeof first === "string" && typeof second === "string";
-    const made = isPair
-      ? `${first}${prefix && second.startsWith(prefix) ? second.slice(prefix.length) : second}`
-      : "";
-    if (isPair && ids.has(first) && ids.has(second) && ids.has(made)) continue;
+    const [first, second] = pairOf(merge) ?? [];
+    const rest = prefix && second?.startsWith(prefix) ? second.slice(prefix.length) : second;
+    if (ids.has(first!) && ids.has(second!) && ids.has(first! + rest)) continue;
     throw new Error(
       `"model.merges" has ${JSON.stringify(merge).slice(0, 40)}, which is no pair of its tokens`,
     );
   }
+}
+
+/** The two tokens of a merge, as a list or as a text with one space between them. */
+function pairOf(merge: unknown): [string, string] | undefined {
+  if (typeof merge === "string") {
+    const at = merge.indexOf(" ");
+    if (at > 0 && merge.indexOf(" ", at + 1) < 0) return [merge.slice(0, at), merge.slice(at + 1)];
+  }
+  if (!Array.isArray(merge) || merge.length !== 2) return undefined;
+  const [first, second] = merge;
+  return typeof first === "string" && typeof second === "string" ? [first, second] : undefined;
 }
 
 /** Tokens that are put around a text, with their numbers where they are given. */

@@ -1,6 +1,7 @@
 /** A quick form of `deno task fuzz`: some mutants of every kind of file, from a fixed seed; and that it finds what is wrong. */
 import { join } from "node:path";
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { fileURLToPath } from "node:url";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { temporaryFolder } from "../model/model_fixture.ts";
 import { fuzz, type Wrong } from "./fuzz.ts";
 import { Dice, encode } from "./mutation.ts";
@@ -60,4 +61,25 @@ Deno.test("the same seed makes the same mutant", () => {
   };
   assertEquals(draws("1"), draws("1"));
   assert(String(draws("1")) !== String(draws("2")));
+});
+
+Deno.test("the command ends on its count, and refuses what it does not know", async () => {
+  const run = async (...args: string[]) => {
+    const file = fileURLToPath(new URL("fuzz.ts", import.meta.url));
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "--no-check", "--allow-all", file, ...args],
+      env: { NO_COLOR: "1" },
+    }).output();
+    return { code, out: new TextDecoder().decode(stdout), error: new TextDecoder().decode(stderr) };
+  };
+  assertEquals(await run("--count", "18", "--seed", "5"), {
+    code: 0,
+    out: "18 tried, 18 recovered or refused, 0 wrong\n",
+    error: "",
+  });
+  for (const args of [["--count", "0"], ["--seed", "x"], ["--subject", "none"], ["--unknown"]]) {
+    const { code, error } = await run(...args);
+    assertEquals(code, 2);
+    assertMatch(error, /^error: Give --count N.*\.\n$/);
+  }
 });

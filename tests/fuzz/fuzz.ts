@@ -62,14 +62,23 @@ function watch(seconds: number): (seed: number) => void {
   return (seed) => void (seen[0] = seed);
 }
 
+/** What was asked for, undefined where it cannot be read. */
+function options() {
+  try {
+    return parseArgs({
+      options: {
+        count: { type: "string", default: "1000" },
+        seed: { type: "string", default: "0" },
+        subject: { type: "string" },
+      },
+    }).values;
+  } catch {
+    return undefined;
+  }
+}
+
 if (import.meta.main) {
-  const { values } = parseArgs({
-    options: {
-      count: { type: "string", default: "1000" },
-      seed: { type: "string", default: "0" },
-      subject: { type: "string" },
-    },
-  });
+  const values = options() ?? { count: "0", seed: "0", subject: undefined };
   const [count, seed] = [Number(values.count), Number(values.seed)];
   const isKnown = values.subject === undefined || subjects.some(({ name }) => name === values.subject);
   if (!Number.isInteger(count) || count < 1 || !Number.isInteger(seed) || seed < 0 || !isKnown) {
