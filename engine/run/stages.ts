@@ -12,7 +12,6 @@ import { CustomScorer } from "../evaluation/custom_scorer.ts";
 import type { Scoring } from "../evaluation/scorers.ts";
 import { shotsNotices } from "../evaluation/shots.ts";
 import { type Split, splitNotices, splitProblems } from "../evaluation/split.ts";
-import { arePuzzles } from "../evaluation/puzzles/fresh.ts";
 import { promptPrefix } from "../evaluation/prompt.ts";
 import { evaluateTask, type Task } from "../evaluation/tasks.ts";
 import { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -20,7 +19,7 @@ import type { SharedPrefix } from "../model/shared_prefix.ts";
 import { controlSelection, controlsOf } from "./controls.ts";
 import { within } from "./journal.ts";
 import { loadAbilities, loadMainTask, type MainTask } from "./load_tasks.ts";
-import { freshProblems } from "./rounds.ts";
+import { freshProblems, roundPuzzles } from "./rounds.ts";
 import { openJournal, type RunContext, timed } from "./run_context.ts";
 import { promptOptions } from "./prompt_settings.ts";
 import {
@@ -65,11 +64,10 @@ export async function loadData(
   const used = { ...split, train: limit ? split.train.slice(0, limit) : split.train };
   const { count, templates, validation } = settings.rounds;
   if (templates !== undefined && (count > 1 || validation > 0)) requireFitForTemplates(main);
-  if (
-    count > 1 && templates === undefined && used.train.some(({ puzzle }) => puzzle) && !arePuzzles(used.train)
-  ) {
+  const puzzlesAlone = count > 1 && templates === undefined && used.train.some(({ puzzle }) => puzzle);
+  if (puzzlesAlone && roundPuzzles(settings.seed, used, 2, 1).length === 0) {
     notice?.(
-      `Not all of ${file} is puzzles as the command data words them, so rounds trace problems of its training part again.`,
+      `Rounds trace training problems again, as ${file} is not all puzzles in the words of the command data, or has every instance.`,
     );
   }
   // Templates that cannot be sampled are found before anything is computed.

@@ -1,4 +1,5 @@
 /** Fresh puzzles: of the kinds there are, in the same words, never one that is known. */
+import { join } from "node:path";
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type { Problem } from "../../../engine/evaluation/data.ts";
 import { puzzles } from "../../../engine/evaluation/puzzles/catalog.ts";
@@ -7,6 +8,8 @@ import { puzzleData } from "../../../engine/evaluation/puzzles/problem.ts";
 import { judge } from "../../../engine/evaluation/puzzles/puzzle.ts";
 import { shortestPlan } from "../../../engine/evaluation/puzzles/search.ts";
 import { roundProblems } from "../../../engine/run/rounds.ts";
+import { loadData } from "../../../engine/run/stages.ts";
+import { temporaryFolder } from "../../model/model_fixture.ts";
 import { runSettings } from "../../../engine/run/settings/run.ts";
 
 const problemsOf = (name: string, sizes: number[], instances: number): Problem[] =>
@@ -55,4 +58,26 @@ Deno.test("rounds of puzzles have fresh ones, those in other words their own aga
   const reworded = train.map((problem) => ({ ...problem, question: `Please: ${problem.question}` }));
   const again = await roundProblems({ settings, split: { ...split, train: reworded } }, 2);
   assert(again.every(({ question }) => question.startsWith("Please: ")));
+});
+
+Deno.test("that rounds of puzzles have none fresh is said", async () => {
+  await using folder = await temporaryFolder();
+  const file = join(folder.path, "puzzles.jsonl");
+  const { rows } = puzzleData(puzzles.get("hanoi")!, { sizes: [2], instances: 8, seed: 0 });
+  const saidOf = async (change: (question: string) => string) => {
+    const text = rows.map((row) => JSON.stringify({ ...row, question: change(row.question) })).join("\n");
+    await Deno.writeTextFile(file, text);
+    const settings = await runSettings({
+      preset: "paper",
+      data: { file },
+      prompt: { shots: "none" },
+      rounds: { count: 2 },
+      evaluation: { abilities: {} },
+    });
+    const said: string[] = [];
+    await loadData(settings, (sentence) => said.push(sentence));
+    return said.filter((sentence) => sentence.startsWith("Rounds trace training problems again")).length;
+  };
+  assertEquals(await saidOf((question) => question), 0);
+  assertEquals(await saidOf((question) => `Please: ${question}`), 1);
 });
