@@ -54,15 +54,27 @@ export function tally(results: readonly Result[]): string {
   return `${results.length} tried, ${results.length - wrong} recovered or refused, ${wrong} wrong`;
 }
 
+function readNumbers(): { faults: number; seed: number } | undefined {
+  try {
+    const { values } = parseArgs({
+      options: { faults: { type: "string", default: "20" }, seed: { type: "string", default: "0" } },
+    });
+    const [faults, seed] = [Number(values.faults), Number(values.seed)];
+    return Number.isSafeInteger(faults) && faults >= 1 && Number.isSafeInteger(seed) && seed >= 0
+      ? { faults, seed }
+      : undefined;
+  } catch {
+    return undefined; // an option that there is not
+  }
+}
+
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: { faults: { type: "string", default: "20" }, seed: { type: "string", default: "0" } },
-  });
-  const [faults, seed] = [values.faults, values.seed].map(Number) as [number, number];
-  if (!(Number.isSafeInteger(faults) && faults >= 1 && Number.isSafeInteger(seed) && seed >= 0)) {
+  const given = readNumbers();
+  if (!given) {
     console.error("error: Give --faults N, from 1 on, and --seed S, from 0 on.");
     return 2;
   }
+  const { faults, seed } = given;
   const seeds = Array.from({ length: faults }, (_, i) => seed + i);
   await using chaos = await Chaos.open();
   const results = await tryFaults(chaos, seeds, ({ seed, kind, ending, wrong }) => {
