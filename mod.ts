@@ -151,12 +151,16 @@ export type { PlanOutcome } from "./engine/evaluation/puzzles/task.ts";
 export { runTasks } from "./engine/run/task_run.ts";
 export type { TaskChoices, TaskResults, TaskRunOptions } from "./engine/run/task_run.ts";
 export type { EvaluationChoices, EvaluationReport } from "./engine/run/evaluation_run.ts";
-export { runGenerate } from "./engine/run/generation_run.ts";
+export { runChat, runGenerate } from "./engine/run/generation_run.ts";
+export type { OnText } from "./engine/run/completion_stream.ts";
 export type {
+  ChatOptions,
   Completion,
   GenerationChoices,
   GenerationReport,
   GenerationSettings,
+  GenerationSpeed,
+  TextOptions,
 } from "./engine/run/generation_run.ts";
 export { inspectAdapter, reportMemory } from "./engine/run/doctor.ts";
 export type { AdapterReport, MemoryChoices, MemoryReport } from "./engine/run/doctor.ts";

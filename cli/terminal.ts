@@ -47,6 +47,15 @@ export function print(text: string, { breaks = true }: { readonly breaks?: boole
   write(breaks && stream.isTerminal() ? hanging(printable(text), columns()) : printable(text));
 }
 
+/** Prints a piece of a result as it comes; it is never broken. */
+export function printPart(text: string) {
+  if (text === "" || output.json && output.quiet) return;
+  clearLiveLine();
+  const stream = output.json ? Deno.stderr : Deno.stdout;
+  const bytes = new TextEncoder().encode(printable(text));
+  for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+}
+
 /** Prints text that is to be copied or read by programs: never broken, and on stdout whatever the output is. */
 export function printVerbatim(text: string) {
   clearLiveLine();

@@ -59,11 +59,16 @@ export interface GenerationOptions {
   readonly batchInvariant?: boolean;
   /** What need not be generated again, and where completions go as they end. */
   readonly journal?: CompletionJournal;
+  /** Called with all ids of a request so far as they come, about ten times a second, and once when it has ended. */
+  readonly onTokens?: (request: number, ids: readonly number[], ended: boolean) => void;
   /** Called as requests finish. */
   readonly onProgress?: (finished: number, total: number) => void;
 }
 
 const tokensPerReadback = 16;
+
+/** Between readbacks of tokens that someone waits for, in milliseconds. */
+const readbackInterval = 100;
 
 /**
  * Sequences decoded at once unless told otherwise, and the prompt rows of a cache that leaves room for them. Bounded by
@@ -169,6 +174,9 @@ export async function generate(
     const generated = await decode(model, cache, wave, layout.offsets, {
       ...options,
       onProgress: (n) => options.onProgress?.(known + first + n, requests.length),
+      ...(options.onTokens && {
+        onTokens: (w, ids, ended) => options.onTokens?.(order[first + w]!, ids, ended),
+      }),
     });
     generated.forEach((ids, w) => results[order[first + w]!] = ids);
     done = end;
@@ -232,10 +240,16 @@ export async function decode(
   try {
     group.takeRequests();
     let slotSteps = 0;
+    let steps = options.onTokens ? 1 : tokensPerReadback;
     for (let left = requests.length; left > 0;) {
-      group.step.run(tokensPerReadback);
-      slotSteps += group.slots * tokensPerReadback;
-      if (options.stopAt || options.journal) takeEnded(await readOutput());
+      const began = performance.now();
+      group.step.run(steps);
+      slotSteps += group.slots * steps;
+      if (options.stopAt || options.journal || options.onTokens) takeEnded(await readOutput());
+      if (options.onTokens) {
+        const wanted = Math.round(steps * readbackInterval / (performance.now() - began));
+        steps = Math.max(1, Math.min(tokensPerReadback, wanted));
+      }
       left = (await gpu.readU32(shared.queue, 1, 1))[0]!;
       options.onProgress?.(requests.length - left, requests.length);
       // With no request waiting, finished slots stay idle: move the busy ones together once half are.
@@ -272,10 +286,12 @@ export async function decode(
   function takeEnded(outputs: number[][]) {
     outputs.forEach((ids, r) => {
       if (completions[r]) return;
+      if (ids.length > 0) options.onTokens?.(r, ids, false);
       const ended = ids.length > 0 && (ids.length >= limits[r]! || stops.includes(ids.at(-1)!));
       const length = earlyEnd(ids, r) ?? (ended ? options.stopAt?.(ids) ?? ids.length : undefined);
       if (length === undefined) return;
       completions[r] = ids.slice(0, length);
+      options.onTokens?.(r, completions[r], true);
       const { key } = requests[r]!;
       if (key !== undefined) options.journal?.put(key, completions[r]);
       if (!ended) gpu.write(shared.requests, Uint32Array.of(0), r * 8 + 3);

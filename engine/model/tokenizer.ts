@@ -152,6 +152,16 @@ export class Tokenizer {
     return requireChatTemplate(this.chatTemplate, this.directory).render(messages, variables);
   }
 
+  /** Words of a text that the vocabulary has no tokens for, each once; none for tokenizers that can spell anything. */
+  unknownWords(text: string): string[] {
+    const { unk_token } = this.json.model;
+    const unknown = typeof unk_token !== "string" ? undefined : this.#tokenizer.token_to_id(unk_token);
+    if (unknown === undefined) return [];
+    const isKnown = (piece: string) => !this.encode(piece, { addSpecialTokens: false }).includes(unknown);
+    const words = new Set(text.match(/[\p{L}\p{M}\p{N}]+/gu));
+    return [...words].filter((word) => !isKnown(` ${word}`) && !isKnown(word));
+  }
+
   /**
    * Text of token `ids`; special tokens are written out unless `skipSpecialTokens`. Ids that the tokenizer has
    * no token for, as models with a padded vocabulary can produce, are left out.

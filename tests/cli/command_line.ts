@@ -21,13 +21,14 @@ export function command(
   env: Record<string, string> = {},
   permissions: readonly string[] = taskPermissions(name),
   cwd = root,
+  stdin: "null" | "piped" = "null",
 ): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-prompt", ...permissions, join(folder, `${name}.ts`), ...args],
     // Tests may themselves run in a task.
     env: { NO_COLOR: "1", INIT_CWD: cwd, ...env },
     cwd,
-    stdin: "null",
+    stdin,
     stdout: "piped",
     stderr: "piped",
   });
@@ -54,6 +55,17 @@ export async function run(
   permissions?: readonly string[],
 ): Promise<Outcome> {
   const { code, stdout, stderr } = await command(name, args, env, permissions).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** Runs a command to its end with text on its standard input. */
+export async function runWithInput(name: string, args: readonly string[], input: string): Promise<Outcome> {
+  const child = command(name, args, {}, undefined, undefined, "piped").spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(input));
+  await writer.close();
+  const { code, stdout, stderr } = await child.output();
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
