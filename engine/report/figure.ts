@@ -85,13 +85,12 @@ export function bottomAxis(
   },
 ): Markup {
   const places = scale.ticks.map(scale.at);
-  const middle = (Math.min(...places) + Math.max(...places)) / 2;
   return html`${
     scale.ticks.map((tick, i) => [
       line(places[i]!, top, places[i]!, bottom, "grid"),
       label(places[i]!, bottom + 15, format(tick), { anchor: "middle", className: "tick" }),
     ])
-  }${label(middle, bottom + 32, title, { anchor: "middle" })}`;
+  }${label(scale.middle, bottom + 32, title, { anchor: "middle" })}`;
 }
 
 /** A vertical axis at the left of a plot, its grid lines between `left` and `right`; its title stands on top. */

@@ -4,6 +4,8 @@
 export interface Scale {
   readonly at: (value: number) => number;
   readonly ticks: readonly number[];
+  /** The middle between both ends, in pixels. */
+  readonly middle: number;
 }
 
 /** The shortest of 1, 2, 5 · 10ⁿ that makes at most `most` steps of `span`. */
@@ -29,20 +31,24 @@ export function linearScale(
     (_, i) => Number(((first + i) * step).toPrecision(12)),
   );
   [low, high] = [first * step, last * step];
-  return { at: (value) => from + (value - low) / (high - low) * (to - from), ticks };
+  return { at: (value) => from + (value - low) / (high - low) * (to - from), ticks, middle: (from + to) / 2 };
 }
 
-/** A logarithmic scale over positive values, ticks at powers of ten and, where those are few, at 2 and 5 times them. */
+/** A logarithmic scale over positive values, ticks at powers of ten and, where those are few, between them. */
 export function logScale(values: readonly number[], [from, to]: readonly [number, number]): Scale {
   const logs = values.filter((value) => value > 0).map(Math.log10);
   let [low, high] = logs.length > 0 ? [Math.min(...logs), Math.max(...logs)] : [0, 1];
   const margin = Math.max(0.2, 0.08 * (high - low));
   [low, high] = [low - margin, high + margin];
-  const factors = high - low < 2 ? [1, 2, 5] : [1];
   const powers = Array.from({ length: Math.ceil(high) - Math.floor(low) + 1 }, (_, i) => Math.floor(low) + i);
-  const ticks = powers.flatMap((power) =>
-    factors.map((factor) => Number((factor * 10 ** power).toPrecision(6)))
-  )
-    .filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
-  return { at: (value) => from + (Math.log10(value) - low) / (high - low) * (to - from), ticks };
+  const ticksAt = (factors: readonly number[]) =>
+    powers.flatMap((power) => factors.map((factor) => Number((factor * 10 ** power).toPrecision(6))))
+      .filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
+  const ticks = [[1], [1, 2, 5]].map(ticksAt).find(({ length }) => length >= 3) ??
+    ticksAt([1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9]);
+  return {
+    at: (value) => from + (Math.log10(value) - low) / (high - low) * (to - from),
+    ticks,
+    middle: (from + to) / 2,
+  };
 }
