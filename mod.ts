@@ -167,7 +167,8 @@ export type { AdapterReport, MemoryChoices, MemoryReport } from "./engine/run/do
 export type { Progress } from "./engine/progress.ts";
 export type { ExpectedStage } from "./engine/run/run_stages.ts";
 export type { StartOptions } from "./engine/run/start_options.ts";
-export { defaultRates, runSettings } from "./engine/run/settings/run.ts";
+export { defaultRates } from "./engine/run/settings/rates.ts";
+export { runSettings } from "./engine/run/settings/run.ts";
 export type { RunChoices, RunSettings } from "./engine/run/settings/run.ts";
 export { controlNames } from "./engine/run/settings/control_names.ts";
 export type { ControlName } from "./engine/run/settings/control_names.ts";

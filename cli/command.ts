@@ -10,8 +10,9 @@ import {
   type Values,
 } from "../engine/run/settings/setting.ts";
 import { text, toggle } from "../engine/run/settings/value_types.ts";
+import { type CommandExample, commandExamples } from "./command_examples.ts";
 import { exitCodeOf, exitCodes, messageOf } from "./exit_codes.ts";
-import { optionName, readOptions } from "./options.ts";
+import { type HiddenSettings, optionName, readOptions } from "./options.ts";
 import { endOnSignals } from "./interruption.ts";
 import { printableLine, printAside, printJson, setOutput } from "./terminal.ts";
 import { enterCallersFolder } from "./working_folder.ts";
@@ -63,6 +64,10 @@ export interface CliCommand {
   readonly fileSettings: SettingTree;
   /** Words besides options, in help's form, e.g. info|fuse PATCH. */
   readonly arguments?: string | undefined;
+  /** What it is called like. */
+  readonly examples: readonly CommandExample[];
+  /** What it takes but its help does not show. */
+  readonly hidden?: HiddenSettings | undefined;
   /** Whether an interrupted command goes on where it was when it is called again. */
   readonly resumes: boolean;
   /** Whether SIGTERM, by which schedulers warn, ends it with the exit code that asks to be started again. */
@@ -91,6 +96,7 @@ export function defineCommand<const Tree extends SettingTree>(spec: {
   readonly summary: string;
   readonly settings: Tree;
   readonly arguments?: string;
+  readonly hidden?: HiddenSettings;
   readonly resumes?: boolean;
   readonly retries?: boolean;
   readonly run: (
@@ -100,6 +106,7 @@ export function defineCommand<const Tree extends SettingTree>(spec: {
 }): CliCommand {
   const { config, ...others } = commonSettings;
   const fileTree = { ...spec.settings, ...others };
+  const examples = commandExamples[spec.name] ?? [];
   const tree = { ...spec.settings, ...commonSettings };
   return {
     name: spec.name,
@@ -107,10 +114,12 @@ export function defineCommand<const Tree extends SettingTree>(spec: {
     settings: tree,
     fileSettings: fileTree,
     arguments: spec.arguments,
+    examples,
+    hidden: spec.hidden,
     resumes: spec.resumes ?? false,
     retries: spec.retries ?? false,
     async parse(argv, usage) {
-      const { source, args } = readOptions({ ...spec, settings: tree, usage }, argv);
+      const { source, args } = readOptions({ ...spec, settings: tree, usage, examples }, argv);
       const { config: file } = readSettings({ config }, [source]);
       const sources = file === undefined
         ? [source]

@@ -6,7 +6,10 @@ import { pivotLines, spreadOver } from "../engine/report/pivot_lines.ts";
 import { readPivots } from "../engine/report/pivots.ts";
 import { runFolderPath, runIdentify } from "../engine/run/amplify_run.ts";
 import { runDefinitions, runSettings } from "../engine/run/settings/run.ts";
-import { setting } from "../engine/run/settings/setting.ts";
+import { evaluationDefinitions } from "../engine/run/settings/evaluation.ts";
+import { updateDefinitions } from "../engine/run/settings/method.ts";
+import { roundDefinitions } from "../engine/run/settings/rounds.ts";
+import { setting, settingsOf } from "../engine/run/settings/setting.ts";
 import { runStartDefinitions } from "../engine/run/settings/start.ts";
 import { integer } from "../engine/run/settings/value_types.ts";
 import { describeSelection } from "../engine/run/selection_text.ts";
@@ -29,6 +32,17 @@ export const identify = defineCommand({
         "print this many pivots: right and wrong trace with the pivotal token in brackets, and its probability",
       example: "5",
     }),
+  },
+  hidden: {
+    names: new Set(
+      settingsOf({
+        update: updateDefinitions,
+        rounds: roundDefinitions,
+        evaluation: evaluationDefinitions,
+      }).map(({ setting }) => setting.name).filter((name) => !["objective", "ability"].includes(name)),
+    ),
+    why:
+      "Options of amplify for update, rounds and controls are taken too, for amplify to go on with in the run folder.",
   },
   resumes: true,
   async run({ start, show, json, quiet, config: _, ...given }) {

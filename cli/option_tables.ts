@@ -2,6 +2,7 @@
 import { snakeCase } from "../engine/json_keys.ts";
 import { settingsOf } from "../engine/run/settings/setting.ts";
 import { type CliCommand, commonSettings } from "./command.ts";
+import type { CommandExample } from "./command_examples.ts";
 import { exitCodes } from "./exit_codes.ts";
 import { optionForm, optionHelp } from "./options.ts";
 
@@ -23,11 +24,15 @@ export function withOptionTables(text: string, commands: readonly CliCommand[]):
 /** A table of the options of each command, those that all take in one of their own, and the exit codes. */
 export function optionTables(commands: readonly CliCommand[]): string {
   const common = new Set(settingsOf(commonSettings).map(({ setting }) => setting.name));
-  const table = (title: string, about: string, placed: ReturnType<typeof settingsOf>) =>
+  const table = (title: string, about: string, placed: ReturnType<typeof settingsOf>, command?: CliCommand) =>
     [
       `### ${title}`,
       "",
       about,
+      ...(command?.hidden ? ["", command.hidden.why] : []),
+      ...(command
+        ? ["", "```sh", ...command.examples.map((one) => exampleLine(command.name, one)), "```"]
+        : []),
       "",
       "| option | in a file | what it does |",
       "|---|---|---|",
@@ -42,7 +47,10 @@ export function optionTables(commands: readonly CliCommand[]): string {
       table(
         `${command.name}${command.arguments ? ` ${command.arguments}` : ""}`,
         command.summary,
-        settingsOf(command.settings).filter(({ setting }) => !common.has(setting.name)),
+        settingsOf(command.settings).filter(({ setting }) =>
+          !common.has(setting.name) && !command.hidden?.names.has(setting.name)
+        ),
+        command,
       )
     ),
     table("Every command", "Besides these, `--help` and `--version`.", settingsOf(commonSettings)),
@@ -54,6 +62,10 @@ export function optionTables(commands: readonly CliCommand[]): string {
       ...Object.values(exitCodes).map(({ code, meaning }) => `| ${code} | ${meaning} |`),
     ].join("\n"),
   ].join("\n\n");
+}
+
+function exampleLine(name: string, { line, does }: CommandExample): string {
+  return `${`deno task ${name} ${line}`.trimEnd()}   # ${does}`;
 }
 
 if (import.meta.main) {

@@ -7,7 +7,14 @@ import {
   type SettingSource,
   type SettingTree,
 } from "../engine/run/settings/setting.ts";
+import type { CommandExample } from "./command_examples.ts";
 import denoConfig from "../deno.json" with { type: "json" };
+
+/** Settings that a command takes for others' sake. */
+export interface HiddenSettings {
+  readonly names: ReadonlySet<string>;
+  readonly why: string;
+}
 
 /** A command as its user names it. */
 export interface CommandLine {
@@ -17,6 +24,10 @@ export interface CommandLine {
   readonly settings: SettingTree;
   /** Words besides options, where the command takes some. */
   readonly arguments?: string | undefined;
+  /** What it is called like. */
+  readonly examples?: readonly CommandExample[];
+  /** Names of settings that it takes but that help does not show, and why. */
+  readonly hidden?: HiddenSettings | undefined;
 }
 
 /** How a setting is given: --name, or --no-name where it is on by default. */
@@ -48,7 +59,7 @@ function defaultText(usual: unknown, otherwise: string | undefined): string {
 
 /** Reads a command line. Throws InputError for options there are not, CommanderError with exit code 0 after --help. */
 export function readOptions(
-  { usage, summary, settings, arguments: words }: CommandLine,
+  { usage, summary, settings, arguments: words, examples = [], hidden }: CommandLine,
   argv: readonly string[],
 ): { source: SettingSource; args: string[] } {
   const placed = settingsOf(settings).map(({ setting }) => setting);
@@ -59,10 +70,12 @@ export function readOptions(
     .allowExcessArguments(words !== undefined)
     .showHelpAfterError(false)
     .configureOutput({ writeErr: () => {} })
-    .exitOverride();
+    .exitOverride()
+    .addHelpText("after", helpTail(usage, examples, hidden));
   const options = placed.map((setting) => {
     const option = new Option(optionForm(setting), optionHelp(setting));
     if (setting.type.many) option.argParser((text: string, all: string[] = []) => [...all, text]);
+    if (hidden?.names.has(setting.name)) option.hideHelp();
     command.addOption(option);
     // What a file switches on, a command line can switch off, and the other way round.
     if (setting.type.placeholder === "") command.addOption(new Option(oppositeName(setting)).hideHelp());
@@ -85,6 +98,16 @@ export function readOptions(
   }
   const names = new Map(placed.map((setting) => [setting.name, optionName(setting)]));
   return { source: { given, call: (name) => names.get(name)! }, args: command.args };
+}
+
+function helpTail(usage: string, examples: readonly CommandExample[], hidden?: HiddenSettings): string {
+  const lines = examples.flatMap(({ line, does }) => [`  ${`${usage} ${line}`.trimEnd()}`, `      ${does}`]);
+  return [
+    ...(hidden ? ["", hidden.why] : []),
+    ...(lines.length > 0 ? ["", "Examples:", ...lines] : []),
+    "",
+    "The words: circuit-amp help terms (deno task circuit-amp help terms).",
+  ].join("\n");
 }
 
 /** A shell passes \n on as two characters. */

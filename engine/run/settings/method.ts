@@ -4,6 +4,7 @@ import { maskDefaults, type MaskOptions } from "../../circuit/mask_training.ts";
 import type { PivotMethod } from "../../circuit/pivots.ts";
 import { traceDefaults, type TraceOptions } from "../../circuit/traces.ts";
 import { byPreset } from "./preset.ts";
+import { ratesInWords } from "./rates.ts";
 import { type Definitions, setting } from "./setting.ts";
 import { fraction, integer, nonNegative, oneOf, positive, toggle } from "./value_types.ts";
 
@@ -140,7 +141,7 @@ export const updateDefinitions = {
   rate: setting({
     name: "rate",
     type: positive(),
-    otherwise: "0.1 for normalized steps, else by optimizer and objective",
+    otherwise: ratesInWords,
     help: "step size",
     example: "0.01",
   }),

@@ -3,8 +3,6 @@
  * user chose; in a run's settings everything is resolved, down to the text of the shots.
  */
 import { dirname, join } from "node:path";
-import type { OptimizerName } from "../../circuit/update.ts";
-import type { Objective } from "../../ops/loss.ts";
 import { InputError } from "../../errors.ts";
 import { embeddedModel, embeddedTask, embeddedTemplates } from "../embedded.ts";
 import { promptSettings } from "../prompt_settings.ts";
@@ -26,6 +24,7 @@ import { modelDefinitions, type ModelSettings } from "./model.ts";
 import { type PromptChoices, promptDefinitions, type PromptSettings } from "./prompt.ts";
 import { type Preset, type PresetName, presets, presetSetting } from "./preset.ts";
 import { selectionDefinitions, type SelectionSettings } from "./selection.ts";
+import { defaultRates } from "./rates.ts";
 import { roundDefinitions, type RoundSettings } from "./rounds.ts";
 import { checkSettings, setting, type Some, toFileValues, type Values } from "./setting.ts";
 import { seed, toggle } from "./value_types.ts";
@@ -117,12 +116,6 @@ export interface RunChoices {
   /** Reproduce the reference implementation's quirks; default false. */
   readonly referenceCompat?: boolean | undefined;
 }
-
-/** Default step size for each optimizer and objective; see fixtures/experiments.md for how they were chosen. */
-export const defaultRates: Readonly<Record<OptimizerName, Readonly<Record<Objective, number>>>> = {
-  sgd: { "preference": 0.03, "logit-difference": 0.005 },
-  adamw: { "preference": 5e-4, "logit-difference": 5e-4 },
-};
 
 /**
  * The settings of a run of which `given` says some; the others take their defaults, which may hang on model and data.
