@@ -90,6 +90,7 @@ export async function readDescription(path: string, setting = "data"): Promise<T
   try {
     value = parse(await readWholeText(path)); // JSON is YAML
   } catch (error) {
+    if (error instanceof Deno.errors.NotFound) throw refuse("does not exist");
     throw refuse(`cannot be read (${(error as Error).message.split("\n")[0]!.replace(/[.:\s]+$/, "")})`);
   }
   const result = schema.safeParse(value);

@@ -85,6 +85,7 @@ function requireFitForTemplates({ scoring, ownPrompt }: MainTask) {
     : "have numbers for answers, which this scorer does not judge";
   throw new InputError(
     `Problems from templates ${why}; use data of your own without templates.`,
+    "data",
     "templates",
   );
 }
