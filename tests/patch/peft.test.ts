@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
-import { Checkpoint, writeSafetensors } from "../../engine/checkpoint/checkpoint.ts";
+import { Checkpoint, readTensors, writeSafetensors } from "../../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../../engine/errors.ts";
 import { exportPeft, readPeft } from "../../engine/patch/peft.ts";
 import { madePatch } from "./patched_fixture.ts";
@@ -95,4 +95,34 @@ Deno.test("a patch of another model is not exported", () =>
       InputError,
       "which is no matrix of the model",
     );
+  }));
+
+Deno.test("each module finds its own rank among the patterns, as PEFT looks for it, and is not scaled", () =>
+  inFolder(async (folder) => {
+    using checkpoint = await Checkpoint.open(model);
+    const whole = await madePatch(model, 0.01);
+    // As many rows as its number says, so that another's rank would be a wrong one.
+    const patch = {
+      ...whole,
+      tensors: whole.tensors.map((tensor, t) => ({
+        ...tensor,
+        rows: tensor.rows.slice(0, 1 + t % 5),
+        delta: tensor.delta.slice(0, (1 + t % 5) * tensor.columns),
+      })),
+    };
+    await exportPeft(patch, checkpoint, folder, { model: "org/name" });
+    const config = JSON.parse(await Deno.readTextFile(join(folder, "adapter_config.json")));
+    const stored = await readTensors(join(folder, "adapter_model.safetensors"));
+    for (const { name, rows } of patch.tensors) {
+      const module = name.replace(/\.weight$/, "");
+      for (const patterns of [config.rank_pattern, config.alpha_pattern]) {
+        const found = Object.keys(patterns).filter((key) => new RegExp(`^(.*\\.)?(${key})$`).test(module));
+        assertEquals(found, [module]);
+        assertEquals(patterns[module], rows.length);
+      }
+      assertEquals(config.target_modules.includes(module), true);
+      const key = `base_model.model.${module}.lora_A.weight`;
+      assertEquals(stored.get(key)!.shape[0], rows.length);
+    }
+    assertEquals([config.r, config.lora_alpha, config.use_rslora], [5, 5, false]);
   }));
