@@ -4,6 +4,7 @@
  */
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { createContext, Script } from "node:vm";
 import {
   MessageChannel,
   type MessagePort,
@@ -31,6 +32,12 @@ interface Line<Start> {
   readonly port: MessagePort;
 }
 
+/** A request, and milliseconds of the processor for it. */
+interface Order<Request> {
+  readonly request: Request;
+  readonly ms: number;
+}
+
 type Reply = { readonly value: unknown } | { readonly error: string };
 
 /** Milliseconds for a thread to load our own code and what it starts with. */
@@ -55,7 +62,7 @@ export class BoundedWork<Start, Request, Answer> implements Disposable {
    */
   ask(request: Request, ms: number): Answer {
     if (this.here) return this.here(request) as Answer;
-    const limit = new Limit(ms, this.send(request).signal);
+    const limit = new Limit(ms, this.send(request, ms).signal);
     while (limit.waits()) limit.wait();
     return this.receive(ms) as Answer;
   }
@@ -63,15 +70,15 @@ export class BoundedWork<Start, Request, Answer> implements Disposable {
   /** The same while other things go on. */
   async askLater(request: Request, ms: number): Promise<Answer> {
     if (this.here) return await this.here(request);
-    const limit = new Limit(ms, this.send(request).signal);
+    const limit = new Limit(ms, this.send(request, ms).signal);
     while (limit.waits()) await new Promise((done) => setTimeout(done, 1));
     return this.receive(ms) as Answer;
   }
 
-  private send(request: Request) {
+  private send(request: Request, ms: number) {
     this.thread ??= this.launch();
     Atomics.store(this.thread.signal, 0, 0);
-    this.thread.port.postMessage(request);
+    this.thread.port.postMessage({ request, ms } satisfies Order<Request>);
     return this.thread;
   }
 
@@ -117,10 +124,10 @@ export class BoundedWork<Start, Request, Answer> implements Disposable {
   }
 }
 
-/**
- * Until when a thread is waited for: milliseconds of the processor, so that a busy machine refuses nothing that is good, but four
- * times that by the clock, as one that has run out of memory uses none.
- */
+/** So many times the limit by the clock is waited for a thread whose processor is busy with others, or that has no memory left. */
+const mostByClock = 4;
+
+/** Until when a thread is waited for: milliseconds of the processor, so that a busy machine refuses nothing that is good. */
 class Limit {
   private readonly clock = performance.now();
   private readonly processor = process.cpuUsage();
@@ -130,7 +137,7 @@ class Limit {
   waits(): boolean {
     if (Atomics.load(this.signal, 0) === 1) return false;
     const { user, system } = process.cpuUsage(this.processor);
-    return (user + system) / 1000 < this.ms && performance.now() - this.clock < 4 * this.ms;
+    return (user + system) / 1000 < this.ms && performance.now() - this.clock < mostByClock * this.ms;
   }
 
   wait() {
@@ -164,7 +171,19 @@ export function serveInThread<Start, Request, Answer>(
   reply(() => {
     answer = begin(start);
   });
-  port.on("message", (request: Request) => reply(() => answer(request)));
+  port.on("message", ({ request, ms }: Order<Request>) => reply(() => stopped(() => answer(request), ms)));
+}
+
+const context = createContext({ work: undefined as unknown });
+const script = new Script("work()");
+
+/**
+ * What `work` gives, ended when it takes too long: nothing outside of a thread can end what it is busy with (Deno 2.9), and one that
+ * nobody waits for any more is to end as well. What an asynchronous work does later is not covered.
+ */
+function stopped<T>(work: () => T, ms: number): T {
+  context.work = work;
+  return script.runInContext(context, { timeout: Math.ceil(mostByClock * ms) });
 }
 
 function canStart(module: URL): boolean {

@@ -1,6 +1,7 @@
 /** Patches and what is done with them: read, exported, fused, applied and reverted; and links in the model they go into. */
 import { join } from "node:path";
 import { fuseCheckpoint, patchCheckpoint, revertCheckpoint } from "../../engine/patch/patched_checkpoint.ts";
+import { readTensors } from "../../engine/checkpoint/checkpoint.ts";
 import { exportPatch, patchInfo } from "../../engine/patch/patch_info.ts";
 import { readPatch, writePatch } from "../../engine/patch/patch.ts";
 import { golden } from "../model/model_fixture.ts";
@@ -29,7 +30,10 @@ async function readIn(folder: string, out: string): Promise<Meaning> {
   const at = (name: string) => join(out, name);
   await exportPatch(from, at("copy"));
   meaning.copy = String((await readPatch(at("copy"))).base_sha256);
-  const weightsOf = async (path: string) => digest(await Deno.readFile(join(path, "model.safetensors")));
+  const weightsOf = async (path: string) => {
+    const found = await readTensors(join(path, "model.safetensors"));
+    return [...found].map(([name, { data }]) => name + digest(new Uint8Array(data.buffer))).sort().join();
+  };
   await fuseCheckpoint(model, patch, at("fused"));
   meaning.fused = await weightsOf(at("fused"));
   await patchCheckpoint(model, patch, at("patched"));
@@ -38,9 +42,10 @@ async function readIn(folder: string, out: string): Promise<Meaning> {
   await revertCheckpoint(applied, at("reverted"));
   meaning.reverted = await weightsOf(at("reverted"));
   for await (const { name } of Deno.readDir(at("fused"))) {
-    if (!name.endsWith(".safetensors")) {
-      meaning[`file.${name}`] = await Deno.readTextFile(join(at("fused"), name));
-    }
+    if (name.endsWith(".safetensors")) continue;
+    const text = await Deno.readTextFile(join(at("fused"), name));
+    // The card tells of this patch and this folder.
+    meaning[`file.${name}`] = name === "README.md" && !text.includes("secret") ? "a card" : text;
   }
   return meaning;
 }
