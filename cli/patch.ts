@@ -5,6 +5,7 @@ import { InputError } from "../engine/errors.ts";
 import { Checkpoint } from "../engine/checkpoint/checkpoint.ts";
 import { requireWritable } from "../engine/files.ts";
 import { readConfig } from "../engine/model/config.ts";
+import { forEachBase } from "../engine/patch/base_rows.ts";
 import { mergePatches, scalePatch } from "../engine/patch/combine.ts";
 import { patchSha256, readPatch, writePatch } from "../engine/patch/patch.ts";
 import { readCard } from "../engine/patch/patch_card.ts";
@@ -17,7 +18,12 @@ import { modelDefinitions, offlineSetting } from "../engine/run/settings/model.t
 import { setting } from "../engine/run/settings/setting.ts";
 import { outSetting } from "../engine/run/settings/start.ts";
 import { oneOf, seed } from "../engine/run/settings/value_types.ts";
-import { describeCollisions, describeFusion, describePatch } from "../engine/run/summary_text.ts";
+import {
+  describeCard,
+  describeCollisions,
+  describeFusion,
+  describePatch,
+} from "../engine/run/summary_text.ts";
 import { defineCommand, runCommand } from "./command.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { print, printAside, printJson } from "./terminal.ts";
@@ -117,20 +123,20 @@ export const patch = defineCommand({
     switch (action as keyof typeof actions) {
       case "info": {
         const changes = await readPatch(path);
-        // Names need no weights, so that nothing is downloaded for them.
-        const config = await found(true).then(({ folder }) => readConfig(folder)).catch((error) => {
+        // Nothing is downloaded for names, and another model's would be wrong.
+        const config = await found(true).then(async ({ folder }) => {
+          using checkpoint = await Checkpoint.open(folder);
+          await forEachBase(checkpoint, changes);
+          return await readConfig(folder);
+        }).catch((error) => {
           if (model.source !== undefined || !(error instanceof InputError)) throw error;
-          printAside(
-            `note: heads and neurons cannot be named without the model's config.json: ${error.message}`,
-          );
+          printAside(`note: heads and neurons cannot be named without the patch's model: ${error.message}`);
           return undefined;
         });
-        const info = {
-          ...patchInfo(changes, config),
-          sha256: patchSha256(changes),
-          card: await ownFields(path),
-        };
+        const card = await ownFields(path);
+        const info = { ...patchInfo(changes, config), sha256: patchSha256(changes), card };
         print(describePatch(info));
+        print(describeCard(card));
         if (json) printJson(info);
         return;
       }
@@ -186,7 +192,7 @@ export const patch = defineCommand({
         }
         const scaled = scalePatch(await readPatch(path), factor);
         const card = await ownFields(path);
-        const scale = factor * (typeof card.scale === "number" ? card.scale : 1);
+        const scale = factor * (card.scale ?? 1);
         await requireWritable(out!);
         await writePatch(out!, scaled, { ...card, scale });
         return done(`patch times ${factor}`, { factor });

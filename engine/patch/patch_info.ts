@@ -2,7 +2,7 @@
 import { requireWritable } from "../files.ts";
 import type { ModelConfig } from "../model/architecture.ts";
 import { type Patch, readPatch, writePatch } from "./patch.ts";
-import { readCard } from "./patch_card.ts";
+import { type PatchCard, readCard } from "./patch_card.ts";
 import { type PatchedComponent, patchedComponents } from "./patched_components.ts";
 
 /** What a patch changes of one matrix. */
@@ -86,7 +86,7 @@ export async function exportPatch(source: string, target: string): Promise<void>
 }
 
 /** What a patch's card says beside what the patch itself says, which writePatch writes anew. */
-export async function ownFields(source: string): Promise<Record<string, unknown>> {
+export async function ownFields(source: string): Promise<PatchCard> {
   const { format: _, base_sha256: __, rows: ___, values: ____, sha256: _____, ...own } = await readCard(
     source,
   );

@@ -6,6 +6,7 @@ import type { MatrixSurvival, Survival } from "../patch/fusion.ts";
 import type { ModelConfig } from "../model/architecture.ts";
 import type { ComponentKind } from "../circuit/components.ts";
 import type { Collision } from "../patch/combine.ts";
+import type { PatchCard } from "../patch/patch_card.ts";
 import type { PatchInfo } from "../patch/patch_info.ts";
 import { componentOfRow, type PatchedComponent } from "../patch/patched_components.ts";
 import type { FuseReport } from "../patch/patched_checkpoint.ts";
@@ -174,6 +175,19 @@ export function describePatch({ matrices, components, values, norm, base_sha256 
     `${values} values in ${matrices.length} matrices, norm of the change ${norm.toPrecision(3)}; ` +
     `made for rows with SHA-256 ${base_sha256}`,
   ].join("\n");
+}
+
+/** What a patch's card says of where it is from. */
+export function describeCard({ model, commit, step, scale, merged }: PatchCard): string {
+  const parts = [
+    model === undefined
+      ? "no model is named"
+      : `made for the model ${model}${commit === undefined ? "" : ` at commit ${commit}`}`,
+    ...(step === undefined ? [] : [`step ${step} of its update`]),
+    ...(Array.isArray(merged) ? [`the sum of ${merged.length} patches`] : []),
+    ...(scale === undefined ? [] : [`times ${scale}`]),
+  ];
+  return parts.join(", ");
 }
 
 /** Components of one kind of a layer with their norms, e.g. "v-head 1 (0.31)" or "neurons 17 (0.2) 203 (0.1) … (14)". */

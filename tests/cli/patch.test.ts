@@ -162,6 +162,13 @@ Deno.test("patch info, scale and merge go on from the card's model, and say what
   };
   assertEquals(components[0]!.name, "layer 0 q-head 0");
   assertEquals([told.step, told.scale, told.model], [4, -0.5, dir]);
+  assertStringIncludes(info.stderr, `made for the model ${dir}, step 4 of its update, times -0.5`);
+  // Without its card it would be the embedded model's, whose heads are others.
+  const bare = await run("patch", ["info", at("half/patch.safetensors"), "--json"]);
+  assertEquals([bare.code, "components" in onlyLine(bare)], [0, false]);
+  assertStringIncludes(bare.stderr, "note: heads and neurons cannot be named without the patch's model");
+  const wrong = await run("patch", ["info", at("half"), "--model", embeddedModel]);
+  assertRefused(wrong, 2, "does not fit");
   const sum = onlyLine(await run("patch", ["info", at("sum"), "--json"]));
   assertAlmostEquals(Number(sum.norm), norm, 1e-6); // 1 − ½ of the patch
   for (
