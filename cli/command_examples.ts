@@ -33,6 +33,8 @@ export const commandExamples: Readonly<Record<string, readonly CommandExample[]>
   generate: [
     example('--question "Leo has 78 cards. Leo gives Bob 70. How many cards are left?"', "a greedy answer"),
     example('--prompt "Q: " --samples 3 --temperature 0.8 --seed 1', "three samples"),
+    example("--prompt -", "what comes on standard input"),
+    example("--model org/name --chat", "a chat, a line a turn"),
   ],
   trace: [example('--prompt "Q: Tom has 3 pens." --out trace.html', "a page with what every layer expects")],
   report: [
@@ -47,9 +49,11 @@ export const commandExamples: Readonly<Record<string, readonly CommandExample[]>
     example("--puzzle hanoi --sizes 1-5 --out hanoi.jsonl", "a puzzle as a task"),
   ],
   patch: [
-    example("info runs/mine", "what a patch changes"),
+    example("info runs/mine", "the heads and neurons that a patch changes"),
     example("fuse runs/mine --out fused", "a checkpoint with the patch in it"),
     example("export runs/mine --to peft --out adapter", "an adapter for PEFT"),
+    example("merge runs/one runs/other --out both", "the sum of two patches"),
+    example("scale runs/mine 0.5 --out half", "half of a patch"),
   ],
   pretrain: [example("--shape olmo2 --seed 1", "an embedded model from another seed")],
   verify: [

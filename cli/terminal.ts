@@ -53,7 +53,11 @@ export function printPart(text: string) {
   clearLiveLine();
   const stream = output.json ? Deno.stderr : Deno.stdout;
   const bytes = new TextEncoder().encode(printable(text));
-  for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+  try {
+    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error; // whoever read has seen enough, as with print
+  }
 }
 
 /** Prints text that is to be copied or read by programs: never broken, and on stdout whatever the output is. */
