@@ -25,7 +25,19 @@ interface Reply {
   readonly error?: string;
 }
 
-/** A scorer. Its worker starts with the first judgement and ends with `using`; a later judgement starts another. */
+/**
+ * A scorer. Its worker starts with the first judgement and ends with `using`; a later judgement starts another.
+ *
+ * @example Judge a completion by a file
+ * ```ts
+ * import { CustomScorer } from "../../engine/evaluation/mod.ts";
+ *
+ * const file = `${await Deno.makeTempDir()}/scorer.ts`;
+ * await Deno.writeTextFile(file, "export default ({ completion }: { completion: string }) => completion.length < 9;");
+ * using scorer = new CustomScorer(file);
+ * console.log(await scorer.score({ completion: "Paris", row: {} })); // 1
+ * ```
+ */
 export class CustomScorer implements Disposable {
   private worker: Worker | undefined;
 
@@ -89,5 +101,8 @@ function startWorker(file: string): Worker {
     };
     self.postMessage({});`;
   const options = { type: "module", deno: { permissions: "none" } } as const; // "deno" is in no published type
-  return new Worker(URL.createObjectURL(new Blob([program], { type: "text/javascript" })), options);
+  const url = URL.createObjectURL(new Blob([program], { type: "text/javascript" }));
+  const worker = new Worker(url, options);
+  worker.addEventListener("message", () => URL.revokeObjectURL(url), { once: true }); // it has loaded
+  return worker;
 }
