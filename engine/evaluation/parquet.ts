@@ -11,7 +11,10 @@ const task: BoundedTask<null, Uint8Array<ArrayBuffer>, Row[]> = {
   begin: () => async ({ buffer }) => await parquetReadObjects({ file: buffer, compressors }),
 };
 
-/** Milliseconds of the processor for so many bytes: some twenty times what good files take. */
+/**
+ * Milliseconds of the processor for so many bytes: some twenty times what good files take. The library reads in steps, and a file
+ * that makes one of them endless keeps its thread busy until the program ends, but nobody waits for it.
+ */
 const longest = (bytes: number) => 2000 + bytes / 1000;
 
 let work: BoundedWork<null, Uint8Array<ArrayBuffer>, Row[]> | undefined;
