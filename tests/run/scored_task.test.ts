@@ -1,6 +1,9 @@
 /** Whole runs on tasks that ask for no number: how they are judged is a setting, or stands in a task file. */
 import { join } from "node:path";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
+import { mergeRun } from "../../engine/cluster/merge.ts";
+import { planRun } from "../../engine/cluster/run_plan.ts";
+import { workShard } from "../../engine/cluster/work.ts";
 import { InputError } from "../../engine/errors.ts";
 import { runAmplify, runIdentify } from "../../engine/run/amplify_run.ts";
 import { type RunChoices, runSettings } from "../../engine/run/settings/run.ts";
@@ -124,6 +127,23 @@ gpuTest(
       InputError,
       "of facts has changed",
     );
+  },
+);
+
+gpuTest(
+  "shards of a task with a prompt and rules of its own merge into the undivided run",
+  async ({ gpu }) => {
+    const settings = await tiny({ file: at("letters.yaml") }, {
+      facts: at("facts.yaml"),
+      sums: at("worked.jsonl"),
+    });
+    await runAmplify(gpu, settings, { out: at("whole"), tune: false });
+    await planRun(settings, { out: at("merged"), shards: 2, tune: false });
+    for (const shard of [1, 0]) await workShard(gpu, at("merged"), { shard });
+    await mergeRun(gpu, at("merged"));
+    for (const file of ["traces.jsonl", "localization.json", "mask.safetensors", "evaluations.json"]) {
+      assertEquals(await Deno.readFile(at("merged", file)), await Deno.readFile(at("whole", file)), file);
+    }
   },
 );
 
