@@ -71,8 +71,9 @@ export function printJson(value: unknown) {
   printVerbatim(JSON.stringify(value));
 }
 
-/** Prints what is no result, on stderr. */
+/** Prints what is no result, on stderr; notes only where it is not to be quiet. */
 export function printAside(text: string) {
+  if (output.quiet && text.startsWith("note:")) return;
   clearLiveLine();
   const shown = Deno.stderr.isTerminal() ? hanging(printable(text), columns()) : printable(text);
   const [, word] = shown.match(/^(error|note):/) ?? [];

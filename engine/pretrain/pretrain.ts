@@ -135,6 +135,7 @@ export async function train(
     training.restore(done, checkpoint.moments);
     losses.push(...checkpoint.losses);
   }
+  progress("training", done, steps);
   for (let step = done + 1; step <= steps; step++) {
     training.step(batches[step - 1]!, learningRate(step, steps));
     if (step % stepsPerReadback > 0 && step < steps) continue;
@@ -192,8 +193,10 @@ function encodeBatches(
 ): TrainingSequence[][] {
   const stream = new ExerciseStream(seed, makeDataSets(dataSeed));
   return Array.from({ length: steps }, (_, number) => {
-    progress("exercises", number + 1, steps);
-    return encodeBatch(tokenizer, stream.batch(number, batch));
+    progress("exercises", number, steps);
+    const encoded = encodeBatch(tokenizer, stream.batch(number, batch));
+    if (number + 1 === steps) progress("exercises", steps, steps);
+    return encoded;
   });
 }
 
