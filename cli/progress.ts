@@ -64,14 +64,15 @@ export class ProgressDisplay {
 
   /** Shows how far the GPU's work is as well, so that something moves inside of a stage's single steps; ends it on Ctrl-C. */
   watch(gpu: Gpu) {
+    if (this.quiet) return; // submissions in parts cost time
     gpu.onWork = this.work;
-    if (!this.quiet) gpu.onCompile = this.compile;
+    gpu.onCompile = this.compile;
   }
 
   private readonly work = (done: number, of: number) => {
     endIfInterrupted();
     this.compilation = undefined;
-    if (this.quiet || this.stage === "" || done >= of) return;
+    if (this.stage === "" || done >= of) return;
     this.show(`${Math.floor(100 * done / of)} % of what is under way`);
   };
 

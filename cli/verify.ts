@@ -12,7 +12,6 @@ import { setting } from "../engine/run/settings/setting.ts";
 import { outSetting } from "../engine/run/settings/start.ts";
 import { integer, listOf, oneOf, text, toggle } from "../engine/run/settings/value_types.ts";
 import { defineCommand, runCommand } from "./command.ts";
-import { endIfInterrupted } from "./interruption.ts";
 import { Tally } from "./tally.ts";
 import { print } from "./terminal.ts";
 
@@ -87,7 +86,6 @@ export const verify = defineCommand({
       );
     }
     using gpu = await Gpu.open();
-    gpu.onWork = endIfInterrupted;
     tally.begin(gpu);
     for (const folder of golden ?? await goldenFolders()) {
       const name = folder.replace(/\/+$/, "").split("/").at(-1)!;
@@ -118,7 +116,6 @@ async function verifyShapes(
   for (const [n, name] of names.entries()) {
     // A device for each shape, so that its peak of memory is its own.
     using gpu = await Gpu.open();
-    gpu.onWork = endIfInterrupted;
     if (n === 0) tally.begin(gpu);
     await using folder = await checkpointFolder(name, out);
     const config = { ...publishedShapes[name]!, num_hidden_layers: layers };
