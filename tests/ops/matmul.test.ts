@@ -226,11 +226,14 @@ gpuTest("the columns of overlaid rows can be taken without a gradient of the inp
   await trial.expect("taken", taken!, [...dy].filter((_, i) => rows.includes(i % 13)), 0);
 });
 
-gpuTest("a residual beside an overlay is refused, for the base rows would count twice", (trial) => {
-  const { weight } = overlaid(trial, 4);
-  using plan = new Plan(trial.gpu, "refused");
-  const [x, y] = [trial.unwritten(1, 4), trial.unwritten(1, 13)];
-  assertThrows(() => linear(plan, x, weight, y, y), Error, "residual");
+gpuTest("a residual is added once beside an overlay, to base rows and overlaid ones alike", async (trial) => {
+  const n = 3;
+  const { weight, values } = overlaid(trial, 4);
+  const [x, r] = [trial.randoms(n * 4), trial.randoms(n * 13)];
+  const [input, residual, y] = [trial.upload(x, n, 4), trial.upload(r, n, 13), trial.unwritten(n, 13)];
+  trial.run((plan) => linear(plan, input, weight, y, residual));
+  await trial.expect("y", y, twin.add(twin.matmulNT(x, values, n, 13, 4), r));
+  await trial.expect("residual", residual, r, 0);
 });
 
 gpuTest("the gradients of a product are the slopes of its forward kernel", async (trial) => {
