@@ -1,5 +1,5 @@
 /** Matrix products against their twins: every register tile, storage, chunking and overlay. N tokens, I inputs, O outputs. */
-import { assert, assertThrows } from "@std/assert";
+import { assert } from "@std/assert";
 import type { Gpu } from "../../engine/gpu/gpu.ts";
 import { Plan } from "../../engine/gpu/plan.ts";
 import type { Tensor } from "../../engine/gpu/tensor.ts";

@@ -47,5 +47,5 @@ gpuTest("doctor's report names what it runs on", async ({ gpu }) => {
     gpu.isSoftware,
   ]);
   assertStringIncludes(describeAdapter(report), `adapter   ${gpu.adapterName}`);
-  assertStringIncludes(describeAdapter({ ...report, opengl: true }), `${gpu.adapterName} (OpenGL)`);
+  assertStringIncludes(describeAdapter({ ...report, opengl: true }), `${gpu.adapterName}, through OpenGL`);
 });
