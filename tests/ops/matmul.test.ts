@@ -1,7 +1,6 @@
 /** Matrix products against their twins: every register tile, storage, chunking and overlay. N tokens, I inputs, O outputs. */
 import { assert } from "@std/assert";
 import type { Gpu } from "../../engine/gpu/gpu.ts";
-import { Plan } from "../../engine/gpu/plan.ts";
 import type { Tensor } from "../../engine/gpu/tensor.ts";
 import { linear, linearBackward, matmulNT, overlayOf, weightGradient } from "../../engine/ops/matmul.ts";
 import { forceTile, type Layout, matmulCandidates, type Tile } from "../../engine/ops/variants.ts";
