@@ -58,8 +58,8 @@ const sabotages: readonly Sabotage[] = [
   {
     what: "sampling of the least likely token",
     kernel: /^sample/,
-    line: /> best/,
-    wrong: "< best",
+    line: /value > best/,
+    wrong: "value < best || best == -1e38",
     folder: "llama-tiny",
     noticed: /^greedy ids$/,
   },
