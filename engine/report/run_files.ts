@@ -23,10 +23,7 @@ export async function readList<T>(
   name: string,
   schema: z.ZodType<T>,
 ): Promise<T[] | undefined> {
-  const path = join(folder, name);
-  const text = await readTextIfThere(path);
-  await requireAsWritten(folder, [name]);
-  return text === undefined ? undefined : check(path, z.array(schema), parse(path, text));
+  return await readText(folder, name, (path, text) => check(path, z.array(schema), parse(path, text)));
 }
 
 /** The same of a file with one JSON object a line. */
@@ -35,12 +32,23 @@ export async function readRows<T>(
   name: string,
   schema: z.ZodType<T>,
 ): Promise<T[] | undefined> {
+  const lines = (text: string) => text.split("\n").filter((line) => line !== "");
+  return await readText(
+    folder,
+    name,
+    (path, text) => lines(text).map((line) => check(path, schema, parse(path, line))),
+  );
+}
+
+async function readText<T>(
+  folder: string,
+  name: string,
+  read: (path: string, text: string) => T,
+): Promise<T | undefined> {
   const path = join(folder, name);
   const text = await readTextIfThere(path);
   await requireAsWritten(folder, [name]);
-  return text?.split("\n").filter((line) => line !== "").map((line) =>
-    check(path, schema, parse(path, line))
-  );
+  return text === undefined ? undefined : read(path, text);
 }
 
 function parse(path: string, text: string): unknown {

@@ -67,19 +67,29 @@ export function roundPuzzles(
   return freshPuzzles(split.train, Object.values(split).flat(), { count, name: `round ${round}`, seed });
 }
 
-/** Problems sampled from the settings' templates, none of which the data file has. Equal names and seeds give equal problems. */
+/**
+ * Problems sampled from the settings' templates, none of which the data file has. Equal names and seeds give equal problems. A template
+ * without as many instances is left out, and fewer problems than asked for come of narrow ones: both is told to `notice`.
+ */
 export async function freshProblems(
   { seed, rounds: { templates } }: Pick<RunContext["settings"], "seed" | "rounds">,
   split: RunContext["split"],
   name: string,
   count: number,
+  notice?: (sentence: string) => void,
 ): Promise<Problem[]> {
   const known = new Set(Object.values(split).flat().map(({ question }: Problem) => question.trim()));
-  const sample = (instances: number) => sampleFolder(templates!, { instances, seed: `${seed}/${name}` });
+  const sample = (instances: number, notice?: (sentence: string) => void) =>
+    sampleFolder(templates!, { instances, seed: `${seed}/${name}`, ...(notice && { notice }) });
   const kinds = new Set((await sample(1)).map(templateOf)).size;
   // Half as many again, since some are problems of the data file.
-  const sampled = (await sample(Math.ceil(1.5 * count / kinds)))
+  const sampled = (await sample(Math.ceil(1.5 * count / kinds), notice))
     .filter(({ question }) => !known.has(question.trim()));
+  if (sampled.length < count) {
+    notice?.(
+      `The templates in "${templates}" make ${sampled.length} fresh problems for ${name}, not ${count}.`,
+    );
+  }
   return shuffled(sampled, seededRandom(`${seed}/${name} problems`)).slice(0, count).map((row, id) => ({
     id,
     question: row.question,

@@ -71,8 +71,12 @@ export async function loadData(
     );
   }
   // Templates that cannot be sampled are found before anything is computed.
-  if (count > 1 && templates !== undefined) await freshProblems(settings, used, "round 2", 1);
-  const fresh = validation > 0 && await freshProblems(settings, used, "validation", validation);
+  const told = new Set<string>();
+  const tell = (sentence: string) => told.has(sentence) || (told.add(sentence), notice?.(sentence));
+  if (count > 1 && templates !== undefined) {
+    await freshProblems(settings, used, "round 2", settings.rounds.problems, tell);
+  }
+  const fresh = validation > 0 && await freshProblems(settings, used, "validation", validation, tell);
   return { split: fresh ? { ...used, validation: fresh } : used, scoring, prompt, abilities };
 }
 

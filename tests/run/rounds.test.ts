@@ -48,6 +48,28 @@ Deno.test("validation problems are fresh too, and no round trains on them", asyn
   );
 });
 
+Deno.test("templates that make too few problems are told, each once", async () => {
+  await using folder = await temporaryFolder();
+  for (const name of ["00.json", "02.json"]) {
+    await Deno.copyFile(join(embeddedTemplates(), name), join(folder.path, name));
+  }
+  const narrow = {
+    id_orig: "narrow",
+    question_annotated: "What is {x,1} + 1?\n\n#init:\n- $x = range(1, 4)\n\n#answer: x + 1",
+    answer_annotated: "{x} + 1 = {x + 1}.\n#### {x + 1}",
+  };
+  await Deno.writeTextFile(join(folder.path, "narrow.json"), JSON.stringify(narrow));
+  const rounds = { count: 2, problems: 90, validation: 90, templates: folder.path };
+  const said: string[] = [];
+  const { split } = await loadData(await runSettings({ rounds }), (sentence) => said.push(sentence));
+  assertEquals(said.filter((sentence) => sentence.includes("narrow.json")).length, 1, said.join("\n"));
+  assertEquals(new Set(split.validation.map(({ templateId }) => templateId)), new Set(["0", "2"]));
+  assert(
+    said.some((sentence) => /make \d+ fresh problems for validation, not 90/.test(sentence)),
+    said.join("\n"),
+  );
+});
+
 Deno.test("without templates a round has training problems, other ones each time", async () => {
   const own = { ...settings, rounds: { ...settings.rounds, templates: undefined, validation: 0 } };
   const { split } = await loadData(own);
